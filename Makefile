@@ -1,0 +1,34 @@
+PYTHON := .venv/bin/python
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help run test servers lint format types venv clean
+
+help: ## Show what there is
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+run: venv ## Start everything: the API on port 8000 (PORT=… for another)
+	@exec $(PYTHON) -m devtools.run
+
+test: venv ## Run the tests on servers of their own: make test ARGS="-k cron"
+	@exec $(PYTHON) -m devtools.servers -- $(PYTHON) -m pytest $(ARGS)
+
+servers: venv ## Hold the test servers up, for quick repeated test runs
+	@exec $(PYTHON) -m devtools.servers
+
+lint: venv ## Look for mistakes and for imports that cross a border
+	@$(PYTHON) -m ruff check .
+	@.venv/bin/lint-imports
+
+format: venv ## Format the code
+	@$(PYTHON) -m ruff format .
+	@$(PYTHON) -m ruff check --fix --quiet .
+
+types: venv ## Check the types
+	@$(PYTHON) -m devtools.servers --only none -- $(PYTHON) -m mypy .
+
+venv:
+	@python=$$(devtools/find-python) && exec "$$python" -m devtools.venv
+
+clean: ## Remove what `make run` keeps: demo data, first login, logs
+	@rm -rf .run staticfiles
