@@ -36,11 +36,11 @@ def mongodb(folder: Path, port: int, *, durable: bool = True) -> Iterator[Server
         yield Server(child, url)
 
 
-def answers(url: str) -> bool:
+def answers(url: str, timeout_s: float = 0.5) -> bool:
     from pymongo import MongoClient
     from pymongo.errors import PyMongoError
 
-    with MongoClient(url, serverSelectionTimeoutMS=500) as client:
+    with MongoClient(url, serverSelectionTimeoutMS=int(timeout_s * 1000)) as client:
         try:
             client.admin.command("ping")
         except PyMongoError:

@@ -29,8 +29,8 @@ class Child:
     stop_signal: signal.Signals
     log: Path | None
 
-    def stop(self, timeout_s: float = 10) -> None:
-        """Ask the process to end; after `timeout_s` end it and all it started."""
+    def stop(self, timeout_s: float) -> None:
+        """Ask the process to end; after `timeout_s` end it, and in any case what it started."""
         if self.process.poll() is None:
             self.process.send_signal(self.stop_signal)
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -62,6 +62,7 @@ def running(
     env: Mapping[str, str] | None = None,
     account: Account | None = None,
     stop_signal: signal.Signals = signal.SIGTERM,
+    stop_timeout_s: float = 10,
 ) -> Iterator[Child]:
     """Run a command until the block ends. Its output goes to `log`, or to ours without one."""
     with contextlib.ExitStack() as stack:
@@ -82,7 +83,7 @@ def running(
         try:
             yield child
         finally:
-            child.stop()
+            child.stop(stop_timeout_s)
 
 
 def die_with_parent(stop_signal: signal.Signals = signal.SIGTERM) -> None:

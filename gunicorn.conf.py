@@ -1,0 +1,33 @@
+"""How gunicorn serves the API. WEB_CONCURRENCY, WEB_THREADS, LISTEN_HOST and PORT change it."""
+
+import os
+from pathlib import Path
+
+bind = f"{os.environ.get('LISTEN_HOST', '127.0.0.1')}:{os.environ.get('PORT', '8000')}"
+
+# Requests wait for other people's databases, so threads are many and processes few.
+worker_class = "gthread"
+workers = int(os.environ.get("WEB_CONCURRENCY", "2"))
+threads = int(os.environ.get("WEB_THREADS", "64"))
+# Every worker opens its own connections to the store: PyMongo's do not survive a fork.
+preload_app = False
+
+# A probe or a preview may take a little over five seconds; let it end before a restart.
+graceful_timeout = 15
+timeout = 60
+keepalive = 5
+
+limit_request_line = 8190
+limit_request_fields = 100
+limit_request_field_size = 8190
+
+# X-Forwarded-Proto counts only from these addresses; "*" when only the proxy can reach us.
+forwarded_allow_ips = os.environ.get("FORWARDED_ALLOW_IPS", "127.0.0.1,::1")
+
+# The heartbeat file must not wait for a disk.
+worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108
+control_socket_disable = True
+
+# The path without its query, and no headers: neither can carry a secret into the log.
+accesslog = "-"
+access_log_format = '%(h)s "%(m)s %(U)s" %(s)s %(B)s bytes %(M)s ms'
