@@ -1,0 +1,100 @@
+"""What can go wrong, named for what happened; `common.problems` makes HTTP of it.
+
+ServiceError
+├── Conflict                 409
+│   ├── DuplicateName
+│   ├── InUse
+│   └── IncompatibleSchema
+├── NotFound                 404
+├── Stale                    412   the record is no longer what the client read
+├── BodyTooLarge             413
+├── UnreadableSecret         409   no key opens the stored value
+└── StoreUnavailable         503   the store is down, too slow, or the record is busy
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import TypedDict
+
+
+class FieldError(TypedDict):
+    """One thing wrong with one field; `field` is a path such as `columns.2.data_type`."""
+
+    field: str
+    code: str
+    message: str
+
+
+class ServiceError(Exception):
+    """A refusal a client can understand: `detail` is one readable sentence."""
+
+    status = 500
+    code = "internal_error"
+    headers: dict[str, str] = {}
+
+    def __init__(self, detail: str, errors: Sequence[FieldError] = ()) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.errors = list(errors)
+
+
+class Conflict(ServiceError):
+    status = 409
+    code = "conflict"
+
+
+class DuplicateName(Conflict):
+    code = "duplicate_name"
+
+    def __init__(self, noun: str, name: str) -> None:
+        message = f'A {noun} named "{name}" exists already; choose another name.'
+        super().__init__(message, [{"field": "name", "code": self.code, "message": message}])
+
+
+class InUse(Conflict):
+    code = "in_use"
+
+    def __init__(self, what: str, users_noun: str, users: Iterable[str]) -> None:
+        super().__init__(f"{what} is in use by {_listing(users_noun, list(users))}.")
+
+
+class IncompatibleSchema(Conflict):
+    code = "incompatible_schema"
+
+
+class UnreadableSecret(Conflict):
+    code = "unreadable_secret"
+
+
+class NotFound(ServiceError):
+    status = 404
+    code = "not_found"
+
+
+class Stale(ServiceError):
+    status = 412
+    code = "stale"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The record changed since it was read; read it again and repeat the change."
+        )
+
+
+class BodyTooLarge(ServiceError):
+    status = 413
+    code = "too_large"
+
+    def __init__(self, limit_bytes: int) -> None:
+        super().__init__(f"The body is larger than {limit_bytes} bytes.")
+
+
+class StoreUnavailable(ServiceError):
+    status = 503
+    code = "store_unavailable"
+    headers = {"Retry-After": "2"}
+
+
+def _listing(noun: str, names: list[str], shown: int = 10) -> str:
+    quoted = ", ".join(f'"{name}"' for name in names[:shown])
+    more = f" and {len(names) - shown} more" if len(names) > shown else ""
+    return f"the {noun}{'s' if len(names) > 1 else ''} {quoted}{more}"

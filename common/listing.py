@@ -1,0 +1,160 @@
+"""The query parameters of a list: which records, in which order, which page of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from bson import ObjectId
+from django.db import models
+from django.http import QueryDict
+
+from common.exceptions import FieldError
+from common.problems import Invalid
+
+NEWEST_FIRST = "-updated_at"
+MAX_SKIP = 2**31 - 1
+MAX_SEARCH = 200
+
+Order = list[tuple[str, int]]
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A parsed list request: `condition` and `order` in MongoDB's terms, `limit` None for all."""
+
+    condition: dict[str, Any]
+    order: Order
+    limit: int | None
+    offset: int
+
+    def links(self, total: int) -> dict[str, int]:
+        """Return the offset of each related page there is: first, prev, next and last."""
+        if not self.limit:
+            return {}
+        last = (max(total - 1, 0) // self.limit) * self.limit
+        found = {"first": 0, "last": last}
+        if self.offset > 0:
+            found["prev"] = max(self.offset - self.limit, 0)
+        if self.offset + self.limit < total:
+            found["next"] = self.offset + self.limit
+        return found
+
+
+class Parameters:
+    """Which parameters the list of one model takes.
+
+    `filters` are its fields that may be asked for by equality and ordered by; `search` the text
+    fields that `?search=` looks into.
+    """
+
+    def __init__(
+        self,
+        model: type[models.Model],
+        filters: Iterable[str],
+        search: Iterable[str] = (),
+        ordered_by: Iterable[str] = (),
+        order: str = NEWEST_FIRST,
+    ) -> None:
+        self.filters = {name: model._meta.get_field(name) for name in filters}
+        self.search = tuple(search)
+        self.default_order = order
+        moments = ("created_at", "updated_at", *ordered_by)
+        self.orderable = list(dict.fromkeys(["id", *self.filters, *moments]))
+
+    def parse(self, query: QueryDict, base: Mapping[str, Any]) -> Listing:
+        """Return the listing that a query string asks for, within the condition `base`.
+
+        Raises Invalid, naming every parameter that makes no sense.
+        """
+        errors: list[FieldError] = []
+        condition = dict(base)
+        read = {"limit": None, "offset": 0, "ordering": self._order(self.default_order)}
+        for name, text in query.items():
+            try:
+                if name == "limit":
+                    read[name] = _whole(text, minimum=1)
+                elif name == "offset":
+                    read[name] = _whole(text, minimum=0)
+                elif name == "ordering":
+                    read[name] = self._order(text)
+                elif name == "search":
+                    condition |= self._containing(text)
+                elif name in self.filters:
+                    condition |= {self.filters[name].column: _value(self.filters[name], text)}
+                else:
+                    raise ValueError(f"There is no such parameter; there are {self.names()}.")
+            except ValueError as wrong:
+                errors.append({"field": name, "code": "invalid", "message": str(wrong)})
+        if errors:
+            raise Invalid(errors)
+        return Listing(condition, read["ordering"], read["limit"], read["offset"])
+
+    def names(self) -> str:
+        return ", ".join(
+            ["limit", "offset", "ordering", *(["search"] if self.search else []), *self.filters]
+        )
+
+    def _order(self, text: str) -> Order:
+        """Return the sort keys of a comma-separated list, made total by the id."""
+        keys = [self._sort_key(part.strip()) for part in text.split(",")]
+        if len({name for name, _ in keys}) < len(keys):
+            raise ValueError("A field is named twice.")
+        if any(name == "_id" for name, _ in keys):
+            return keys
+        return [*keys, ("_id", keys[-1][1])]
+
+    def _sort_key(self, part: str) -> tuple[str, int]:
+        name = part.removeprefix("-")
+        if name == "_id":
+            name = "id"
+        if name not in self.orderable:
+            raise ValueError(f'Cannot order by "{name}"; choose from {", ".join(self.orderable)}.')
+        field = self.filters.get(name)
+        column = "_id" if name == "id" else field.column if field else name
+        return column, -1 if part.startswith("-") else 1
+
+    def _containing(self, text: str) -> dict[str, Any]:
+        if not self.search:
+            raise ValueError("This list has no text to search.")
+        if "\0" in text or len(text) > MAX_SEARCH:
+            raise ValueError(f"Expected up to {MAX_SEARCH} characters of plain text.")
+        if not text.strip():
+            return {}
+        pattern = {"$regex": re.escape(text.strip()), "$options": "i"}
+        return {"$or": [{name: pattern} for name in self.search]}
+
+
+def _whole(text: str, minimum: int) -> int:
+    if not re.fullmatch(r"\d{1,10}", text, re.ASCII) or not minimum <= int(text) <= MAX_SKIP:
+        raise ValueError(f"Expected a whole number from {minimum} to {MAX_SKIP}.")
+    return int(text)
+
+
+def _value(field: models.Field[Any, Any], text: str) -> Any:
+    """Return a parameter's text as the value that `field` stores."""
+    if isinstance(field, models.BooleanField):
+        return _boolean(text)
+    if isinstance(field, models.IntegerField):
+        return _whole(text, minimum=0)
+    if isinstance(field, models.ForeignKey):
+        return _object_id(text)
+    choices = [value for value, _ in field.flatchoices]
+    if choices and text not in choices:
+        raise ValueError(f"Expected one of {', '.join(choices)}.")
+    return text
+
+
+def _boolean(text: str) -> bool:
+    values = {"true": True, "false": False, "1": True, "0": False}
+    if text.lower() not in values:
+        raise ValueError("Expected true or false.")
+    return values[text.lower()]
+
+
+def _object_id(text: str) -> ObjectId:
+    if not ObjectId.is_valid(text):
+        raise ValueError("Not an id: expected 24 hexadecimal digits.")
+    return ObjectId(text)

@@ -1,0 +1,45 @@
+"""What surrounds every request: CORS for the configured origins, problems for what escapes."""
+
+from collections.abc import Callable
+
+from corsheaders.middleware import CorsMiddleware as ListedHeadersCorsMiddleware
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+
+from common.problems import problem_response, translated
+
+Handler = Callable[[HttpRequest], HttpResponseBase]
+
+
+class CorsMiddleware(ListedHeadersCorsMiddleware):
+    """Allows a trusted origin every header it asks for.
+
+    Browsers take `Access-Control-Allow-Headers: *` literally once credentials are sent, so the
+    answer to a preflight repeats the headers that it names.
+    """
+
+    def add_response_headers(
+        self, request: HttpRequest, response: HttpResponseBase
+    ) -> HttpResponseBase:
+        response = super().add_response_headers(request, response)
+        asked = request.headers.get("Access-Control-Request-Headers")
+        if asked and response.has_header("Access-Control-Allow-Headers"):
+            response["Access-Control-Allow-Headers"] = asked
+        return response
+
+
+class ProblemMiddleware:
+    """Turns what middleware and routing raise into a problem; the admin keeps its own pages,
+    except while the store is down.
+    """
+
+    def __init__(self, get_response: Handler) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        return self.get_response(request)
+
+    def process_exception(self, request: HttpRequest, raised: Exception) -> HttpResponse | None:
+        error = translated(raised)
+        if request.path.startswith("/admin") and error.status != 503:
+            return None
+        return problem_response(error)

@@ -1,0 +1,271 @@
+"""The abstract model under every record: documents in and out, and writes that never lose one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self
+
+from bson import ObjectId
+from django.core.exceptions import ValidationError
+from django.db import connection, models
+from pymongo import ReturnDocument
+from pymongo.client_session import ClientSession
+from pymongo.errors import DuplicateKeyError
+
+from common import store
+from common.exceptions import DuplicateName, InUse, NotFound, Stale
+from common.store import Stored
+
+
+RuleErrors = dict[str, ValidationError]
+
+
+class Document(models.Model):
+    """A record kept as one document, written by condition.
+
+    `save()` inserts a new record, or sets the changed fields of a loaded one, and only if the
+    stored document is still the one that was loaded: two writers never undo each other, and
+    fields that only other programs know stay as they are.
+    """
+
+    created_at = models.DateTimeField(editable=False, null=True)
+    updated_at = models.DateTimeField(editable=False, null=True)
+
+    noun: ClassVar[str]
+
+    _stored: Stored | None = None
+    """The document this record was loaded from; the condition of the next write."""
+
+    class Meta:
+        abstract = True
+
+    def __str__(self) -> str:
+        return str(getattr(self, "name", self.pk))
+
+    # --- Documents in and out ------------------------------------------------------------------
+
+    @classmethod
+    def from_document(cls, document: Stored) -> Self:
+        """Return the record of a stored document; fields it lacks take their defaults."""
+        values = {
+            field.attname: _loaded(field, document[field.column])
+            for field in cls._meta.concrete_fields
+            if document.get(field.column) is not None
+        }
+        record = cls(**values)
+        record._state.adding = False
+        record._state.db = connection.alias
+        record._stored = document
+        return record
+
+    @classmethod
+    def from_db(cls, db: str | None, field_names: Any, values: Any) -> Self:
+        record = super().from_db(db, field_names, values)
+        record._stored = record._prepared(set(record.__dict__))
+        record._fill_defaults()
+        return record
+
+    def _fill_defaults(self) -> None:
+        for field in self._meta.concrete_fields:
+            if not field.null and self.__dict__.get(field.attname, self) is None:
+                setattr(self, field.attname, field.get_default())
+
+    def to_document(self) -> Stored:
+        """Return the record as it is stored, `_id` left out while it has none."""
+        return self._prepared({field.attname for field in self._meta.concrete_fields})
+
+    def _prepared(self, attnames: set[str]) -> Stored:
+        return {
+            field.column: field.get_db_prep_save(getattr(self, field.attname), connection)
+            for field in self._meta.concrete_fields
+            if field.attname in attnames and not (field.primary_key and self.pk is None)
+        }
+
+    # --- Rules -----------------------------------------------------------------------------------
+
+    def clean(self) -> None:
+        """Check the rules that span fields or records. Raises ValidationError, all errors at once.
+
+        A field that is missing or wrong by itself has no say here: its own error is enough.
+        """
+        super().clean()
+        if errors := self.rule_errors():
+            raise ValidationError(errors)
+
+    def rule_errors(self) -> RuleErrors:
+        """Return what is wrong, by field name; a path such as `columns.2.name` goes deeper."""
+        return {
+            field.name: ValidationError(
+                f"There is no {field.related_model.noun} with this id.", code="unknown_reference"
+            )
+            for field in self.changed_references()
+            if not exists(field.related_model, getattr(self, field.attname))
+        }
+
+    def changed_references(self) -> list[models.ForeignKey[Any, Any]]:
+        """Return the references that the next write makes anew."""
+        stored = self._stored or {}
+        return [
+            field
+            for field in self._meta.concrete_fields
+            if isinstance(field, models.ForeignKey)
+            and getattr(self, field.attname) not in (None, stored.get(field.column))
+        ]
+
+    # --- Writes ----------------------------------------------------------------------------------
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Insert the record, or write what changed since it was loaded.
+
+        Raises DuplicateName, Stale where the document changed meanwhile, and NotFound where it is
+        gone.
+        """
+        before, references = self._stored, self.changed_references()
+        try:
+            if before is None:
+                self._insert()
+            else:
+                self._update(before)
+        except DuplicateKeyError as clash:
+            raise self.duplicate(clash) from clash
+        if references:
+            self._confirm(references, before)
+
+    def _confirm(
+        self, references: list[models.ForeignKey[Any, Any]], before: Stored | None
+    ) -> None:
+        """Take the write back if a record it refers to was deleted at the same time.
+
+        A delete holds the record's lease while it looks for references: either it saw this one, or
+        its lease is seen here. A crash between the write and this look leaves a reference that
+        may dangle; the next change of that record says so.
+        """
+        store.settled(getattr(self, field.attname) for field in references)
+        for field in references:
+            if not exists(field.related_model, getattr(self, field.attname)):
+                self._take_back(before)
+                raise ValidationError(
+                    {field.name: f"The {field.related_model.noun} was deleted meanwhile."}
+                )
+
+    def _take_back(self, before: Stored | None) -> None:
+        written = unchanged(self._stored or {})
+        if before is None:
+            store.collection(type(self)).delete_one(written)
+        else:
+            store.collection(type(self)).replace_one(written, before)
+
+    def duplicate(self, clash: DuplicateKeyError) -> Exception:
+        """Return the refusal that a unique index's error stands for."""
+        if "name" in ((clash.details or {}).get("keyPattern") or {}):
+            return DuplicateName(self.noun, self.name)  # type: ignore[attr-defined]
+        return clash
+
+    def as_new(self) -> Stored:
+        """Return the document to insert for this record, which gets its id and moments now."""
+        self.created_at = self.updated_at = store.now()
+        self.pk = self.pk or ObjectId()
+        return {"_id": self.pk, **self.to_document()}
+
+    def stored_as(self, document: Stored) -> None:
+        """Note that the record is now stored as `document`."""
+        self._stored = document
+        self._state.adding = False
+
+    def _insert(self) -> None:
+        document = self.as_new()
+        store.collection(type(self)).insert_one(document)
+        self.stored_as(document)
+
+    def _update(self, stored: Stored) -> None:
+        self.updated_at = store.now()
+        changes = {
+            column: value
+            for column, value in self.to_document().items()
+            if value != stored.get(column)
+        }
+        self.compare_and_set(stored, changes)
+
+    def compare_and_set(self, stored: Stored, changes: Mapping[str, Any]) -> None:
+        """Set `changes` in the document while it is still `stored`.
+
+        Raises Stale where another writer came first, NotFound where it was deleted.
+        """
+        document = store.collection(type(self)).find_one_and_update(
+            unchanged(stored), {"$set": dict(changes)}, return_document=ReturnDocument.AFTER
+        )
+        if document is None:
+            self._raise_missing()
+        else:
+            self._stored = document
+
+    def _raise_missing(self) -> None:
+        if store.collection(type(self)).find_one({"_id": self.pk}, {"_id": 1}):
+            raise Stale
+        raise NotFound(f"There is no {self.noun} with the id {self.pk}.")
+
+    def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
+        """Remove the record unless another refers to it.
+
+        Under the record's lease, so that a reference made at the same time is either seen here
+        or finds the record gone. A crash in the middle leaves the record and a lease that expires.
+
+        Raises InUse naming the users, Stale where the document changed since it was loaded.
+        """
+        with store.lease(self.pk):
+            self.refuse_if_used()
+            self._remove()
+        return 1, {self._meta.label: 1}
+
+    def refuse_if_used(self) -> None:
+        """Raise InUse where other records refer to this one."""
+        for users_noun, names in self.users():
+            if names:
+                raise InUse(f'The {self.noun} "{self}"', users_noun, names)
+
+    def users(self) -> list[tuple[str, list[str]]]:
+        """Return the names of the records that refer to this one, by noun."""
+        return [
+            (relation.related_model.noun, names_referring(relation, self.pk))
+            for relation in self._meta.related_objects
+            if relation.on_delete is models.PROTECT
+        ]
+
+    def _remove(self, session: ClientSession | None = None) -> None:
+        condition = unchanged(self._stored) if self._stored else {"_id": self.pk}
+        removed = store.collection(type(self)).delete_one(condition, session=session)
+        if not removed.deleted_count:
+            self._raise_missing()
+
+
+def unchanged(document: Stored) -> Stored:
+    """Return the condition that a document's fields are all still what they were.
+
+    A field whose name MongoDB would read as a path or an operator is left out.
+    """
+    return {
+        key: {"$eq": value}
+        for key, value in document.items()
+        if "." not in key and not key.startswith("$")
+    }
+
+
+def exists(model: type[models.Model], identifier: ObjectId) -> bool:
+    return store.collection(model).find_one({"_id": identifier}, {"_id": 1}) is not None
+
+
+def names_referring(relation: Any, identifier: ObjectId, limit: int = 100) -> list[str]:
+    """Return up to `limit` names of the records that refer to `identifier`, sorted."""
+    found = store.collection(relation.related_model).find(
+        {relation.field.column: identifier}, {"name": 1}, limit=limit
+    )
+    return sorted(str(document.get("name", document["_id"])) for document in found)
+
+
+def _loaded(field: models.Field[Any, Any], value: Any) -> Any:
+    from_db = getattr(field, "from_db_value", None)
+    if from_db:
+        return from_db(value, None, connection)
+    if isinstance(field, models.DateTimeField):
+        return connection.ops.convert_datetimefield_value(value, field, connection)
+    return field.to_python(value)

@@ -1,0 +1,318 @@
+"""The base of every serializer: strict bodies in, stored documents straight out.
+
+A serializer is the one place that says which fields a record has. Written ones are checked
+against it and against the model's `clean()`, all errors at once; read ones go from the stored
+document to the record through the `Reader` it describes, without a model instance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from functools import cache
+from typing import Any, ClassVar, NamedTuple
+
+from bson import ObjectId
+from bson.errors import InvalidId
+from django.core.exceptions import ValidationError as ModelValidationError
+from django.db import models
+from django_mongodb_backend.fields import ObjectIdAutoField, ObjectIdField as ObjectIdModelField
+from rest_framework import serializers
+from rest_framework.fields import SkipField, empty
+from rest_framework.settings import api_settings
+from rest_framework.utils.model_meta import RelationInfo
+
+from common.fields import EncryptedTextField, Secret
+from common.http import iso_utc
+from common.models import Document
+from common.store import Stored
+
+NAME_MAX = 100
+
+
+def plain(value: Any) -> Any:
+    return value
+
+
+def hexed(value: Any) -> Any:
+    return str(value) if isinstance(value, ObjectId) else value
+
+
+def moment(value: Any) -> Any:
+    return iso_utc(value) if isinstance(value, datetime) else value
+
+
+class TextField(serializers.CharField):
+    """Text, and nothing that merely could be written as text."""
+
+    def to_internal_value(self, data: Any) -> str:
+        if not isinstance(data, str):
+            self.fail("invalid")
+        return super().to_internal_value(data)
+
+
+class IdField(serializers.Field):
+    """The id of a record: 24 hexadecimal digits."""
+
+    default_error_messages = {"invalid": "Not an id: expected 24 hexadecimal digits."}
+
+    def to_internal_value(self, data: Any) -> ObjectId:
+        try:
+            return ObjectId(data if isinstance(data, str) else "")
+        except InvalidId:
+            self.fail("invalid")
+
+    def to_representation(self, value: ObjectId) -> str:
+        return str(value)
+
+
+class ChoiceField(serializers.ChoiceField):
+    """One of a few words; the refusal lists them."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        if not isinstance(data, str) or data not in self.choices:
+            listed = ", ".join(str(choice) for choice in self.choices)
+            raise serializers.ValidationError(f"Expected one of {listed}.", code="invalid_choice")
+        return data
+
+
+class UtcDateTimeField(serializers.DateTimeField):
+    """A moment in UTC, ISO 8601 with milliseconds and `Z`."""
+
+    def to_representation(self, value: Any) -> Any:
+        return moment(value)
+
+
+class SecretField(TextField):
+    """Text that is taken and never given back.
+
+    In a change, an empty text keeps the stored one, and so does null where a secret is required;
+    elsewhere null removes it.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        kwargs |= {"write_only": True, "trim_whitespace": False}
+        super().__init__(**kwargs)
+
+    def run_validation(self, data: Any = empty) -> Any:
+        keeps = data == "" or (data is None and not self.allow_null)
+        if keeps and self.parent.instance is not None:
+            raise SkipField
+        return super().run_validation(data)
+
+    def to_internal_value(self, data: Any) -> Any:
+        return Secret.of(super().to_internal_value(data))
+
+
+class Column(NamedTuple):
+    """How one field of a record comes out of a stored document."""
+
+    name: str
+    stored_name: str
+    convert: Callable[[Any], Any]
+    default: Any
+
+
+class Reader:
+    """Makes records of stored documents, field by field as a serializer declares them."""
+
+    def __init__(self, serializer: serializers.BaseSerializer[Any]) -> None:
+        model = getattr(getattr(serializer, "Meta", None), "model", None)
+        fields = serializer.fields.items()  # type: ignore[attr-defined]
+        self.columns = [
+            _column(name, field, model) for name, field in fields if not field.write_only
+        ]
+        self.projection = {column.stored_name: 1 for column in self.columns}
+
+    def record(self, document: Stored) -> dict[str, Any]:
+        """Return the record a client sees; what the document lacks has the field's default."""
+        get = document.get
+        return {
+            name: default if (value := get(stored_name)) is None else convert(value)
+            for name, stored_name, convert, default in self.columns
+        }
+
+    def record_or_as_is(self, value: Any) -> Any:
+        return self.record(value) if isinstance(value, Mapping) else value
+
+
+def _column(
+    name: str, field: serializers.Field[Any, Any, Any, Any], model: type[models.Model] | None
+) -> Column:
+    source = model._meta.get_field(field.source) if model and field.source != "pk" else None
+    stored_name = source.column if source else "_id" if field.source == "pk" else field.source
+    return Column(name, stored_name, _converter(field), _default(source, field))
+
+
+def _converter(field: serializers.Field[Any, Any, Any, Any]) -> Callable[[Any], Any]:
+    match field:
+        case IdField():
+            return hexed
+        case serializers.DateTimeField():
+            return moment
+        case serializers.ListSerializer():
+            row = Reader(field.child).record_or_as_is
+            return lambda rows: [row(item) for item in rows] if isinstance(rows, list) else rows
+        case serializers.Serializer():
+            return Reader(field).record_or_as_is
+    return plain
+
+
+def _default(source: Any, field: serializers.Field[Any, Any, Any, Any]) -> Any:
+    if isinstance(field, serializers.Serializer):
+        return Reader(field).record({})
+    if source is None or source.null or source.primary_key or not source.has_default():
+        return None
+    return source.get_default()
+
+
+class StrictMixin:
+    """Refuses fields a record does not have, and collects every error before it refuses."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        if not isinstance(data, Mapping):
+            raise serializers.ValidationError(
+                {api_settings.NON_FIELD_ERRORS_KEY: ["Expected a JSON object."]}, code="invalid"
+            )
+        values, errors = self._known(data)
+        errors |= self._unknown(data)
+        errors = self.more_errors(values, errors, data)
+        if errors:
+            raise serializers.ValidationError(errors)
+        return values
+
+    def _known(self, data: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        values: dict[str, Any] = {}
+        errors: dict[str, Any] = {}
+        for field in self._writable_fields:  # type: ignore[attr-defined]
+            try:
+                value = field.run_validation(field.get_value(data))
+            except serializers.ValidationError as wrong:
+                errors[field.field_name] = wrong.detail
+            except SkipField:
+                pass
+            else:
+                serializers.set_value(values, field.source_attrs, value)
+        return values, errors
+
+    def _unknown(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        return {
+            str(name): [serializers.ErrorDetail("There is no such field.", code="unknown_field")]
+            for name in data
+            if name not in self.fields  # type: ignore[attr-defined]
+        }
+
+    def more_errors(
+        self, values: dict[str, Any], errors: dict[str, Any], data: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Return `errors` and what only all fields together show."""
+        return errors
+
+
+class StrictSerializer(StrictMixin, serializers.Serializer):
+    """A body that stands for no stored record, or a part of one."""
+
+
+class DocumentSerializer(StrictMixin, serializers.ModelSerializer):
+    """The base of the serializers of `Document` models."""
+
+    serializer_field_mapping: ClassVar = serializers.ModelSerializer.serializer_field_mapping | {
+        models.CharField: TextField,
+        models.TextField: TextField,
+        models.DateTimeField: UtcDateTimeField,
+        EncryptedTextField: SecretField,
+        ObjectIdAutoField: IdField,
+        ObjectIdModelField: IdField,
+    }
+    reader_class: ClassVar[type[Reader]] = Reader
+    record: Document
+    """The record that the body describes, once it is validated."""
+
+    serializer_related_field = IdField
+    serializer_choice_field = ChoiceField
+
+    def get_fields(self) -> dict[str, Any]:
+        """Return the declared fields, the id under both of its names first."""
+        id_fields = {name: IdField(source="pk", read_only=True) for name in ("id", "_id")}
+        return id_fields | super().get_fields()
+
+    def build_field(self, field_name: str, info: Any, model_class: Any, nested_depth: int) -> Any:
+        # A reference is written by its stored name: `mapping_id`, not `mapping`.
+        for name, relation in info.forward_relations.items():
+            if relation.model_field.attname == field_name:
+                return self.build_reference_field(name, relation)
+        return super().build_field(field_name, info, model_class, nested_depth)
+
+    def build_reference_field(self, name: str, relation: RelationInfo) -> Any:
+        return IdField, {"help_text": f"The id of the {relation.related_model.noun}."}
+
+    def build_standard_field(self, field_name: str, model_field: Any) -> Any:
+        field_class, kwargs = super().build_standard_field(field_name, model_field)
+        # Uniqueness is the index's word, at the moment of the write: 409, not a 400 before it.
+        kwargs["validators"] = [
+            validator
+            for validator in kwargs.get("validators", [])
+            if not hasattr(validator, "queryset")
+        ]
+        if not kwargs["validators"]:
+            del kwargs["validators"]
+        return field_class, kwargs
+
+    @classmethod
+    @cache
+    def reader(cls) -> Reader:
+        return cls.reader_class(cls())
+
+    # --- Validation ------------------------------------------------------------------------------
+
+    def more_errors(
+        self, values: dict[str, Any], errors: dict[str, Any], data: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Ask the model's own rules, about the fields that are right by themselves."""
+        self.record = self.with_values(values)
+        try:
+            self.record.clean()
+        except ModelValidationError as wrong:
+            found = self._detail(wrong)
+            errors |= {
+                path: detail for path, detail in found.items() if path.split(".")[0] not in errors
+            }
+        return errors
+
+    def _detail(self, wrong: ModelValidationError) -> dict[str, Any]:
+        """Return a model's errors by the serializer's field names."""
+        return {
+            self._field_name(name): [
+                serializers.ErrorDetail(message, code=error.code or "invalid")
+                for error in found
+                for message in error.messages
+            ]
+            for name, found in wrong.error_dict.items()
+        }
+
+    def new_record(self) -> Document:
+        return self.Meta.model()  # type: ignore[attr-defined,no-any-return]
+
+    def with_values(self, values: Mapping[str, Any]) -> Document:
+        """Return the record with `values` set: the loaded one, or a new one."""
+        record = self.instance or self.new_record()
+        for name, value in values.items():
+            setattr(record, name, value)
+        return record
+
+    def _field_name(self, name: str) -> str:
+        head, _, rest = name.partition(".")
+        for field in self.Meta.model._meta.concrete_fields:  # type: ignore[attr-defined]
+            if field.name == head:
+                head = field.attname
+        return f"{head}.{rest}" if rest else head
+
+    def create(self, validated_data: dict[str, Any]) -> Document:
+        try:
+            self.record.save()
+        except ModelValidationError as wrong:
+            raise serializers.ValidationError(self._detail(wrong)) from wrong
+        return self.record
+
+    def update(self, instance: Document, validated_data: dict[str, Any]) -> Document:
+        return self.create(validated_data)

@@ -1,0 +1,125 @@
+"""The document store below the ORM: collections, transactions, exclusive leases.
+
+Reads of the API and every write of a `Document` speak PyMongo through here; the ORM serves the
+admin and the commands on the same client and collections.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+from uuid import uuid4
+
+from bson import ObjectId
+from django.db import connection, models
+from pymongo.client_session import ClientSession
+from pymongo.collection import Collection
+from pymongo.errors import ConnectionFailure, DuplicateKeyError, PyMongoError
+
+from common.exceptions import StoreUnavailable
+
+T = TypeVar("T")
+
+Stored = dict[str, Any]
+"""A document as the driver returns it: ObjectIds, naive UTC datetimes, plain lists and dicts."""
+
+
+class _Held(threading.local):
+    def __init__(self) -> None:
+        self.identifiers: set[ObjectId] = set()
+
+
+_held = _Held()
+
+LEASES = "leases"
+LEASE_S = 10.0
+
+
+def collection(model: type[models.Model]) -> Collection[Stored]:
+    """Return the collection that holds `model`'s records."""
+    return connection.get_collection(model._meta.db_table)
+
+
+def now() -> datetime:
+    """Return this moment in UTC, cut to the milliseconds that the store keeps."""
+    moment = datetime.now(UTC)
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+
+
+def transaction(work: Callable[[ClientSession | None], T]) -> T:
+    """Return `work(session)`, run as one transaction where the server has them.
+
+    On a replica set `work` may run more than once (write conflicts are retried) and leaves all
+    or nothing. A stand-alone server has no transactions: there `work` runs once, without a
+    session, and each caller says what a crash in its middle leaves.
+    """
+    if not connection.features._supports_transactions:
+        return work(None)
+    with connection.connection.start_session() as session:
+        return session.with_transaction(work)
+
+
+@contextmanager
+def lease(identifier: ObjectId, wait_s: float = 2.5) -> Iterator[None]:
+    """Hold the record `identifier` alone, so that what spans documents is right on any server.
+
+    Whoever removes a record, or rewrites a set that hangs on it, holds its lease; whoever adds a
+    reference to it looks for the lease afterwards (`settled`). A lease lives in a collection of
+    its own and expires after `LEASE_S`: a holder that was killed blocks nobody for longer.
+
+    A thread that holds it may take it again. Raises StoreUnavailable where another holds it for
+    longer than `wait_s`.
+    """
+    if identifier in _held.identifiers:
+        yield
+        return
+    holder = uuid4().hex
+    deadline = time.monotonic() + wait_s
+    while not _acquired(identifier, holder):
+        _pause_until(deadline)
+    _held.identifiers.add(identifier)
+    try:
+        yield
+    finally:
+        _held.identifiers.discard(identifier)
+        _leases().delete_one({"_id": identifier, "holder": holder})
+
+
+def settled(identifiers: Iterable[ObjectId], wait_s: float = 2.5) -> None:
+    """Return once nobody holds one of these records. Raises StoreUnavailable after `wait_s`."""
+    wanted = {"_id": {"$in": list(identifiers)}, "expires_at": {"$gt": now()}}
+    deadline = time.monotonic() + wait_s
+    while _leases().find_one(wanted, {"_id": 1}):
+        _pause_until(deadline)
+
+
+def _leases() -> Collection[Stored]:
+    return connection.get_collection(LEASES)
+
+
+def _acquired(identifier: ObjectId, holder: str) -> bool:
+    started = now()
+    mine = {"holder": holder, "expires_at": started + timedelta(seconds=LEASE_S)}
+    try:
+        # Matches only an expired lease; with none at all it inserts, with a live one `_id` clashes.
+        _leases().update_one(
+            {"_id": identifier, "expires_at": {"$lte": started}}, {"$set": mine}, upsert=True
+        )
+    except DuplicateKeyError:
+        return False
+    return True
+
+
+def _pause_until(deadline: float) -> None:
+    if time.monotonic() > deadline:
+        raise StoreUnavailable("The record is busy with another change; try again in a moment.")
+    time.sleep(0.01)
+
+
+def is_unavailable(error: BaseException | None) -> bool:
+    """Tell whether an exception says that the store is down or too slow, rather than wrong."""
+    return isinstance(error, ConnectionFailure) or (
+        isinstance(error, PyMongoError) and error.timeout
+    )

@@ -1,0 +1,179 @@
+"""The base of every ViewSet: lists, ETags and compare-and-set writes of documents."""
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any, ClassVar
+
+from bson import ObjectId
+from django.http import HttpResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+from rest_framework import status
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.viewsets import ModelViewSet
+
+from common import store
+from common.etags import etag_of, is_unchanged, refuse_if_stale
+from common.exceptions import NotFound, Stale
+from common.http import JSON, to_json
+from common.listing import Listing, Parameters
+from common.models import Document
+from common.serializers import DocumentSerializer, Reader
+from common.store import Stored
+
+BATCH = 500
+"""Records a list renders at a time; a longer one is streamed."""
+
+WRITE_ATTEMPTS = 100
+"""How often a write without `If-Match` is repeated when other writers come first."""
+
+
+class DocumentViewSet(ModelViewSet):
+    """Create, read, list, change and delete the records of one `Document` model."""
+
+    serializer_class: type[DocumentSerializer]
+    parameters: ClassVar[Parameters]
+    lookup_field = "id"
+    lookup_value_regex = "[0-9a-fA-F]{24}"
+
+    @property
+    def model(self) -> type[Document]:
+        return self.serializer_class.Meta.model  # type: ignore[attr-defined]
+
+    @property
+    def reader(self) -> Reader:
+        return self.serializer_class.reader()
+
+    def scope(self) -> Stored:
+        """Return the condition that every record of this view meets."""
+        return {}
+
+    # --- Reading ---------------------------------------------------------------------------------
+
+    def list(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        listing = self.parameters.parse(request.query_params, self.scope())
+        total = self.count(listing)
+        documents = self.found(listing)
+        first = [self.reader.record(document) for document in islice(documents, BATCH)]
+        if len(first) < BATCH:
+            response: HttpResponseBase = HttpResponse(to_json(first), content_type=JSON)
+        else:
+            response = StreamingHttpResponse(
+                _json_array(first, documents, self.reader), content_type=JSON
+            )
+        response["X-Total-Count"] = str(total)
+        if links := listing.links(total):
+            response["Link"] = _link_header(request, listing, links)
+        return response
+
+    def count(self, listing: Listing) -> int:
+        """Return how many records meet the condition; all of them are the collection's own count."""
+        collection = store.collection(self.model)
+        if listing.condition:
+            return collection.count_documents(listing.condition)
+        return collection.estimated_document_count()
+
+    def found(self, listing: Listing) -> Iterator[Stored]:
+        return iter(
+            store.collection(self.model).find(
+                listing.condition,
+                self.reader.projection,
+                sort=listing.order,
+                skip=listing.offset,
+                limit=listing.limit or 0,
+                batch_size=BATCH,
+            )
+        )
+
+    def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponse:
+        response = self.record_response(self.get_document())
+        if is_unchanged(request, response["ETag"]):
+            return HttpResponse(
+                status=status.HTTP_304_NOT_MODIFIED, headers={"ETag": response["ETag"]}
+            )
+        return response
+
+    def get_document(self) -> Stored:
+        """Return the stored document that the path names. Raises NotFound."""
+        identifier = ObjectId(self.kwargs[self.lookup_field])
+        document = store.collection(self.model).find_one({**self.scope(), "_id": identifier})
+        if document is None:
+            raise NotFound(f"There is no {self.model.noun} with the id {identifier}.")
+        return document
+
+    def record_response(self, document: Stored, status: int = 200) -> HttpResponse:
+        body = to_json(self.reader.record(document))
+        return HttpResponse(
+            body, status=status, content_type=JSON, headers={"ETag": etag_of(document, body)}
+        )
+
+    # --- Writing ---------------------------------------------------------------------------------
+
+    def create(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        serializer = self.get_serializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        return self.created_response(serializer.save())
+
+    def created_response(self, record: Document) -> HttpResponse:
+        request = self.request
+        response = self.record_response(record._stored or {}, status.HTTP_201_CREATED)
+        response["Location"] = request.build_absolute_uri(f"{request.path.rstrip('/')}/{record.pk}")
+        return response
+
+    def update(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponse:
+        """Change the fields that are sent, and keep the others: `PUT` as well as `PATCH`.
+
+        The write holds while the document is what was read. Where another came first, a client
+        that sent `If-Match` is told so; for any other the change is made again on the new record.
+        """
+        for _ in range(WRITE_ATTEMPTS):
+            document = self.current_document(request)
+            serializer = self.get_serializer(
+                self.model.from_document(document), data=request.data, partial=True
+            )
+            serializer.is_valid(raise_exception=True)
+            try:
+                record = serializer.save()
+            except Stale:
+                continue
+            return self.record_response(record._stored or {})
+        raise Stale
+
+    def current_document(self, request: Request) -> Stored:
+        """Return the document that the path names, if it is the one `If-Match` names."""
+        document = self.get_document()
+        if "If-Match" in request.headers:
+            body = to_json(self.reader.record(document))
+            refuse_if_stale(request, etag_of(document, body))
+        return document
+
+    def destroy(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        for _ in range(WRITE_ATTEMPTS):
+            try:
+                self.model.from_document(self.current_document(request)).delete()
+            except Stale:
+                continue
+            return Response(status=status.HTTP_204_NO_CONTENT)
+        raise Stale
+
+
+def _json_array(
+    first: list[dict[str, Any]], rest: Iterator[Stored], reader: Reader
+) -> Iterator[bytes]:
+    """Yield a JSON array batch by batch, so that memory stays flat however long it is."""
+    batch = first
+    opening = b"["
+    while batch:
+        yield opening + to_json(batch)[1:-1]
+        opening = b","
+        batch = [reader.record(document) for document in islice(rest, BATCH)]
+    yield b"]"
+
+
+def _link_header(request: Request, listing: Listing, offsets: dict[str, int]) -> str:
+    def address(offset: int) -> str:
+        query = request.query_params.copy()
+        query["limit"], query["offset"] = str(listing.limit), str(offset)
+        return request.build_absolute_uri(f"{request.path}?{query.urlencode()}")
+
+    return ", ".join(f'<{address(offset)}>; rel="{rel}"' for rel, offset in offsets.items())

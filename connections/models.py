@@ -1,0 +1,161 @@
+"""Connections: how a source database is reached, and how its last test went."""
+
+from typing import Any, ClassVar
+
+from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
+from django.db import models
+
+from common import store
+from common.fields import EncryptedTextField, Secret
+from common.models import Document, RuleErrors, unchanged
+from connections.drivers import DRIVERS
+from connections.drivers.base import SourceParams, SshTunnel
+
+is_host = RegexValidator(
+    r"^[\w.:%\[\]-]+\Z",
+    "Not a host: give a name or an address, without a scheme, a port, a path or spaces.",
+    code="invalid_host",
+)
+port_range = [
+    MinValueValidator(1, "Not a port: expected 1 to 65535."),
+    MaxValueValidator(65535, "Not a port: expected 1 to 65535."),
+]
+
+
+class SslMode(models.TextChoices):
+    """libpq's names: what is encrypted, and what of the server's certificate is verified."""
+
+    DISABLE = "disable"
+    PREFER = "prefer"
+    REQUIRE = "require"
+    VERIFY_CA = "verify-ca"
+    VERIFY_FULL = "verify-full"
+
+
+class TestStatus(models.TextChoices):
+    SUCCESS = "success"
+    FAILED = "failed"
+
+
+class Connection(Document):
+    """A source database and the account that reads it."""
+
+    noun: ClassVar[str] = "connection"
+
+    name = models.CharField(max_length=100, unique=True)
+    db_type = models.CharField(
+        max_length=20, choices=[(kind, driver.label) for kind, driver in DRIVERS.items()]
+    )
+    host = models.CharField(max_length=255, validators=[is_host])
+    port = models.PositiveIntegerField(blank=True, validators=port_range)
+    database = models.CharField(max_length=255)
+    username = models.CharField(max_length=255)
+    password = EncryptedTextField(max_length=1000)
+
+    ssl_mode = models.CharField(max_length=20, choices=SslMode.choices, default=SslMode.PREFER)
+    ssl_ca = models.TextField(null=True, blank=True, max_length=100_000)
+    ssl_cert = models.TextField(null=True, blank=True, max_length=100_000)
+    ssl_key = EncryptedTextField(max_length=100_000, null=True, blank=True)
+
+    ssh_host = models.CharField(max_length=255, null=True, blank=True, validators=[is_host])
+    ssh_port = models.PositiveIntegerField(default=22, blank=True, validators=port_range)
+    ssh_username = models.CharField(max_length=255, null=True, blank=True)
+    ssh_password = EncryptedTextField(max_length=1000, null=True, blank=True)
+    ssh_private_key = EncryptedTextField(max_length=100_000, null=True, blank=True)
+    ssh_host_key = models.TextField(null=True, blank=True, max_length=10_000)
+
+    last_tested_at = models.DateTimeField(null=True, editable=False)
+    last_test_status = models.CharField(
+        max_length=20, choices=TestStatus.choices, null=True, editable=False
+    )
+
+    class Meta(Document.Meta):
+        db_table = "connections"
+        ordering = ["-updated_at", "-id"]
+        indexes = [
+            models.Index(fields=["-updated_at", "-id"], name="connections_newest"),
+            models.Index(fields=["db_type", "-updated_at", "-id"], name="connections_db_type"),
+            models.Index(
+                fields=["last_test_status", "-updated_at", "-id"], name="connections_status"
+            ),
+            models.Index(fields=["host", "-updated_at", "-id"], name="connections_host"),
+        ]
+
+    def rule_errors(self) -> RuleErrors:
+        if self.port is None and self.db_type in DRIVERS:
+            self.port = DRIVERS[self.db_type].default_port
+        return super().rule_errors() | self._tls_errors() | self._ssh_errors()
+
+    def _tls_errors(self) -> RuleErrors:
+        if bool(self.ssl_cert) == bool(self.ssl_key):
+            return {}
+        missing, given = ("ssl_key", "ssl_cert") if self.ssl_cert else ("ssl_cert", "ssl_key")
+        return {missing: ValidationError(f"Required together with {given}.", code="required")}
+
+    def _ssh_errors(self) -> RuleErrors:
+        if not self.ssh_host:
+            return {}
+        errors = {
+            name: ValidationError("Required with ssh_host.", code="required")
+            for name in ("ssh_username", "ssh_host_key")
+            if not getattr(self, name)
+        }
+        if not (self.ssh_password or self.ssh_private_key):
+            errors["ssh_private_key"] = ValidationError(
+                "Give ssh_private_key or ssh_password with ssh_host.", code="required"
+            )
+        return errors
+
+    def params(self) -> SourceParams:
+        """Return what a driver needs, secrets opened. Raises UnreadableSecret."""
+        return SourceParams(
+            kind=self.db_type,
+            host=self.host,
+            port=self.port,
+            database=self.database,
+            username=self.username,
+            password=_revealed(self.password) or "",
+            ssl_mode=self.ssl_mode,
+            ssl_ca=self.ssl_ca or None,
+            ssl_cert=self.ssl_cert or None,
+            ssl_key=_revealed(self.ssl_key),
+            ssh=self._tunnel(),
+        )
+
+    def _tunnel(self) -> SshTunnel | None:
+        if not self.ssh_host:
+            return None
+        return SshTunnel(
+            host=self.ssh_host,
+            port=self.ssh_port,
+            username=self.ssh_username or "",
+            password=_revealed(self.ssh_password),
+            private_key=_revealed(self.ssh_private_key),
+            host_key=self.ssh_host_key or None,
+        )
+
+    def record_test(self, succeeded: bool) -> None:
+        """Store how a test went, unless what was tested is no longer what is stored.
+
+        It is no change of the configuration: `updated_at` stays.
+        """
+        result = {
+            "last_tested_at": store.now(),
+            "last_test_status": TestStatus.SUCCESS if succeeded else TestStatus.FAILED,
+        }
+        not_tested = {*result, "name", "created_at", "updated_at"}
+        tested = {
+            key: value for key, value in (self._stored or {}).items() if key not in not_tested
+        }
+        store.collection(Connection).update_one(unchanged(tested), {"$set": result})
+
+
+def _revealed(secret: Secret | str | None) -> str | None:
+    return secret.reveal() if isinstance(secret, Secret) else secret
+
+
+def connection_kind(identifier: Any) -> str | None:
+    """Return the `db_type` of a stored connection, None where there is none."""
+    found = store.collection(Connection).find_one({"_id": identifier}, {"db_type": 1})
+    return found.get("db_type") if found else None

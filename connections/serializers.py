@@ -1,0 +1,71 @@
+"""Connections over REST."""
+
+from typing import Any, ClassVar
+
+from rest_framework import serializers
+
+from common.serializers import DocumentSerializer, StrictSerializer
+from connections.models import Connection
+
+
+class ConnectionSerializer(DocumentSerializer):
+    """A source database; its secrets are taken and never given back."""
+
+    class Meta:
+        model = Connection
+        fields = [
+            "name",
+            "db_type",
+            "host",
+            "port",
+            "database",
+            "username",
+            "password",
+            "ssl_mode",
+            "ssl_ca",
+            "ssl_cert",
+            "ssl_key",
+            "ssh_host",
+            "ssh_port",
+            "ssh_username",
+            "ssh_password",
+            "ssh_private_key",
+            "ssh_host_key",
+            "created_at",
+            "updated_at",
+            "last_tested_at",
+            "last_test_status",
+        ]
+        extra_kwargs: ClassVar = {"port": {"min_value": 1, "max_value": 65535}}
+
+
+class ConnectionTestSerializer(ConnectionSerializer):
+    """A connection that is tried and not stored; its name does not matter."""
+
+    class Meta(ConnectionSerializer.Meta):
+        extra_kwargs: ClassVar = ConnectionSerializer.Meta.extra_kwargs | {
+            "name": {"required": False}
+        }
+
+
+class TestDetailsSerializer(serializers.Serializer):
+    db_type = serializers.CharField()
+    version = serializers.CharField(required=False, help_text="On success: the server's version.")
+    server = serializers.CharField(required=False, help_text="On success: the product.")
+    latency_ms = serializers.FloatField(required=False)
+    tls = serializers.BooleanField(required=False)
+    error_code = serializers.CharField(required=False, help_text="On failure: what went wrong.")
+    hint = serializers.CharField(required=False, help_text="On failure: what to do about it.")
+    stage = serializers.CharField(required=False, help_text="On failure: how far it came.")
+
+
+class TestResultSerializer(serializers.Serializer):
+    """How the test of a connection went."""
+
+    success = serializers.BooleanField()
+    message = serializers.CharField()
+    details = TestDetailsSerializer()
+
+
+class NothingSerializer(StrictSerializer):
+    """A body that has nothing to say: none, or `{}`."""

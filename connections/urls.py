@@ -1,0 +1,9 @@
+"""Addresses of the connections."""
+
+from common.routers import SlashlessRouter
+from connections.views import ConnectionViewSet
+
+router = SlashlessRouter()
+router.register("connections", ConnectionViewSet, basename="connection")
+
+urlpatterns = router.urls

@@ -1,0 +1,86 @@
+"""The service about itself: its name, its health, its OpenAPI document."""
+
+import time
+from typing import Any
+
+from django.conf import settings
+from django.db import connection
+from drf_spectacular.renderers import OpenApiJsonRenderer
+from drf_spectacular.utils import extend_schema, inline_serializer
+from drf_spectacular.views import SpectacularAPIView
+from pymongo import timeout as within
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from common import crypto
+
+PING_TIMEOUT_S = 2.0
+
+
+class RootView(APIView):
+    @extend_schema(
+        tags=["service"],
+        responses=inline_serializer(
+            "Service",
+            {
+                "name": serializers.CharField(),
+                "version": serializers.CharField(),
+                "api": serializers.CharField(),
+                "docs": serializers.CharField(),
+            },
+        ),
+    )
+    def get(self, request: Request) -> Response:
+        """Name the service, its version, and where its API and its documentation are."""
+        return Response(
+            {
+                "name": "ETL Engine Backend",
+                "version": settings.VERSION,
+                "api": settings.API_V1_PREFIX,
+                "api_prefix": settings.API_V1_PREFIX,
+                "docs": "/docs",
+                "redoc": "/redoc",
+                "openapi": "/openapi.json",
+                "health": "/health",
+            }
+        )
+
+
+class HealthView(APIView):
+    def get(self, request: Request) -> Response:
+        """Tell whether the service can do its work: 200 healthy, 503 not; a check a dependency."""
+        checks = {"mongodb": _checked(_ping), "encryption_key": _checked(crypto.cipher)}
+        healthy = all(check["status"] == "healthy" for check in checks.values())
+        return Response(
+            {
+                "status": "healthy" if healthy else "unhealthy",
+                "version": settings.VERSION,
+                "checks": checks,
+            },
+            status=200 if healthy else 503,
+            headers={"Cache-Control": "no-store"} | ({} if healthy else {"Retry-After": "2"}),
+        )
+
+
+def _ping() -> None:
+    with within(PING_TIMEOUT_S):
+        connection.database.command("ping")
+
+
+def _checked(check: Any) -> dict[str, Any]:
+    started = time.perf_counter()
+    try:
+        check()
+    except Exception as failure:
+        # The message may quote the address and the account; its class says enough.
+        return {"status": "unhealthy", "error": type(failure).__name__}
+    return {
+        "status": "healthy",
+        "latency_ms": round((time.perf_counter() - started) * 1000, 2),
+    }
+
+
+class OpenAPIView(SpectacularAPIView):
+    renderer_classes = [OpenApiJsonRenderer]

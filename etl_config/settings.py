@@ -1,0 +1,215 @@
+"""Everything the service can be told, read top to bottom.
+
+Each value comes from the environment, or from a `.env` file beside `manage.py`; the README
+explains them in one table. Wrong values are found by the checks in `common/checks.py`.
+"""
+
+import json
+from pathlib import Path
+
+import environ
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+VERSION = "1.0.0"
+
+env = environ.Env()
+env.read_env(BASE_DIR / ".env")
+
+
+def listed(name: str, default: str = "") -> list[str]:
+    """Return a setting's items: a JSON list (`["a","b"]`) or a comma-separated one (`a,b`)."""
+    text = env.str(name, default).strip()
+    items = json.loads(text) if text.startswith("[") else text.split(",")
+    return [str(item).strip() for item in items if str(item).strip()]
+
+
+# --- The process ---------------------------------------------------------------------------------
+
+DEBUG = env.bool("DEBUG", False)
+INSECURE_SECRET_KEY = "insecure-only-for-debugging-never-for-production-0123456789"
+SECRET_KEY = env.str("SECRET_KEY", INSECURE_SECRET_KEY)
+ALLOWED_HOSTS = listed("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
+CSRF_TRUSTED_ORIGINS = listed("CSRF_TRUSTED_ORIGINS")
+# Behind a proxy that ends TLS: it must set X-Forwarded-Proto, and drop the client's own.
+BEHIND_TLS_PROXY = env.bool("BEHIND_TLS_PROXY", False)
+
+# --- Secrets kept for the source databases ---------------------------------------------------------
+
+ENCRYPTION_KEY = env.str("ENCRYPTION_KEY", "")
+ENCRYPTION_KEYS_RETIRED = listed("ENCRYPTION_KEYS_RETIRED")
+
+# --- The API ---------------------------------------------------------------------------------------
+
+API_V1_PREFIX = "/" + env.str("API_V1_PREFIX", "/api/v1").strip("/")
+MAX_BODY_BYTES = 1024 * 1024
+
+# --- Source databases ------------------------------------------------------------------------------
+
+PROBE_TIMEOUT_S = env.float("PROBE_TIMEOUT_S", 5.0)
+PROBE_MAX_CONCURRENT = env.int("PROBE_MAX_CONCURRENT", 25)
+PREVIEW_TIMEOUT_S = env.float("PREVIEW_TIMEOUT_S", 5.0)
+PREVIEW_MAX_CONCURRENT = env.int("PREVIEW_MAX_CONCURRENT", 16)
+
+# --- The store -------------------------------------------------------------------------------------
+
+MONGODB_URL = env.str("MONGODB_URL", "mongodb://localhost:27017")
+MONGODB_DB_NAME = env.str("MONGODB_DB_NAME", "etl_engine")
+
+DATABASES = {
+    "default": {
+        "ENGINE": "django_mongodb_backend",
+        "HOST": MONGODB_URL,
+        "NAME": MONGODB_DB_NAME,
+        "OPTIONS": {
+            # Each operation, its retry included, ends within this: a dead store is told in 3 s.
+            "timeoutMS": 2500,
+            "serverSelectionTimeoutMS": 2000,
+            "connectTimeoutMS": 2000,
+            "appname": "etl-engine-backend",
+        },
+    }
+}
+DATABASE_ROUTERS = ["django_mongodb_backend.routers.MongoRouter"]
+DEFAULT_AUTO_FIELD = "django_mongodb_backend.fields.ObjectIdAutoField"
+MIGRATION_MODULES = {
+    "admin": "etl_config.contrib_migrations.admin",
+    "auth": "etl_config.contrib_migrations.auth",
+    "contenttypes": "etl_config.contrib_migrations.contenttypes",
+}
+
+# --- The apps --------------------------------------------------------------------------------------
+
+INSTALLED_APPS = [
+    "etl_config.apps.ServiceConfig",
+    "etl_config.apps.MongoAdminConfig",
+    "etl_config.apps.MongoAuthConfig",
+    "etl_config.apps.MongoContentTypesConfig",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "corsheaders",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "common",
+    "connections",
+    "schemas",
+    "mappings",
+    "schedules",
+]
+
+MIDDLEWARE = [
+    "common.middleware.CorsMiddleware",
+    "common.middleware.ProblemMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+ROOT_URLCONF = "etl_config.urls"
+WSGI_APPLICATION = "etl_config.wsgi.application"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "etl_config" / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [],
+    "DEFAULT_PERMISSION_CLASSES": [],
+    "DEFAULT_RENDERER_CLASSES": ["common.http.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["common.http.JSONParser"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "common.http.OnlyJSON",
+    "DEFAULT_METADATA_CLASS": "common.http.Metadata",
+    "DEFAULT_SCHEMA_CLASS": "common.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "common.problems.exception_handler",
+    "UNAUTHENTICATED_USER": None,
+    "UNAUTHENTICATED_TOKEN": None,
+}
+
+SPECTACULAR_SETTINGS = {
+    "TITLE": "ETL Engine Backend",
+    "DESCRIPTION": (
+        "Keeps the configuration of data pipelines: connections to source databases, mappings "
+        "with their column rules, target schemas and schedules."
+    ),
+    "VERSION": VERSION,
+    "OAS_VERSION": "3.1.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+    "COMPONENT_SPLIT_REQUEST": True,
+    "SCHEMA_PATH_PREFIX": API_V1_PREFIX,
+    "TAGS": [
+        {"name": "connections", "description": "Source databases and how to reach them."},
+        {"name": "mappings", "description": "What is read, and which column goes where."},
+        {"name": "schemas", "description": "Target tables; they only grow."},
+        {"name": "schedules", "description": "When a mapping runs."},
+        {"name": "service", "description": "Is it there, is it well?"},
+    ],
+}
+
+CORS_ALLOWED_ORIGINS = listed("CORS_ORIGINS", '["http://localhost:5173","http://localhost:3000"]')
+CORS_ALLOW_CREDENTIALS = True
+CORS_ALLOW_METHODS = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"]
+CORS_EXPOSE_HEADERS = ["ETag", "Link", "X-Total-Count", "Location", "Retry-After"]
+
+# --- Time, language, static files --------------------------------------------------------------------
+
+TIME_ZONE = "UTC"
+USE_TZ = True
+LANGUAGE_CODE = "en-us"
+USE_I18N = False
+
+STATIC_URL = "/static/"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+WHITENOISE_USE_FINDERS = DEBUG
+
+# --- Security ----------------------------------------------------------------------------------------
+
+SESSION_COOKIE_HTTPONLY = True
+SECURE_CONTENT_TYPE_NOSNIFF = True
+X_FRAME_OPTIONS = "DENY"
+if BEHIND_TLS_PROXY:
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    SECURE_SSL_REDIRECT = True
+    SECURE_REDIRECT_EXEMPT = [r"^health/?$"]
+    SESSION_COOKIE_SECURE = True
+    CSRF_COOKIE_SECURE = True
+    SECURE_HSTS_SECONDS = env.int("SECURE_HSTS_SECONDS", 31_536_000)
+    SECURE_HSTS_INCLUDE_SUBDOMAINS = True
+    SECURE_HSTS_PRELOAD = True
+
+# --- Logs --------------------------------------------------------------------------------------------
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"},
+    },
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": env.str("LOG_LEVEL", "INFO").upper()},
+    # Debug records of these hold whole commands, tokens included.
+    "loggers": {
+        "pymongo": {"level": "WARNING"},
+        "django_mongodb_backend": {"level": "WARNING"},
+        "django.db.backends": {"level": "WARNING"},
+    },
+}

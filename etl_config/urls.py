@@ -1,0 +1,29 @@
+"""Every address of the service; each answers with and without its trailing slash."""
+
+from django.conf import settings
+from django.contrib import admin
+from django.urls import include, path, re_path
+from drf_spectacular.views import SpectacularRedocView, SpectacularSwaggerView
+
+from etl_config.health import HealthView, OpenAPIView, RootView
+
+api = [
+    path("", include("connections.urls")),
+    path("", include("schemas.urls")),
+    path("", include("mappings.urls")),
+    path("", include("schedules.urls")),
+]
+
+urlpatterns = [
+    path("", RootView.as_view(), name="root"),
+    re_path(r"^health/?$", HealthView.as_view(), name="health"),
+    re_path(r"^openapi\.json/?$", OpenAPIView.as_view(), name="openapi"),
+    re_path(r"^docs/?$", SpectacularSwaggerView.as_view(url_name="openapi"), name="docs"),
+    re_path(r"^redoc/?$", SpectacularRedocView.as_view(url_name="openapi"), name="redoc"),
+    path(f"{settings.API_V1_PREFIX.strip('/')}/", include(api)),
+    path("admin/", admin.site.urls),
+]
+
+handler400 = "common.problems.bad_request"
+handler404 = "common.problems.not_found"
+handler500 = "common.problems.server_error"

@@ -1,0 +1,216 @@
+"""Mappings: what is read from a source, and which column goes into which target field."""
+
+from collections.abc import Iterable
+from typing import Any, ClassVar
+
+from bson import ObjectId
+from django.core.exceptions import ValidationError
+from django.db import models
+from django_mongodb_backend.fields import ArrayField, EmbeddedModelField
+from django_mongodb_backend.models import EmbeddedModel
+from pymongo.client_session import ClientSession
+from pymongo.errors import DuplicateKeyError
+
+from common import store
+from common.models import Document, RuleErrors
+from connections.models import Connection, connection_kind
+from connections.drivers.errors import StatementRefused
+from connections.statement import check_statement
+from mappings import validation
+from schemas.models import Schema
+
+
+class Mapping(Document):
+    """A source query and the schema that its rows become."""
+
+    noun: ClassVar[str] = "mapping"
+
+    name = models.CharField(max_length=100, unique=True)
+    description = models.CharField(max_length=500, null=True, blank=True)
+    source_connection = models.ForeignKey(
+        Connection, models.PROTECT, related_name="mappings", db_index=False
+    )
+    source_query = models.TextField(max_length=100_000)
+    target_schema = models.ForeignKey(
+        Schema, models.PROTECT, related_name="mappings", db_index=False
+    )
+
+    class Meta(Document.Meta):
+        db_table = "mappings"
+        ordering = ["-updated_at", "-id"]
+        indexes = [
+            models.Index(fields=["-updated_at", "-id"], name="mappings_newest"),
+            models.Index(
+                fields=["source_connection", "-updated_at", "-id"], name="mappings_connection"
+            ),
+            models.Index(fields=["target_schema", "-updated_at", "-id"], name="mappings_schema"),
+        ]
+
+    def rule_errors(self) -> RuleErrors:
+        errors = super().rule_errors()
+        errors |= self._query_errors()
+        if self._moves_to_another_schema() and "target_schema" not in errors:
+            errors |= self._target_errors()
+        return errors
+
+    def _query_errors(self) -> RuleErrors:
+        kind = connection_kind(self.source_connection_id) if self._query_is_new() else None
+        if not kind:
+            return {}
+        try:
+            check_statement(self.source_query, kind)
+        except StatementRefused as refusal:
+            return {"source_query": ValidationError(refusal.message, code="refused_statement")}
+        return {}
+
+    def _query_is_new(self) -> bool:
+        stored = self._stored or {}
+        read = ("source_query", "source_connection_id")
+        return bool(self.source_query) and any(
+            getattr(self, name) != stored.get(name) for name in read
+        )
+
+    def _moves_to_another_schema(self) -> bool:
+        return bool(self._stored) and self.target_schema_id != self._stored["target_schema_id"]
+
+    def _target_errors(self) -> RuleErrors:
+        lacking = sorted(set(written_fields(self.pk)) - column_names(self.target_schema_id))
+        if not lacking:
+            return {}
+        listed = ", ".join(f'"{name}"' for name in lacking)
+        message = f"The schema lacks {listed}, which the mapping's rules write."
+        return {"target_schema": ValidationError(message, code="missing_columns")}
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Write the mapping; a change of its schema under its lease, as its rules must fit."""
+        if not self._moves_to_another_schema():
+            return super().save(*args, **kwargs)
+        with store.lease(self.pk):
+            if errors := self._target_errors():
+                raise ValidationError(errors)
+            super().save(*args, **kwargs)
+
+    def _remove(self) -> None:
+        """Remove the mapping and its column mappings.
+
+        In one transaction where the server has them. Without, a crash in the middle leaves column
+        mappings of a mapping that is gone: no answer of the API shows them, and
+        `check_references --mend` removes them.
+        """
+
+        def work(session: ClientSession | None) -> None:
+            super(Mapping, self)._remove(session)
+            store.collection(ColumnMapping).delete_many({"mapping_id": self.pk}, session=session)
+
+        store.transaction(work)
+
+
+class RuleConfig(EmbeddedModel):
+    """What a rule needs beyond its columns; the unused option is null."""
+
+    delimiter = models.CharField(max_length=100, null=True, blank=True)
+    separator = models.CharField(max_length=100, null=True, blank=True)
+
+    def as_dict(self) -> dict[str, str | None]:
+        return {"delimiter": self.delimiter, "separator": self.separator}
+
+
+class RuleKind(models.TextChoices):
+    DIRECT = "direct"
+    SPLIT = "split"
+    JOIN = "join"
+
+
+class ColumnMapping(Document):
+    """One rule of a mapping: source columns into target fields."""
+
+    noun: ClassVar[str] = "column mapping"
+
+    mapping = models.ForeignKey(
+        Mapping, models.CASCADE, related_name="column_mappings", db_index=False
+    )
+    type = models.CharField(max_length=10, choices=RuleKind.choices)
+    source_columns = ArrayField(models.CharField(max_length=100))
+    target_fields = ArrayField(models.CharField(max_length=100))
+    config = EmbeddedModelField(RuleConfig, default=RuleConfig, blank=True)
+
+    class Meta(Document.Meta):
+        db_table = "column_mappings"
+        ordering = ["created_at", "id"]
+        indexes = [
+            models.Index(fields=["mapping", "created_at", "id"], name="column_mappings_in_order"),
+            models.Index(fields=["-updated_at", "-id"], name="column_mappings_newest"),
+        ]
+        constraints = [
+            # An index over an array holds each of its items: no field is written twice.
+            models.UniqueConstraint(
+                fields=["mapping", "target_fields"], name="column_mappings_write_once"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        sources = ", ".join(self.source_columns or [])
+        return f"{self.type} {sources} → {', '.join(self.target_fields or [])}"
+
+    targets: validation.Targets | None = None
+    """What the rule may write; asked of the store unless given by whoever checks a whole set."""
+
+    def rule_errors(self) -> RuleErrors:
+        errors = super().rule_errors()
+        if self.type not in RuleKind.values:
+            return errors
+        sources, targets = self.source_columns or [], self.target_fields or []
+        config = (self.config or RuleConfig()).as_dict()
+        errors |= as_errors(validation.shape_problems(self.type, sources, targets, config))
+        return errors | as_errors(self._targets().problems(targets))
+
+    def _targets(self) -> validation.Targets:
+        return self.targets or targets_of(self.mapping_id, without=self.pk)
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Write the rule under its mapping's lease, where it is checked against the others."""
+        with store.lease(self.mapping_id):
+            self.clean()
+            super().save(*args, **kwargs)
+
+    def duplicate(self, clash: DuplicateKeyError) -> Exception:
+        return written_twice()
+
+
+def written_twice() -> ValidationError:
+    """Return what the unique index says when another program wrote the field first."""
+    return ValidationError(
+        {"target_fields": ValidationError("One of these is already written.", code="duplicate")}
+    )
+
+
+def as_errors(problems: Iterable[validation.Problem]) -> RuleErrors:
+    return {path: ValidationError(sentence, code="invalid_rule") for path, sentence in problems}
+
+
+def column_names(schema_id: ObjectId) -> set[str]:
+    """Return the names of a schema's columns, none where there is no such schema."""
+    found = store.collection(Schema).find_one({"_id": schema_id}, {"columns.name": 1}) or {}
+    return {column.get("name") for column in found.get("columns") or []}
+
+
+def written_fields(mapping_id: ObjectId, without: ObjectId | None = None) -> dict[str, str]:
+    """Return the fields that a mapping's rules write, each with words that name its rule."""
+    rules = store.collection(ColumnMapping).find(
+        {"mapping_id": mapping_id, "_id": {"$ne": without}}, {"target_fields": 1, "type": 1}
+    )
+    return {
+        field: f"the {rule.get('type')} rule {rule['_id']}"
+        for rule in rules
+        for field in rule.get("target_fields") or []
+    }
+
+
+def targets_of(mapping_id: ObjectId, without: ObjectId | None = None) -> validation.Targets:
+    """Return what a rule of this mapping may write, beside its other rules."""
+    mapping = store.collection(Mapping).find_one({"_id": mapping_id}, {"target_schema_id": 1})
+    if mapping is None:
+        return validation.Targets(set(), {})
+    return validation.Targets(
+        column_names(mapping["target_schema_id"]), written_fields(mapping_id, without)
+    )

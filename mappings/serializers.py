@@ -1,0 +1,136 @@
+"""Mappings, their column mappings and previews over REST."""
+
+from collections.abc import Mapping as Dict
+from typing import Any, ClassVar
+
+from bson import ObjectId
+from rest_framework import serializers
+
+from common.serializers import DocumentSerializer, IdField, StrictSerializer, TextField
+from connections.models import Connection
+from common import store
+from mappings.models import ColumnMapping, Mapping, RuleConfig
+
+
+class MappingSerializer(DocumentSerializer):
+    """What is read from a source, and the schema that it becomes."""
+
+    class Meta:
+        model = Mapping
+        fields = [
+            "name",
+            "description",
+            "source_connection_id",
+            "source_query",
+            "target_schema_id",
+            "created_at",
+            "updated_at",
+        ]
+        extra_kwargs: ClassVar[dict[str, Any]] = {}
+
+
+class OptionField(TextField):
+    """A delimiter or separator: any text, white space too, or null."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(
+            allow_null=True,
+            allow_blank=True,
+            trim_whitespace=False,
+            required=False,
+            max_length=100,
+            default=None,
+            **kwargs,
+        )
+
+
+class RuleConfigSerializer(StrictSerializer):
+    """What a split or join needs; a direct rule needs nothing."""
+
+    delimiter = OptionField(help_text="Of a split: at least one character.")
+    separator = OptionField(help_text="Of a join: may be empty.")
+
+
+class ColumnMappingSerializer(DocumentSerializer):
+    """One rule: source columns into target fields."""
+
+    source_columns = serializers.ListField(
+        child=TextField(max_length=100), allow_empty=False, max_length=1000
+    )
+    target_fields = serializers.ListField(
+        child=TextField(max_length=100), allow_empty=False, max_length=1000
+    )
+    config = RuleConfigSerializer(required=False, allow_null=True)
+
+    class Meta:
+        model = ColumnMapping
+        fields = [
+            "mapping_id",
+            "type",
+            "source_columns",
+            "target_fields",
+            "config",
+            "created_at",
+            "updated_at",
+        ]
+        read_only_fields = ["mapping_id"]
+        extra_kwargs: ClassVar[dict[str, Any]] = {}
+
+    def new_record(self) -> ColumnMapping:
+        record = ColumnMapping(mapping_id=self.context["mapping_id"])
+        record.targets = self.context["targets"]
+        return record
+
+    def with_values(self, values: Dict[str, Any]) -> Any:
+        if "config" in values:
+            values = {**values, "config": RuleConfig(**(values["config"] or {}))}
+        return super().with_values(values)
+
+
+class PreviewQuerySerializer(StrictSerializer):
+    """A query to run against a saved connection."""
+
+    source_connection_id = IdField()
+    source_query = TextField(max_length=100_000)
+    limit = serializers.IntegerField(min_value=1, max_value=1000, default=100)
+
+    ALIASES: ClassVar = {"connection_id": "source_connection_id", "sql_query": "source_query"}
+
+    def to_internal_value(self, data: Any) -> Any:
+        if isinstance(data, Dict):
+            data = {self.ALIASES.get(name, name): value for name, value in data.items()}
+        return super().to_internal_value(data)
+
+    def more_errors(
+        self, values: dict[str, Any], errors: dict[str, Any], data: Dict[str, Any]
+    ) -> dict[str, Any]:
+        identifier = values.get("source_connection_id")
+        if identifier is not None:
+            values["connection"] = _connection(identifier)
+            if values["connection"] is None:
+                message = "There is no connection with this id."
+                errors["source_connection_id"] = [
+                    serializers.ErrorDetail(message, code="unknown_reference")
+                ]
+        return errors
+
+
+def _connection(identifier: ObjectId) -> Connection | None:
+    document = store.collection(Connection).find_one({"_id": identifier})
+    return Connection.from_document(document) if document else None
+
+
+class PreviewSerializer(serializers.Serializer):
+    """The first rows of a query."""
+
+    columns = serializers.ListField(child=serializers.CharField())
+    column_types = serializers.ListField(
+        child=serializers.ChoiceField(
+            choices=["string", "integer", "float", "boolean", "date", "timestamp"],
+            allow_null=True,
+        )
+    )
+    rows = serializers.ListField(child=serializers.ListField(child=serializers.JSONField()))
+    row_count = serializers.IntegerField()
+    truncated = serializers.BooleanField()
+    elapsed_ms = serializers.FloatField()

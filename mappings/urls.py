@@ -1,0 +1,34 @@
+"""Addresses of the mappings and, below each, of its column mappings."""
+
+from django.urls import re_path
+
+from common.routers import SlashlessRouter
+from mappings.views import ColumnMappingViewSet, MappingViewSet
+
+router = SlashlessRouter()
+router.register("mappings", MappingViewSet, basename="mapping")
+
+RULES = r"^mappings/(?P<mapping_id>[0-9a-fA-F]{24})/column-mappings"
+
+urlpatterns = [
+    *router.urls,
+    re_path(
+        RULES + r"/?$",
+        ColumnMappingViewSet.as_view(
+            {"get": "list", "post": "create", "put": "replace", "delete": "clear"}
+        ),
+        name="column-mapping-list",
+    ),
+    re_path(
+        RULES + r"/(?P<column_mapping_id>[0-9a-fA-F]{24})/?$",
+        ColumnMappingViewSet.as_view(
+            {
+                "get": "retrieve",
+                "put": "update",
+                "patch": "partial_update",
+                "delete": "destroy",
+            }
+        ),
+        name="column-mapping-detail",
+    ),
+]

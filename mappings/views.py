@@ -1,0 +1,171 @@
+"""Mappings over REST: the records, their column mappings, and the preview of a query."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from typing import Any
+
+from bson import ObjectId
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.http import HttpResponse
+from django.http.response import HttpResponseBase
+from drf_spectacular.utils import extend_schema
+from rest_framework import status
+from rest_framework.decorators import action
+from rest_framework.exceptions import ValidationError as InvalidBody
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from common import store
+from common.exceptions import NotFound
+from common.http import JSON, to_json
+from common.listing import Parameters
+from common.models import exists
+from common.store import Stored
+from common.views import DocumentViewSet
+from connections.preview import run_preview
+from connections.refusals import as_refusals
+from mappings import rules
+from mappings.models import ColumnMapping, Mapping, targets_of
+from mappings.serializers import (
+    ColumnMappingSerializer,
+    MappingSerializer,
+    PreviewQuerySerializer,
+    PreviewSerializer,
+)
+from mappings.validation import Targets
+
+
+class MappingViewSet(DocumentViewSet):
+    serializer_class = MappingSerializer
+    parameters = Parameters(
+        Mapping,
+        filters=["name", "source_connection_id", "target_schema_id"],
+        search=["name", "description", "source_query"],
+    )
+
+    @extend_schema(request=PreviewQuerySerializer, responses=PreviewSerializer)
+    @action(detail=False, methods=["post"], url_path="preview")
+    def preview(self, request: Request) -> Response:
+        """Run one read-only statement against a saved connection and show its first rows."""
+        serializer = PreviewQuerySerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        query = serializer.validated_data
+        with as_refusals():
+            result = run_preview(
+                query["connection"].params(),
+                query["source_query"],
+                limit_rows=query["limit"],
+                timeout_s=settings.PREVIEW_TIMEOUT_S,
+            )
+        return Response(asdict(result))
+
+
+class ColumnMappingViewSet(DocumentViewSet):
+    """The rules of one mapping, in the order they were added."""
+
+    serializer_class = ColumnMappingSerializer
+    parameters = Parameters(ColumnMapping, filters=["type"], search=[], order="created_at")
+    lookup_url_kwarg = lookup_field = "column_mapping_id"
+
+    @property
+    def mapping_id(self) -> ObjectId:
+        return ObjectId(self.kwargs["mapping_id"])
+
+    def scope(self) -> Stored:
+        return {"mapping_id": self.mapping_id}
+
+    def refuse_unknown_mapping(self) -> None:
+        if not exists(Mapping, self.mapping_id):
+            raise NotFound(f"There is no mapping with the id {self.mapping_id}.")
+
+    @contextmanager
+    def changing(self) -> Iterator[None]:
+        """Hold the mapping, so that its rules are checked and written as one step."""
+        self.refuse_unknown_mapping()
+        with store.lease(self.mapping_id):
+            self.refuse_unknown_mapping()
+            yield
+
+    def list(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        self.refuse_unknown_mapping()
+        return super().list(request, *args, **kwargs)
+
+    def create(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        """Add one rule (an object) or several (an array, all or none)."""
+        if isinstance(request.data, list):
+            with self.changing():
+                added = self._add(request.data)
+            return self._set_response(added, status.HTTP_201_CREATED)
+        with self.changing():
+            (rule,) = self._add(request.data)
+        return self.created_response(rule)
+
+    def replace(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponse:
+        """Make an array of rules the whole set; an empty one clears it."""
+        if not isinstance(request.data, list):
+            raise InvalidBody("Expected a JSON array of column mappings.")
+        with self.changing():
+            targets = replace(targets_of(self.mapping_id), written={})
+            wanted = self._checked(request.data, targets)
+            with self._by_position(request.data):
+                rules.replace(self.mapping_id, wanted)
+        return self._set_response(wanted, status.HTTP_200_OK)
+
+    def clear(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """Remove every rule of the mapping."""
+        with self.changing():
+            rules.clear(self.mapping_id)
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+    def update(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponse:
+        with self.changing():
+            return super().update(request, *args, **kwargs)
+
+    def destroy(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        with self.changing():
+            return super().destroy(request, *args, **kwargs)
+
+    def _add(self, data: Any) -> list[ColumnMapping]:
+        if data == []:
+            raise InvalidBody("Expected at least one column mapping.")
+        added = self._checked(data, targets_of(self.mapping_id))
+        with self._by_position(data):
+            rules.add(added)
+        return added
+
+    def _checked(self, data: Any, targets: Targets) -> list[ColumnMapping]:
+        """Return the rules of a body, each checked against the schema and those before it.
+
+        Raises InvalidBody with the errors of all of them; an array's by position.
+        """
+        checked, errors = [], {}
+        for position, item in enumerate(data if isinstance(data, list) else [data]):
+            serializer = ColumnMappingSerializer(
+                data=item, context={"mapping_id": self.mapping_id, "targets": targets}
+            )
+            if serializer.is_valid():
+                targets.take(serializer.record.target_fields, f"the rule at position {position}")
+                checked.append(serializer.record)
+            else:
+                errors[position] = serializer.errors
+        if errors:
+            raise InvalidBody(errors if isinstance(data, list) else errors[0])
+        return checked
+
+    @contextmanager
+    def _by_position(self, data: Any) -> Iterator[None]:
+        try:
+            yield
+        except ValidationError as wrong:
+            found = wrong.message_dict
+            raise InvalidBody(
+                found if isinstance(data, list) else {"target_fields": found.popitem()[1]}
+            ) from wrong
+
+    def _set_response(self, added: list[ColumnMapping], status: int) -> HttpResponse:
+        records = [self.reader.record(rule._stored or {}) for rule in added]
+        return HttpResponse(to_json(records), status=status, content_type=JSON)

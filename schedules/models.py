@@ -1,0 +1,78 @@
+"""Schedules: when a mapping runs."""
+
+from datetime import UTC, datetime
+from typing import Any, ClassVar
+from zoneinfo import ZoneInfo
+
+from django.core.exceptions import ValidationError
+from django.db import models
+
+from common import store
+from common.models import Document, RuleErrors
+from mappings.models import Mapping
+from schedules import cron
+
+
+class Schedule(Document):
+    """A cron expression on the clock of a timezone, for one mapping."""
+
+    noun: ClassVar[str] = "schedule"
+
+    name = models.CharField(max_length=100, unique=True)
+    mapping = models.ForeignKey(Mapping, models.PROTECT, related_name="schedules", db_index=False)
+    cron_expression = models.CharField(max_length=200)
+    timezone = models.CharField(max_length=64, default="UTC")
+    enabled = models.BooleanField(default=True)
+    last_run_at = models.DateTimeField(null=True, editable=False)
+    next_run_at = models.DateTimeField(null=True, editable=False)
+
+    class Meta(Document.Meta):
+        db_table = "schedules"
+        ordering = ["-updated_at", "-id"]
+        indexes = [
+            models.Index(fields=["-updated_at", "-id"], name="schedules_newest"),
+            models.Index(fields=["mapping", "-updated_at", "-id"], name="schedules_mapping"),
+            models.Index(fields=["enabled", "-updated_at", "-id"], name="schedules_enabled"),
+            models.Index(fields=["next_run_at"], name="schedules_next_run"),
+        ]
+
+    def rule_errors(self) -> RuleErrors:
+        return super().rule_errors() | self._timezone_errors() | self._cron_errors()
+
+    def _timezone_errors(self) -> RuleErrors:
+        if self.timezone in cron.timezone_names():
+            return {}
+        message = f'"{self.timezone}" is not an IANA time zone name, such as Europe/Berlin or UTC.'
+        return {"timezone": ValidationError(message, code="invalid")}
+
+    def _cron_errors(self) -> RuleErrors:
+        if not self.cron_expression:
+            return {}
+        try:
+            cron.parse(self.cron_expression)
+        except cron.InvalidCron as wrong:
+            return {"cron_expression": ValidationError(str(wrong), code="invalid_cron")}
+        return {}
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        self.next_run_at = self.next_runs(1)[0] if self.enabled else None
+        super().save(*args, **kwargs)
+
+    def next_runs(self, count: int) -> list[datetime]:
+        """Return the next firing times, in UTC."""
+        return cron.next_runs(self.cron_expression, ZoneInfo(self.timezone), store.now(), count)
+
+
+def upcoming_run(cron_expression: str, timezone: str, stored: datetime | None) -> datetime | None:
+    """Return the stored next run of an enabled schedule, or the one after it once that is past.
+
+    `stored` is naive UTC, and so is the answer; None where the expression makes no sense.
+    """
+    now = store.now()
+    if stored is not None and stored > now.replace(tzinfo=None):
+        return stored
+    try:
+        (run,) = cron.next_runs(cron_expression, ZoneInfo(timezone), now, 1)
+    except (ValueError, OSError):
+        return stored
+    return run.astimezone(UTC).replace(tzinfo=None)

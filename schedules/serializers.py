@@ -1,0 +1,43 @@
+"""Schedules over REST."""
+
+from typing import Any, ClassVar
+
+
+from common.http import iso_utc
+from common.serializers import DocumentSerializer, Reader
+from common.store import Stored
+from schedules.models import Schedule, upcoming_run
+
+
+class ScheduleReader(Reader):
+    """Shows the next run from now on, where the stored one has passed meanwhile."""
+
+    def record(self, document: Stored) -> dict[str, Any]:
+        record = super().record(document)
+        if not record["enabled"]:
+            return record | {"next_run_at": None}
+        run = upcoming_run(
+            record["cron_expression"], record["timezone"], document.get("next_run_at")
+        )
+        return record | {"next_run_at": iso_utc(run) if run else None}
+
+
+class ScheduleSerializer(DocumentSerializer):
+    """When a mapping runs: five cron fields or an alias, on the clock of a time zone."""
+
+    reader_class = ScheduleReader
+
+    class Meta:
+        model = Schedule
+        fields = [
+            "name",
+            "mapping_id",
+            "cron_expression",
+            "timezone",
+            "enabled",
+            "created_at",
+            "updated_at",
+            "last_run_at",
+            "next_run_at",
+        ]
+        extra_kwargs: ClassVar[dict[str, Any]] = {}

@@ -1,0 +1,9 @@
+"""Addresses of the schedules."""
+
+from common.routers import SlashlessRouter
+from schedules.views import ScheduleViewSet
+
+router = SlashlessRouter()
+router.register("schedules", ScheduleViewSet, basename="schedule")
+
+urlpatterns = router.urls

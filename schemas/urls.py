@@ -1,0 +1,9 @@
+"""Addresses of the schemas."""
+
+from common.routers import SlashlessRouter
+from schemas.views import SchemaViewSet
+
+router = SlashlessRouter()
+router.register("schemas", SchemaViewSet, basename="schema")
+
+urlpatterns = router.urls
