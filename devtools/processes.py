@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from devtools.accounts import Account
 from devtools.console import LauncherError
@@ -18,6 +19,7 @@ from devtools.console import LauncherError
 LOOPBACK = "127.0.0.1"
 PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None, use_errno=True)
+_shared_files: list[int] = []
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,7 @@ def running(
             # Another account cannot enter every folder we may stand in.
             cwd="/" if account else None,
             start_new_session=True,
+            pass_fds=_shared_files,
             preexec_fn=lambda: die_with_parent(stop_signal),
             **(account.popen_options() if account else {}),
         )
@@ -84,6 +87,11 @@ def running(
             yield child
         finally:
             child.stop(stop_timeout_s)
+
+
+def share_with_children(file: IO[str]) -> None:
+    """Let every later child hold this file open: a lock on it then lasts until all have ended."""
+    _shared_files.append(file.fileno())
 
 
 def die_with_parent(stop_signal: signal.Signals = signal.SIGTERM) -> None:

@@ -8,10 +8,12 @@ import fcntl
 import os
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from devtools import dotenv
 from devtools.console import LauncherError, fail, say
@@ -26,6 +28,7 @@ from devtools.processes import (
     interrupt_on_signals,
     port_is_free,
     running,
+    share_with_children,
     wait_until,
     watch,
 )
@@ -33,6 +36,7 @@ from devtools.shop import shop
 
 ROOT = Path(__file__).resolve().parent.parent
 STATE = ROOT / ".run"
+LOCK = STATE / "lock"
 PASSWORD_FILE = STATE / "admin-password"
 MONGODB_PORT = 27017
 
@@ -53,10 +57,9 @@ def main() -> int:
         # Should make be killed, everything ends with it.
         die_with_parent()
     try:
-        with contextlib.ExitStack() as stack:
-            # Unwinding stops the newest first: the API, its source, its store.
-            with _quiet_end():
-                watch(start(stack))
+        # Unwinding stops the newest first: the API, its source, its store.
+        with contextlib.ExitStack() as stack, _quiet_end():
+            watch(start(stack))
         return 0
     except LauncherError as error:
         return fail(error)
@@ -72,6 +75,7 @@ def _quiet_end() -> Iterator[None]:
         say("Stopping")
     finally:
         ignore_signals()
+        _sign_off()
 
 
 def start(stack: contextlib.ExitStack) -> list[Child]:
@@ -83,8 +87,8 @@ def start(stack: contextlib.ExitStack) -> list[Child]:
     if dotenv.ensure(ROOT / ".env", ROOT / ".env.example"):
         say("Wrote .env with fresh keys")
     dotenv.load(ROOT / ".env")
-    port = _port()
     _claim(stack)
+    port = _port()
     stack.callback(say, "Stopped.")
     children: list[Child] = []
     store = _store(stack, children)
@@ -106,13 +110,38 @@ def _port() -> int:
 
 
 def _claim(stack: contextlib.ExitStack) -> None:
-    """Hold the data folder: two runs on the same data would break both."""
-    STATE.mkdir(exist_ok=True)
-    lock = stack.enter_context((STATE / "lock").open("w"))
+    """Hold the data folder: two runs on the same data would break both.
+
+    The servers share the lock. Those whose launcher is gone are about to end: we wait for them.
+    """
+    STATE.mkdir(mode=0o711, exist_ok=True)
+    lock = stack.enter_context(LOCK.open("a"))
+    deadline = time.monotonic() + 20
+    while not _locked(lock):
+        if _holder_lives() or time.monotonic() > deadline:
+            raise LauncherError("`make run` is already running in this folder.")
+        time.sleep(0.1)
+    LOCK.write_text(str(os.getpid()))
+    share_with_children(lock)
+
+
+def _locked(lock: IO[str]) -> bool:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise LauncherError("`make run` is already running in this folder.") from None
+        return False
+    return True
+
+
+def _sign_off() -> None:
+    """Tell the next run that we are ending, so that it waits rather than gives up."""
+    if LOCK.exists() and LOCK.read_text() == str(os.getpid()):
+        LOCK.write_text("")
+
+
+def _holder_lives() -> bool:
+    holder = LOCK.read_text()
+    return holder.isdigit() and Path("/proc", holder).exists()
 
 
 def _store(stack: contextlib.ExitStack, children: list[Child]) -> str:

@@ -174,7 +174,7 @@ def run_command(command: list[str], environment: dict[str, str]) -> int:
 def hold(environment: dict[str, str], children: list[Child]) -> int:
     """Keep the servers up, their addresses in `.run/test.env`, until Ctrl-C."""
     lines = [f"export {name}={shlex.quote(value)}" for name, value in environment.items()]
-    ENV_FILE.parent.mkdir(exist_ok=True)
+    ENV_FILE.parent.mkdir(mode=0o711, exist_ok=True)
     write_private(ENV_FILE, "\n".join(lines) + "\n")
     print("\n".join(lines), flush=True)
     say(f"In another terminal: . {ENV_FILE} && .venv/bin/python -m pytest -k cron")

@@ -23,7 +23,7 @@ REQUIREMENTS = ("constraints.txt", "requirements.txt", "requirements-dev.txt")
 
 def main() -> int:
     lock = ROOT / ".run" / "venv.lock"
-    lock.parent.mkdir(exist_ok=True)
+    lock.parent.mkdir(mode=0o711, exist_ok=True)
     with lock.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         try:
