@@ -5,6 +5,7 @@ import importlib.util
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from devtools.console import LauncherError
 from devtools.processes import LOOPBACK, Server, running, wait_until
@@ -40,6 +41,7 @@ def answers(url: str, timeout_s: float = 0.5) -> bool:
     from pymongo import MongoClient
     from pymongo.errors import PyMongoError
 
+    client: MongoClient[dict[str, Any]]
     with MongoClient(url, serverSelectionTimeoutMS=int(timeout_s * 1000)) as client:
         try:
             client.admin.command("ping")

@@ -36,15 +36,15 @@ def main() -> int:
 
 def _ensure_admin(password_file: Path) -> str:
     """Create the first login where the store has no superuser; later ones are its owner's."""
-    from django.contrib.auth import get_user_model
+    from django.contrib.auth.models import User
 
-    users = get_user_model()._default_manager
+    users = User.objects
     admin = users.filter(username=ADMIN).first()
     if admin is None and not users.filter(is_superuser=True).exists():
         if not password_file.exists():
             write_private(password_file, new_password())
         password = password_file.read_text().strip()
-        users.create_superuser(ADMIN, password=password)  # type: ignore[attr-defined]
+        users.create_superuser(ADMIN, password=password)
         return "known"
     known = (
         admin is not None
