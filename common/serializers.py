@@ -98,10 +98,8 @@ class SecretField(TextField):
         keeps = data == "" or (data is None and not self.allow_null)
         if keeps and self.parent.instance is not None:
             raise SkipField
-        return super().run_validation(data)
-
-    def to_internal_value(self, data: Any) -> Any:
-        return Secret.of(super().to_internal_value(data))
+        plain_text = super().run_validation(data)
+        return Secret.of(plain_text) if isinstance(plain_text, str) else plain_text
 
 
 class Column(NamedTuple):
@@ -192,7 +190,7 @@ class StrictMixin:
             except SkipField:
                 pass
             else:
-                serializers.set_value(values, field.source_attrs, value)
+                values[field.source] = value
         return values, errors
 
     def _unknown(self, data: Mapping[str, Any]) -> dict[str, Any]:
