@@ -5,4 +5,4 @@ class CommonConfig(AppConfig):
     name = "common"
 
     def ready(self) -> None:
-        from common import checks  # noqa: F401 - registers the system checks
+        from common import checks, openapi  # noqa: F401 - they register themselves

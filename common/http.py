@@ -25,7 +25,7 @@ PROBLEM_JSON = "application/problem+json"
 
 
 def iso_utc(moment: datetime) -> str:
-    """Return a UTC moment (naive, as the driver reads it, or aware) as `2026-01-31T08:00:00.000Z`."""
+    """Return a UTC moment, naive or aware, as `2026-01-31T08:00:00.000Z`."""
     return moment.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
 
 

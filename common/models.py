@@ -16,7 +16,6 @@ from common import store
 from common.exceptions import DuplicateName, InUse, NotFound, Stale
 from common.store import Stored
 
-
 RuleErrors = dict[str, ValidationError]
 
 

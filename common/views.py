@@ -67,7 +67,7 @@ class DocumentViewSet(ModelViewSet):
         return response
 
     def count(self, listing: Listing) -> int:
-        """Return how many records meet the condition; all of them are the collection's own count."""
+        """Return how many records meet the condition; for all of them the collection knows."""
         collection = store.collection(self.model)
         if listing.condition:
             return collection.count_documents(listing.condition)

@@ -23,6 +23,11 @@ port_range = [
 ]
 
 
+def kinds() -> list[tuple[str, str]]:
+    """Return the kinds of source database there are; a new one needs no migration."""
+    return [(kind, driver.label) for kind, driver in DRIVERS.items()]
+
+
 class SslMode(models.TextChoices):
     """libpq's names: what is encrypted, and what of the server's certificate is verified."""
 
@@ -44,9 +49,7 @@ class Connection(Document):
     noun: ClassVar[str] = "connection"
 
     name = models.CharField(max_length=100, unique=True)
-    db_type = models.CharField(
-        max_length=20, choices=[(kind, driver.label) for kind, driver in DRIVERS.items()]
-    )
+    db_type = models.CharField(max_length=20, choices=kinds)
     host = models.CharField(max_length=255, validators=[is_host])
     port = models.PositiveIntegerField(blank=True, validators=port_range)
     database = models.CharField(max_length=255)

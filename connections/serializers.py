@@ -1,6 +1,6 @@
 """Connections over REST."""
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from rest_framework import serializers
 

@@ -1,6 +1,6 @@
 """Connections over REST, and the test of one."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.conf import settings
 from drf_spectacular.utils import extend_schema
@@ -29,6 +29,7 @@ class ConnectionViewSet(DocumentViewSet):
         search=["name", "host", "database", "username"],
         ordered_by=["last_tested_at"],
     )
+    source_refusals: ClassVar = {"probe_unsaved": ("429",), "probe_saved": ("429",)}
 
     @extend_schema(request=ConnectionTestSerializer, responses=TestResultSerializer)
     @action(detail=False, methods=["post"], url_path="test", url_name="test-unsaved")

@@ -1,13 +1,14 @@
 """The service about itself: its name, its health, its OpenAPI document."""
 
 import time
+from functools import cache
 from typing import Any
 
 from django.conf import settings
 from django.db import connection
-from drf_spectacular.renderers import OpenApiJsonRenderer
+from django.http import HttpResponse
+from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.utils import extend_schema, inline_serializer
-from drf_spectacular.views import SpectacularAPIView
 from pymongo import timeout as within
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -15,6 +16,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from common import crypto
+from common.http import to_json
 
 PING_TIMEOUT_S = 2.0
 
@@ -27,8 +29,11 @@ class RootView(APIView):
             {
                 "name": serializers.CharField(),
                 "version": serializers.CharField(),
-                "api": serializers.CharField(),
+                "api_prefix": serializers.CharField(),
                 "docs": serializers.CharField(),
+                "redoc": serializers.CharField(),
+                "openapi": serializers.CharField(),
+                "health": serializers.CharField(),
             },
         ),
     )
@@ -38,7 +43,6 @@ class RootView(APIView):
             {
                 "name": "ETL Engine Backend",
                 "version": settings.VERSION,
-                "api": settings.API_V1_PREFIX,
                 "api_prefix": settings.API_V1_PREFIX,
                 "docs": "/docs",
                 "redoc": "/redoc",
@@ -48,7 +52,20 @@ class RootView(APIView):
         )
 
 
+class CheckSerializer(serializers.Serializer):
+    status = serializers.ChoiceField(choices=["healthy", "unhealthy"])
+    latency_ms = serializers.FloatField(required=False)
+    error = serializers.CharField(required=False)
+
+
+class HealthSerializer(serializers.Serializer):
+    status = serializers.ChoiceField(choices=["healthy", "unhealthy"])
+    version = serializers.CharField()
+    checks = serializers.DictField(child=CheckSerializer())
+
+
 class HealthView(APIView):
+    @extend_schema(tags=["service"], responses={200: HealthSerializer, 503: HealthSerializer})
     def get(self, request: Request) -> Response:
         """Tell whether the service can do its work: 200 healthy, 503 not; a check a dependency."""
         checks = {"mongodb": _checked(_ping), "encryption_key": _checked(crypto.cipher)}
@@ -82,5 +99,14 @@ def _checked(check: Any) -> dict[str, Any]:
     }
 
 
-class OpenAPIView(SpectacularAPIView):
-    renderer_classes = [OpenApiJsonRenderer]
+class OpenAPIView(APIView):
+    """The OpenAPI document, made once a process."""
+
+    @extend_schema(exclude=True)
+    def get(self, request: Request) -> HttpResponse:
+        return HttpResponse(openapi_document(), content_type="application/json")
+
+
+@cache
+def openapi_document() -> bytes:
+    return to_json(SchemaGenerator().get_schema(request=None, public=True))

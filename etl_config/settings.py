@@ -26,31 +26,31 @@ def listed(name: str, default: str = "") -> list[str]:
 # --- The process ---------------------------------------------------------------------------------
 
 DEBUG = env.bool("DEBUG", False)
-INSECURE_SECRET_KEY = "insecure-only-for-debugging-never-for-production-0123456789"
+INSECURE_SECRET_KEY = "insecure-only-for-debugging-never-for-production-01234"  # noqa: S105
 SECRET_KEY = env.str("SECRET_KEY", INSECURE_SECRET_KEY)
 ALLOWED_HOSTS = listed("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
 CSRF_TRUSTED_ORIGINS = listed("CSRF_TRUSTED_ORIGINS")
 # Behind a proxy that ends TLS: it must set X-Forwarded-Proto, and drop the client's own.
 BEHIND_TLS_PROXY = env.bool("BEHIND_TLS_PROXY", False)
 
-# --- Secrets kept for the source databases ---------------------------------------------------------
+# --- Secrets kept for the source databases -------------------------------------------------------
 
 ENCRYPTION_KEY = env.str("ENCRYPTION_KEY", "")
 ENCRYPTION_KEYS_RETIRED = listed("ENCRYPTION_KEYS_RETIRED")
 
-# --- The API ---------------------------------------------------------------------------------------
+# --- The API -------------------------------------------------------------------------------------
 
 API_V1_PREFIX = "/" + env.str("API_V1_PREFIX", "/api/v1").strip("/")
 MAX_BODY_BYTES = 1024 * 1024
 
-# --- Source databases ------------------------------------------------------------------------------
+# --- Source databases ----------------------------------------------------------------------------
 
 PROBE_TIMEOUT_S = env.float("PROBE_TIMEOUT_S", 5.0)
 PROBE_MAX_CONCURRENT = env.int("PROBE_MAX_CONCURRENT", 25)
 PREVIEW_TIMEOUT_S = env.float("PREVIEW_TIMEOUT_S", 5.0)
 PREVIEW_MAX_CONCURRENT = env.int("PREVIEW_MAX_CONCURRENT", 16)
 
-# --- The store -------------------------------------------------------------------------------------
+# --- The store -----------------------------------------------------------------------------------
 
 MONGODB_URL = env.str("MONGODB_URL", "mongodb://localhost:27017")
 MONGODB_DB_NAME = env.str("MONGODB_DB_NAME", "etl_engine")
@@ -77,7 +77,7 @@ MIGRATION_MODULES = {
     "contenttypes": "etl_config.contrib_migrations.contenttypes",
 }
 
-# --- The apps --------------------------------------------------------------------------------------
+# --- The apps ------------------------------------------------------------------------------------
 
 INSTALLED_APPS = [
     "etl_config.apps.ServiceConfig",
@@ -170,7 +170,7 @@ CORS_ALLOW_CREDENTIALS = True
 CORS_ALLOW_METHODS = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"]
 CORS_EXPOSE_HEADERS = ["ETag", "Link", "X-Total-Count", "Location", "Retry-After"]
 
-# --- Time, language, static files --------------------------------------------------------------------
+# --- Time, language, static files ----------------------------------------------------------------
 
 TIME_ZONE = "UTC"
 USE_TZ = True
@@ -181,7 +181,7 @@ STATIC_URL = "/static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
 WHITENOISE_USE_FINDERS = DEBUG
 
-# --- Security ----------------------------------------------------------------------------------------
+# --- Security ------------------------------------------------------------------------------------
 
 SESSION_COOKIE_HTTPONLY = True
 SECURE_CONTENT_TYPE_NOSNIFF = True
@@ -196,7 +196,7 @@ if BEHIND_TLS_PROXY:
     SECURE_HSTS_INCLUDE_SUBDOMAINS = True
     SECURE_HSTS_PRELOAD = True
 
-# --- Logs --------------------------------------------------------------------------------------------
+# --- Logs ----------------------------------------------------------------------------------------
 
 LOGGING = {
     "version": 1,

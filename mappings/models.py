@@ -13,8 +13,8 @@ from pymongo.errors import DuplicateKeyError
 
 from common import store
 from common.models import Document, RuleErrors
-from connections.models import Connection, connection_kind
 from connections.drivers.errors import StatementRefused
+from connections.models import Connection, connection_kind
 from connections.statement import check_statement
 from mappings import validation
 from schemas.models import Schema
@@ -84,13 +84,14 @@ class Mapping(Document):
     def save(self, *args: Any, **kwargs: Any) -> None:
         """Write the mapping; a change of its schema under its lease, as its rules must fit."""
         if not self._moves_to_another_schema():
-            return super().save(*args, **kwargs)
+            super().save(*args, **kwargs)
+            return
         with store.lease(self.pk):
             if errors := self._target_errors():
                 raise ValidationError(errors)
             super().save(*args, **kwargs)
 
-    def _remove(self) -> None:
+    def _remove(self, session: ClientSession | None = None) -> None:
         """Remove the mapping and its column mappings.
 
         In one transaction where the server has them. Without, a crash in the middle leaves column

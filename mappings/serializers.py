@@ -6,9 +6,9 @@ from typing import Any, ClassVar
 from bson import ObjectId
 from rest_framework import serializers
 
+from common import store
 from common.serializers import DocumentSerializer, IdField, StrictSerializer, TextField
 from connections.models import Connection
-from common import store
 from mappings.models import ColumnMapping, Mapping, RuleConfig
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
-from typing import Any
+from typing import Any, ClassVar
 
 from bson import ObjectId
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.http import HttpResponse
 from django.http.response import HttpResponseBase
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import PolymorphicProxySerializer, extend_schema
 from rest_framework import status
 from rest_framework.decorators import action
 from rest_framework.exceptions import ValidationError as InvalidBody
@@ -47,6 +47,8 @@ class MappingViewSet(DocumentViewSet):
         search=["name", "description", "source_query"],
     )
 
+    source_refusals: ClassVar = {"preview": ("429", "502", "504")}
+
     @extend_schema(request=PreviewQuerySerializer, responses=PreviewSerializer)
     @action(detail=False, methods=["post"], url_path="preview")
     def preview(self, request: Request) -> Response:
@@ -62,6 +64,14 @@ class MappingViewSet(DocumentViewSet):
                 timeout_s=settings.PREVIEW_TIMEOUT_S,
             )
         return Response(asdict(result))
+
+
+ONE_OR_SEVERAL = PolymorphicProxySerializer(
+    component_name="ColumnMappings",
+    serializers=[ColumnMappingSerializer, ColumnMappingSerializer(many=True)],
+    resource_type_field_name=None,
+    many=False,
+)
 
 
 class ColumnMappingViewSet(DocumentViewSet):
@@ -94,6 +104,7 @@ class ColumnMappingViewSet(DocumentViewSet):
         self.refuse_unknown_mapping()
         return super().list(request, *args, **kwargs)
 
+    @extend_schema(request=ONE_OR_SEVERAL, responses={201: ONE_OR_SEVERAL})
     def create(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponseBase:
         """Add one rule (an object) or several (an array, all or none)."""
         if isinstance(request.data, list):
@@ -104,6 +115,9 @@ class ColumnMappingViewSet(DocumentViewSet):
             (rule,) = self._add(request.data)
         return self.created_response(rule)
 
+    @extend_schema(
+        request=ColumnMappingSerializer(many=True), responses=ColumnMappingSerializer(many=True)
+    )
     def replace(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponse:
         """Make an array of rules the whole set; an empty one clears it."""
         if not isinstance(request.data, list):

@@ -30,7 +30,7 @@ ALIASES = {
 }
 SYNTAX = frozenset("0123456789*,-/")
 LETTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
-ANY_MOMENT = datetime(2024, 1, 1)
+ANY_MOMENT = datetime(2024, 1, 1, tzinfo=UTC)
 
 
 class InvalidCron(ValueError):

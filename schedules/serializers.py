@@ -2,7 +2,6 @@
 
 from typing import Any, ClassVar
 
-
 from common.http import iso_utc
 from common.serializers import DocumentSerializer, Reader
 from common.store import Stored

@@ -78,7 +78,8 @@ class Schema(Document):
         if changed := evolution.changed_types(before, after):
             raise IncompatibleSchema(*evolution.refusal(str(self), changed))
         if not evolution.dropped(before, after):
-            return super().save(*args, **kwargs)
+            super().save(*args, **kwargs)
+            return
         with store.lease(self.pk):
             self.refuse_if_used()
             super().save(*args, **kwargs)

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-
 from common.serializers import ChoiceField, DocumentSerializer, StrictSerializer, TextField
 from schemas.models import Column, DataType, Schema
 
