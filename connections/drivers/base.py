@@ -1,0 +1,160 @@
+"""The contract that every kind of source database keeps."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from .watch import Watch
+
+SCHEMA_TYPES = ("string", "integer", "float", "boolean", "date", "timestamp")
+SSL_MODES = ("disable", "prefer", "require", "verify-ca", "verify-full")
+
+# Everything in a row is one of JSON's own: text, whole number, finite float, bool, None, list, dict.
+Json = Any
+
+
+@dataclass(frozen=True)
+class SshTunnel:
+    """A host that reaches the database; `host_key` is an OpenSSH line such as `ssh-ed25519 AAAA…`."""
+
+    host: str
+    username: str
+    port: int = 22
+    password: str | None = field(default=None, repr=False)
+    private_key: str | None = field(default=None, repr=False)
+    host_key: str | None = None
+
+
+@dataclass(frozen=True)
+class SourceParams:
+    """All that is needed to open a source; certificates and keys are PEM text, never paths."""
+
+    kind: str
+    host: str
+    port: int
+    database: str
+    username: str
+    password: str = field(default="", repr=False)
+    ssl_mode: str = "prefer"
+    ssl_ca: str | None = None
+    ssl_cert: str | None = None
+    ssl_key: str | None = field(default=None, repr=False)
+    ssh: SshTunnel | None = None
+
+    @property
+    def address(self) -> str:
+        """Return host:port for messages."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+
+@dataclass(frozen=True)
+class ServerFacts:
+    """Who answered: the product's name, its version such as "15.18", and what the account may do."""
+
+    product: str
+    version: str
+    tls: bool
+    can_write: bool
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ResultColumn:
+    """`data_type` is the fitting one of SCHEMA_TYPES, or None."""
+
+    name: str
+    data_type: str | None
+
+
+@dataclass(frozen=True)
+class Result:
+    """At most the rows asked for; `truncated` tells whether the query has more."""
+
+    columns: tuple[ResultColumn, ...]
+    rows: list[list[Json]]
+    truncated: bool
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table or view; `estimated_rows` is the database's own guess, None where it has none."""
+
+    schema: str
+    name: str
+    kind: str
+    estimated_rows: int | None
+
+
+@dataclass(frozen=True)
+class TableColumn:
+    """`database_type` as the database writes it; `key` is "primary", "unique" or None."""
+
+    name: str
+    database_type: str
+    nullable: bool
+    key: str | None
+    data_type: str | None
+
+
+class Session(ABC):
+    """An open, logged-in connection; used by one thread at a time, under the watch of that use."""
+
+    params: SourceParams
+    watch: Watch
+
+    @abstractmethod
+    def facts(self) -> ServerFacts:
+        """Run the first query and tell who answered."""
+
+    @abstractmethod
+    def read(self, sql: str, limit_rows: int) -> Result:
+        """Run one statement that only reads, in a session that cannot write.
+
+        Raises QueryFailed, SourceTimeout, AnswerTooLarge, RequestAborted.
+        """
+
+    @abstractmethod
+    def tables(self) -> list[Table]:
+        """List what can be read, ordered by schema and name; system schemas are left out."""
+
+    @abstractmethod
+    def table_columns(self, schema: str | None, name: str) -> list[TableColumn]:
+        """Describe a table's columns in order; empty where there is no such table."""
+
+    @abstractmethod
+    def reset(self) -> bool:
+        """Forget all that the last use left behind; False when the session must be closed."""
+
+    @abstractmethod
+    def abort(self) -> None:
+        """Stop what runs in the database, then close; takes a second at most, never raises."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close without waiting; never raises."""
+
+    @property
+    @abstractmethod
+    def alive(self) -> bool:
+        """Tell, without a round trip, whether the other side still holds the connection."""
+
+
+class Driver(ABC):
+    """One kind of source database."""
+
+    kind: ClassVar[str]
+    label: ClassVar[str]
+    default_port: ClassVar[int]
+    sql_dialect: ClassVar[str]
+    stages: ClassVar[Sequence[str]] = ("name", "port", "tls", "login", "database", "query")
+
+    @abstractmethod
+    def open(self, params: SourceParams, watch: Watch) -> Session:
+        """Connect and log in before the watch ends; `watch.stage` follows the steps.
+
+        Raises SourceUnreachable, SourceTimeout, RequestAborted.
+        """
