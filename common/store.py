@@ -39,7 +39,17 @@ LEASE_S = 10.0
 
 def collection(model: type[models.Model]) -> Collection[Stored]:
     """Return the collection that holds `model`'s records."""
-    return connection.get_collection(model._meta.db_table)
+    return named(model._meta.db_table)
+
+
+def named(name: str) -> Collection[Stored]:
+    """Return a collection by its name; made once a thread, unless queries are being counted."""
+    if connection.queries_logged:
+        return connection.get_collection(name)
+    made: dict[str, Collection[Stored]] = connection.database.__dict__.setdefault("_made", {})
+    if name not in made:
+        made[name] = connection.get_collection(name)
+    return made[name]
 
 
 def now() -> datetime:
@@ -96,7 +106,7 @@ def settled(identifiers: Iterable[ObjectId], wait_s: float = 2.5) -> None:
 
 
 def _leases() -> Collection[Stored]:
-    return connection.get_collection(LEASES)
+    return named(LEASES)
 
 
 def _acquired(identifier: ObjectId, holder: str) -> bool:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from itertools import islice
 from typing import Any, ClassVar
+from urllib.parse import urlencode
 
 from bson import ObjectId
 from django.http import HttpResponse, StreamingHttpResponse
@@ -171,9 +172,6 @@ def _json_array(
 
 
 def _link_header(request: Request, listing: Listing, offsets: dict[str, int]) -> str:
-    def address(offset: int) -> str:
-        query = request.query_params.copy()
-        query["limit"], query["offset"] = str(listing.limit), str(offset)
-        return request.build_absolute_uri(f"{request.path}?{query.urlencode()}")
-
-    return ", ".join(f'<{address(offset)}>; rel="{rel}"' for rel, offset in offsets.items())
+    asked = [pair for pair in request.query_params.items() if pair[0] != "offset"]
+    address = f"{request.build_absolute_uri(request.path)}?{urlencode(asked)}"
+    return ", ".join(f'<{address}&offset={offset}>; rel="{rel}"' for rel, offset in offsets.items())

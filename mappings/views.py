@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any, ClassVar
 
 from bson import ObjectId
@@ -23,13 +23,12 @@ from common import store
 from common.exceptions import NotFound
 from common.http import JSON, to_json
 from common.listing import Parameters
-from common.models import exists
 from common.store import Stored
 from common.views import DocumentViewSet
 from connections.preview import run_preview
 from connections.refusals import as_refusals
 from mappings import rules
-from mappings.models import ColumnMapping, Mapping, targets_of
+from mappings.models import ColumnMapping, Mapping, column_names, written_fields
 from mappings.serializers import (
     ColumnMappingSerializer,
     MappingSerializer,
@@ -88,31 +87,35 @@ class ColumnMappingViewSet(DocumentViewSet):
     def scope(self) -> Stored:
         return {"mapping_id": self.mapping_id}
 
-    def refuse_unknown_mapping(self) -> None:
-        if not exists(Mapping, self.mapping_id):
+    def schema_id(self) -> ObjectId:
+        """Return the target schema of the view's mapping. Raises NotFound."""
+        found = store.collection(Mapping).find_one(self.mapping_id, {"target_schema_id": 1})
+        if found is None:
             raise NotFound(f"There is no mapping with the id {self.mapping_id}.")
+        return found["target_schema_id"]
 
     @contextmanager
-    def changing(self) -> Iterator[None]:
-        """Hold the mapping, so that its rules are checked and written as one step."""
-        self.refuse_unknown_mapping()
+    def changing(self) -> Iterator[ObjectId]:
+        """Hold the mapping, so that its rules are checked and written as one step.
+
+        Yields the id of its target schema.
+        """
         with store.lease(self.mapping_id):
-            self.refuse_unknown_mapping()
-            yield
+            yield self.schema_id()
 
     def list(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        self.refuse_unknown_mapping()
+        self.schema_id()
         return super().list(request, *args, **kwargs)
 
     @extend_schema(request=ONE_OR_SEVERAL, responses={201: ONE_OR_SEVERAL})
     def create(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponseBase:
         """Add one rule (an object) or several (an array, all or none)."""
         if isinstance(request.data, list):
-            with self.changing():
-                added = self._add(request.data)
+            with self.changing() as schema_id:
+                added = self._add(request.data, schema_id)
             return self._set_response(added, status.HTTP_201_CREATED)
-        with self.changing():
-            (rule,) = self._add(request.data)
+        with self.changing() as schema_id:
+            (rule,) = self._add(request.data, schema_id)
         return self.created_response(rule)
 
     @extend_schema(
@@ -122,9 +125,8 @@ class ColumnMappingViewSet(DocumentViewSet):
         """Make an array of rules the whole set; an empty one clears it."""
         if not isinstance(request.data, list):
             raise InvalidBody("Expected a JSON array of column mappings.")
-        with self.changing():
-            targets = replace(targets_of(self.mapping_id), written={})
-            wanted = self._checked(request.data, targets)
+        with self.changing() as schema_id:
+            wanted = self._checked(request.data, Targets(column_names(schema_id), written={}))
             with self._by_position(request.data):
                 rules.replace(self.mapping_id, wanted)
         return self._set_response(wanted, status.HTTP_200_OK)
@@ -143,10 +145,11 @@ class ColumnMappingViewSet(DocumentViewSet):
         with self.changing():
             return super().destroy(request, *args, **kwargs)
 
-    def _add(self, data: Any) -> list[ColumnMapping]:
+    def _add(self, data: Any, schema_id: ObjectId) -> list[ColumnMapping]:
         if data == []:
             raise InvalidBody("Expected at least one column mapping.")
-        added = self._checked(data, targets_of(self.mapping_id))
+        written = written_fields(self.mapping_id)
+        added = self._checked(data, Targets(column_names(schema_id), written))
         with self._by_position(data):
             rules.add(added)
         return added
