@@ -49,7 +49,7 @@ def install_packages(packages: Iterable[str], advice: str = "") -> None:
     prefix = _privilege()
     if prefix is None or shutil.which("apt-get") is None:
         command = f"apt-get install --no-install-recommends {' '.join(names)}"
-        raise LauncherError(f"Missing system packages; as root: {command}. {advice}".rstrip())
+        raise LauncherError(f"Missing system packages. As root: `{command}`. {advice}".rstrip())
     say(f"Installing system packages: {' '.join(names)}")
     _apt(prefix, "update")
     _apt(prefix, "install", "-y", "--no-install-recommends", *names)
