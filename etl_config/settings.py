@@ -81,6 +81,9 @@ MIGRATION_MODULES = {
 
 INSTALLED_APPS = [
     "etl_config.apps.ServiceConfig",
+    # Before the admin, whose templates it replaces.
+    "unfold",
+    "unfold.contrib.filters",
     "etl_config.apps.MongoAdminConfig",
     "etl_config.apps.MongoAuthConfig",
     "etl_config.apps.MongoContentTypesConfig",
