@@ -71,6 +71,7 @@ _PATTERNS = {
       | service_\w+_locks? | audit_\w+ | mysql_firewall_\w+ | http\w*
     """,
 }
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _FORBIDDEN = {kind: re.compile(text, re.VERBOSE) for kind, text in _PATTERNS.items()}
 
 # Tree nodes that write, lock or run something, by sqlglot's names.
@@ -141,7 +142,7 @@ def _check_text(sql: str) -> None:
         )
     if "\0" in sql:
         raise _refusal(sql, "The query contains a NUL character", sql.index("\0"))
-    if any("\ud800" <= character <= "\udfff" for character in sql):
+    if _SURROGATE.search(sql):
         raise StatementRefused("The query is not valid Unicode: it contains half a surrogate pair.")
 
 
