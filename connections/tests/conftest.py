@@ -1,0 +1,142 @@
+"""Throwaway databases on the two real servers that the launcher names, and listeners that misbehave."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from urllib.parse import unquote, urlsplit
+
+import psycopg
+import pymysql
+import pytest
+
+from connections import preview
+from connections.drivers.base import SourceParams
+
+PASSWORD = "s3cr3t-pa'ss\\word %x"
+
+
+@dataclass(frozen=True)
+class Server:
+    """A real server with a database of our own: `run` executes as administrator and returns rows."""
+
+    params: SourceParams  # the administrator's
+    reader: SourceParams  # an account that may only read
+    run: Callable[..., list[tuple]]
+
+    @property
+    def kind(self) -> str:
+        return self.params.kind
+
+
+def _address(variable: str, kind: str) -> SourceParams:
+    url = urlsplit(os.environ.get(variable) or pytest.fail(f"{variable} is not set", pytrace=False))
+    return SourceParams(
+        kind=kind,
+        host=url.hostname or "127.0.0.1",
+        port=url.port or 0,
+        database=url.path.lstrip("/"),
+        username=unquote(url.username or ""),
+        password=unquote(url.password or ""),
+    )
+
+
+def _with(params: SourceParams, **changes: str) -> SourceParams:
+    return SourceParams(**{**vars(params), **changes})
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Server]:
+    admin = _address("TEST_POSTGRES_URL", "postgresql")
+    name = f"etl_test_{secrets.token_hex(4)}"
+    login = {
+        "host": admin.host, "port": admin.port, "user": admin.username, "password": admin.password,
+    }  # fmt: skip
+    with psycopg.connect(**login, dbname=admin.database, autocommit=True) as root:
+        root.execute(f"CREATE DATABASE {name}")
+        root.execute(psycopg.sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(
+            psycopg.sql.Identifier(name), psycopg.sql.Literal(PASSWORD)))  # fmt: skip
+        with psycopg.connect(**login, dbname=name, autocommit=True) as own:
+            own.execute(f"CREATE SCHEMA shop; GRANT USAGE ON SCHEMA shop TO {name}")
+            own.execute(f"ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO {name}")
+
+            def run(sql: str) -> list[tuple]:
+                cursor = own.execute(sql)
+                return cursor.fetchall() if cursor.description else []
+
+            params = _with(admin, database=name)
+            yield Server(params, _with(params, username=name, password=PASSWORD), run)
+        preview.pool.close_idle()
+        root.execute(f"DROP DATABASE {name} WITH (FORCE)")
+        root.execute(f"DROP ROLE {name}")
+
+
+@pytest.fixture(scope="session")
+def mysql() -> Iterator[Server]:
+    admin = _address("TEST_MYSQL_URL", "mysql")
+    name = f"etl_test_{secrets.token_hex(4)}"
+    root = pymysql.connect(
+        host=admin.host,
+        port=admin.port,
+        user=admin.username,
+        password=admin.password,
+        autocommit=True,
+    )
+
+    def run(sql: str) -> list[tuple]:
+        with root.cursor() as cursor:
+            cursor.execute(sql)
+            return list(cursor.fetchall())
+
+    run(f"CREATE DATABASE {name} CHARACTER SET utf8mb4")
+    run(f"USE {name}")
+    run(f"CREATE USER {name}@'%' IDENTIFIED BY {root.escape(PASSWORD)}")
+    run(f"CREATE USER {name}@'localhost' IDENTIFIED BY {root.escape(PASSWORD)}")
+    for host in ("%", "localhost"):
+        run(f"GRANT SELECT ON {name}.* TO {name}@'{host}'")
+    params = _with(admin, database=name)
+    yield Server(params, _with(params, username=name, password=PASSWORD), run)
+    preview.pool.close_idle()
+    run(f"DROP DATABASE {name}")
+    run(f"DROP USER {name}@'%', {name}@'localhost'")
+    root.close()
+
+
+@pytest.fixture(params=["postgresql", "mysql"])
+def server(request: pytest.FixtureRequest) -> Server:
+    """Each of the two servers: what is tested with it is the contract of every driver."""
+    return request.getfixturevalue("postgres" if request.param == "postgresql" else "mysql")
+
+
+@contextmanager
+def listening(behave: Callable[[socket.socket], None]) -> Iterator[int]:
+    """Listen on a free port of 127.0.0.1 and let `behave` do as it likes with each connection."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        stopped = threading.Event()
+
+        def serve() -> None:
+            while not stopped.is_set():
+                with suppress(OSError):
+                    sock, _ = listener.accept()
+                    threading.Thread(target=_quietly, args=(behave, sock), daemon=True).start()
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield listener.getsockname()[1]
+        stopped.set()
+        with suppress(OSError):
+            listener.shutdown(socket.SHUT_RDWR)
+
+
+def _quietly(behave: Callable[[socket.socket], None], sock: socket.socket) -> None:
+    with sock, suppress(OSError):
+        behave(sock)
+
+
+@pytest.fixture
+def listen() -> Callable:
+    return listening
