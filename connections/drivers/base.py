@@ -47,7 +47,8 @@ class SourceParams:
     @property
     def address(self) -> str:
         """Return host:port for messages."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
+        host = self.host.strip("[]")
+        host = f"[{host}]" if ":" in host else host
         return f"{host}:{self.port}"
 
 

@@ -49,10 +49,11 @@ _FOREIGN_MODES = {
     "MYSQL40",
 }
 _TIMED_OUT = {1317, 1969, 3024}
+_GRANT = re.compile(r"GRANT (?P<rights>.+?) ON (?:\w+ )?(?P<scope>\*|`(?:[^`]|``)+`)\.")
 _WRITES = re.compile(
-    r"\b(ALL PRIVILEGES|INSERT|UPDATE|DELETE|CREATE|DROP|ALTER|SUPER|FILE|TRIGGER|EVENT|GRANT OPTION)\b"
+    r"ALL PRIVILEGES|\b(INSERT|UPDATE|DELETE|CREATE|DROP|ALTER|SUPER|FILE|TRIGGER)\b"
 )
-_POWERS = re.compile(r"\b(ALL PRIVILEGES|SUPER|FILE|SHUTDOWN|RELOAD|PROCESS|CONNECTION ADMIN)\b")
+_POWERS = re.compile(r"ALL PRIVILEGES|\b(SUPER|FILE|SHUTDOWN|RELOAD|PROCESS|CONNECTION ADMIN)\b")
 
 _LOGIN_ERRORS: dict[int, tuple[str, str, str, str]] = {}
 for _codes, _error in (
@@ -145,7 +146,7 @@ def _connect(params: SourceParams, watch: Watch, stack: ExitStack) -> MySQLConne
     except pymysql.Error as exc:
         raise _login_error(exc, params, peer, watch) from exc
     except Exception as exc:  # what PyMySQL says to bytes that are not its protocol has many names
-        raise _stranger(params, peer, watch) from exc
+        raise _stranger(params, peer, watch, "something else") from exc
 
 
 def _reach(params: SourceParams, watch: Watch, stack: ExitStack) -> socket.socket:
@@ -191,15 +192,19 @@ def _login_error(
             hint="See the server's log.",
             stage=watch.stage,
         )
-    return _stranger(params, peer, watch)
+    nonsense = isinstance(exc, pymysql.err.InternalError)
+    return _stranger(params, peer, watch, "something else" if nonsense else None)
 
 
-def _stranger(params: SourceParams, peer: tuple[str, int], watch: Watch) -> SourceUnreachable:
-    found = network.sniff(peer, watch)
+def _stranger(
+    params: SourceParams, peer: tuple[str, int], watch: Watch, guess: str | None
+) -> SourceUnreachable:
+    """Return the error for a server that did not get through the login as MySQL would."""
+    found = network.sniff(peer, watch) or guess
     if found and found != "MySQL or MariaDB":
         return network.something_else(params.address, MySQLDriver.label, found, watch.stage)
     return SourceUnreachable(
-        f"{params.address} ended the connection, or did not speak as MySQL does.",
+        f"{params.address} ended the connection before the login was complete.",
         hint="Check the port and the kind of database, and see the server's log.",
         stage=watch.stage,
     )
@@ -296,17 +301,16 @@ class MySQLSession(Session):
         version, comment = (
             str(value) for value in self.rows("SELECT version(), @@version_comment")[0]
         )
-        grants = [str(row[0]).split(" ON ", 1) for row in self.rows("SHOW GRANTS")]
-        everywhere = " ".join(
-            grant[0] for grant in grants if len(grant) > 1 and grant[1].startswith("*.*")
-        )
-        can_write = any(_WRITES.search(grant[0]) for grant in grants if len(grant) > 1)
+        grants = [_GRANT.match(str(row[0])) for row in self.rows("SHOW GRANTS")]
+        here = [g for g in grants if g and _applies(g["scope"], self.params.database)]
+        can_write = any(_WRITES.search(grant["rights"]) for grant in here)
+        powerful = any(grant["scope"] == "*" and _POWERS.search(grant["rights"]) for grant in here)
         return ServerFacts(
             product="MariaDB" if "mariadb" in f"{version} {comment}".lower() else "MySQL",
             version=_plain_version(version),
             tls=self.tls,
             can_write=can_write,
-            warnings=_warnings(can_write, bool(_POWERS.search(everywhere))),
+            warnings=_warnings(can_write, powerful),
         )
 
     @property
@@ -510,6 +514,15 @@ def _plain_version(version: str) -> str:
 
 def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in _plain_version(version).split(".") if part.isdigit())
+
+
+def _applies(scope: str, database: str) -> bool:
+    """Tell whether a grant's scope, "*" or a quoted pattern as for LIKE, takes `database` in."""
+    if scope == "*":
+        return True
+    pattern = re.escape(scope[1:-1].replace("``", "`"))
+    pattern = re.sub(r"(?<!\\)%", ".*", re.sub(r"(?<!\\)_", ".", pattern))
+    return re.fullmatch(pattern.replace("\\\\", ""), database, re.IGNORECASE) is not None
 
 
 def _warnings(can_write: bool, powerful: bool) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from contextlib import suppress
 from typing import Any
 
 import pymysql
@@ -109,11 +110,15 @@ class MySQLConnection(pymysql.Connection):
     def quit(self) -> None:
         """Say goodbye if that can be done without waiting, and close."""
         if self._sock is not None:
-            try:
+            with suppress(OSError, ValueError):
                 self._sock.sock.send(struct.pack("<iB", 1, COMMAND.COM_QUIT))
-            except (OSError, ValueError):
-                pass
         self._force_close()
+
+    def _force_close(self) -> None:
+        """Close at once; a result that was not read to its end would otherwise try to be, when it is deleted."""
+        if self._result is not None:
+            self._result.unbuffered_active = False
+        super()._force_close()
 
     def _read_packet(self, packet_type: Any = MysqlPacket) -> Any:
         if packet_type is FieldDescriptorPacket and self._extended:

@@ -11,6 +11,7 @@ import socket
 import threading
 import time
 from collections.abc import Sequence
+from typing import Any
 
 from .errors import SourceTimeout, SourceUnreachable
 from .watch import SLICE_S, Watch
@@ -77,13 +78,23 @@ def _check_lookup(host: str, watch: Watch) -> None:
 
 def _look_up(name: str, answer: queue.SimpleQueue[list[str] | Exception]) -> None:
     try:
-        found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
+        found = _system_lookup(name)
         addresses = dict.fromkeys(str(entry[4][0]) for entry in found)
         answer.put(list(addresses)[:MAX_ADDRESSES])
     except (OSError, UnicodeError, ValueError) as exc:
         answer.put(exc)
     finally:
         _lookups.release()
+
+
+def _system_lookup(name: str) -> list[tuple[Any, ...]]:
+    """Look up `name`; a final dot, which the hosts file does not know, is left out the second time."""
+    try:
+        return socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
+    except OSError:
+        if not name.endswith("."):
+            raise
+        return socket.getaddrinfo(name.rstrip("."), None, type=socket.SOCK_STREAM)
 
 
 def _not_found(host: str) -> SourceUnreachable:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 import select
-from collections.abc import Generator, Iterator
+from collections import deque
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 from typing import Any, TypeVar
 
@@ -29,18 +30,16 @@ from .base import (
     Table,
     TableColumn,
 )
-from .errors import QueryFailed, SourceError, SourceTimeout, SourceUnreachable
+from .errors import AnswerTooLarge, QueryFailed, SourceError, SourceTimeout, SourceUnreachable
 from .pg_values import TypeNames, column_type, converter
-from .receive_guard import guard
-from .values import Budget
-from .watch import Watch
+from .receive_guard import Guarded, guard
+from .values import Budget, Reader
+from .watch import Watch, too_large
 
 T = TypeVar("T")
 
 SNIFF_AFTER_S = 1.0
-CHUNK_ROWS = 100
 CANCEL_S = 1.0
-_RECEIVED_AT = 128  # tcpi_bytes_received in Linux's struct tcp_info, a u64
 
 # One command, whose SELECT is also the transaction's first query: from then on it cannot be made writable.
 # The scanner of the statement guard relies on standard_conforming_strings, the values on the rest.
@@ -273,6 +272,8 @@ def _login_error(
             return SourceUnreachable(
                 f"{message.format(**place)}: {said}", error_code=code, hint=hint, stage=stage
             )
+    if re.search(r"invalid response to SSL|expected authentication request|message type 0x", text):
+        raise network.something_else(params.address, "PostgreSQL", "something else", watch.stage)
     return SourceUnreachable(
         f"{params.address} ended the connection: {said}",
         hint="See the server's log.",
@@ -302,6 +303,7 @@ class PostgresSession(Session):
         self.pgconn = pgconn
         self.resources = resources
         self.types = TypeNames()
+        self.guarded: Guarded | None = None
         pgconn.notice_handler = None
 
     # -- the wire
@@ -322,20 +324,38 @@ class PostgresSession(Session):
 
     def lost(self, exc: Exception) -> SourceError:
         words = _said(str(exc), self.params)
+        if self.guarded is not None and self.guarded.tripped:
+            return too_large(self.watch)
         return SourceUnreachable(
             f"The connection to {self.params.address} broke: {words}", stage=self.watch.stage
         )
 
     def simple(self, sql: str) -> list[pq.abc.PGresult]:
         """Run commands of our own, several at once."""
-        self.pgconn.send_query(sql.encode())
+        self.send(lambda: self.pgconn.send_query(sql.encode()))
         return self.checked(self.drive(generators.execute(self.pgconn)))
 
-    def extended(self, sql: bytes, params: list[str | None] | None = None) -> pq.abc.PGresult:
-        """Run one statement; the server refuses more than one."""
+    def extended(
+        self, sql: bytes, params: list[str | None] | None = None, offset: int = 0
+    ) -> pq.abc.PGresult:
+        """Run one statement; the server refuses more than one. Errors count characters after `offset`."""
         values = None if params is None else [p if p is None else p.encode() for p in params]
-        self.pgconn.send_query_params(sql, values)
-        return self.checked(self.drive(generators.execute(self.pgconn)))[-1]
+        self.send(lambda: self.pgconn.send_query_params(sql, values))
+        return self.checked(self.drive(generators.execute(self.pgconn)), offset)[-1]
+
+    def stream(self, sql: str) -> Iterator[pq.abc.PGresult]:
+        """Run a query of our own and yield a result for each row, as it comes in."""
+        self.send(lambda: self.pgconn.send_query(sql.encode()))
+        self.pgconn.set_single_row_mode()
+        self.drive(generators.send(self.pgconn))
+        while (result := self.drive(generators.fetch(self.pgconn))) is not None:
+            yield self.checked([result])[0]
+
+    def send(self, queue: Callable[[], None]) -> None:
+        try:
+            queue()
+        except psycopg.Error as exc:
+            raise self.lost(exc) from exc
 
     def checked(self, results: list[pq.abc.PGresult], offset: int = 0) -> list[pq.abc.PGresult]:
         for result in results:
@@ -401,7 +421,7 @@ class PostgresSession(Session):
 
     def read(self, sql: str, limit_rows: int) -> Result:
         self.watch.stage = "query"
-        with guard(self.pgconn.socket, self.watch):
+        with guard(self.pgconn.socket, self.watch) as self.guarded:
             self.simple(_BEGIN.format(timeout_ms=int(self.watch.remaining_s() * 1000) + 500))
             if re.match(r"(?:\s|--[^\n]*\n|/\*.*?\*/)*(?:show|explain)\b", sql, re.I | re.S):
                 return self.whole(sql, limit_rows)
@@ -409,27 +429,19 @@ class PostgresSession(Session):
 
     def whole(self, sql: str, limit_rows: int) -> Result:
         """Read SHOW and EXPLAIN, which a cursor does not take."""
-        self.pgconn.send_query_params(sql.encode(), None)
-        result = self.checked(self.drive(generators.execute(self.pgconn)))[-1]
-        return self.result(result, [result], limit_rows)
+        result = self.extended(sql.encode())
+        return self.result(result, iter([result]), limit_rows)
 
     def cursor(self, sql: str, limit_rows: int) -> Result:
-        self.pgconn.send_query_params(_DECLARE + sql.encode(), None)
-        self.checked(self.drive(generators.execute(self.pgconn)), offset=len(_DECLARE))
-        self.pgconn.send_describe_portal(b"etl_preview")
+        self.extended(_DECLARE + sql.encode(), offset=len(_DECLARE))
+        self.send(lambda: self.pgconn.send_describe_portal(b"etl_preview"))
         shape = self.checked(self.drive(generators.execute(self.pgconn)))[-1]
-        return self.result(shape, self.fetches(limit_rows + 1), limit_rows)
+        fetch = self.stream(f"FETCH FORWARD {limit_rows + 1} FROM etl_preview")
+        return self.result(shape, fetch, limit_rows)
 
-    def fetches(self, rows: int) -> Iterator[pq.abc.PGresult]:
-        while rows > 0:
-            step = min(rows, CHUNK_ROWS + 1)
-            result = self.simple(f"FETCH FORWARD {step} FROM etl_preview")[-1]
-            yield result
-            if result.ntuples < step:
-                return
-            rows -= step
-
-    def result(self, shape: pq.abc.PGresult, parts: Any, limit_rows: int) -> Result:
+    def result(
+        self, shape: pq.abc.PGresult, parts: Iterator[pq.abc.PGresult], limit_rows: int
+    ) -> Result:
         oids = [shape.ftype(index) for index in range(shape.nfields)]
         names = [
             (shape.fname(index) or b"").decode("utf-8", "replace") for index in range(shape.nfields)
@@ -441,10 +453,23 @@ class PostgresSession(Session):
             for name, oid in zip(names, oids, strict=True)
         )
         budget = Budget(limit_rows)
-        for part in parts:
-            if not budget.add_all(_cells(part, readers)):
-                break
+        self.collect(budget, parts, readers)
         return Result(columns, budget.rows, budget.truncated)
+
+    def collect(
+        self, budget: Budget, parts: Iterator[pq.abc.PGresult], readers: list[Reader]
+    ) -> None:
+        """Take rows until there are no more, or no more fit; then read what is left if it is little."""
+        try:
+            for part in parts:
+                if not budget.add_all(_cells(part, readers)):
+                    break
+        except AnswerTooLarge:
+            if not budget.rows:
+                raise
+            budget.truncated = True
+        if len(budget.rows) >= budget.limit_rows:
+            deque(parts, maxlen=0)
 
     def tables(self) -> list[Table]:
         self.watch.stage = "query"
@@ -469,8 +494,15 @@ class PostgresSession(Session):
         ]
 
     def reset(self) -> bool:
+        status = self.pgconn.transaction_status
+        if status not in (
+            pq.TransactionStatus.IDLE,
+            pq.TransactionStatus.INTRANS,
+            pq.TransactionStatus.INERROR,
+        ):
+            return False
         try:
-            if self.pgconn.transaction_status != pq.TransactionStatus.IDLE:
+            if status != pq.TransactionStatus.IDLE:
                 self.simple("ROLLBACK")
             self.simple("DISCARD ALL")
         except SourceError:
@@ -519,7 +551,7 @@ def _query_message(parts: dict[str, str], offset: int) -> str:
     return f"{message} (at character {position})" if position > 0 else message
 
 
-def _cells(result: pq.abc.PGresult, readers: list[Any]) -> Iterator[tuple[list[Json], int]]:
+def _cells(result: pq.abc.PGresult, readers: list[Reader]) -> Iterator[tuple[list[Json], int]]:
     """Yield each row as JSON values, with the bytes that it took on the wire."""
     for row in range(result.ntuples):
         raw = [result.get_value(row, column) for column in range(len(readers))]

@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from .errors import SourceError
 from .watch import Watch
 
 EVERY_S = 0.01
@@ -22,13 +21,15 @@ _BYTES_RECEIVED_AT = 128  # tcpi_bytes_received in Linux's struct tcp_info, a u6
 
 
 @dataclass
-class _Guarded:
+class Guarded:
+    """A socket, and whether it had to be shut."""
+
     sock: socket.socket
     limit: int
     tripped: bool = False
 
 
-_entries: dict[int, _Guarded] = {}
+_entries: dict[int, Guarded] = {}
 _changed = threading.Condition()
 _thread: threading.Thread | None = None
 
@@ -45,25 +46,24 @@ os.register_at_fork(after_in_child=_after_fork)
 
 
 @contextmanager
-def guard(fd: int, watch: Watch) -> Iterator[None]:
-    """Shut the socket `fd` down once it has received more than the watch allows; then AnswerTooLarge."""
+def guard(fd: int, watch: Watch) -> Iterator[Guarded]:
+    """Shut the socket `fd` down once it has received more than the watch allows.
+
+    Whoever uses the socket finds it closed, and `tripped` says why.
+    """
     entry = _watch_over(fd, watch.max_received_bytes)
     try:
-        yield
-    except SourceError:
-        if entry.tripped:
-            watch.check_received(watch.max_received_bytes + 1)
-        raise
+        yield entry
     finally:
         with _changed:
             _entries.pop(id(entry), None)
             entry.sock.close()
 
 
-def _watch_over(fd: int, limit: int) -> _Guarded:
+def _watch_over(fd: int, limit: int) -> Guarded:
     global _thread
     sock = socket.socket(fileno=os.dup(fd))
-    entry = _Guarded(sock, received_bytes(sock) + limit)
+    entry = Guarded(sock, received_bytes(sock) + limit)
     with _changed:
         _entries[id(entry)] = entry
         if _thread is None or not _thread.is_alive():
@@ -83,7 +83,7 @@ def _patrol() -> None:
             _changed.wait(EVERY_S)
 
 
-def _look(entry: _Guarded) -> None:
+def _look(entry: Guarded) -> None:
     try:
         if not entry.tripped and received_bytes(entry.sock) > entry.limit:
             entry.tripped = True

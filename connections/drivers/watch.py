@@ -43,12 +43,7 @@ class Watch:
     def check_received(self, received_bytes: int) -> None:
         """Raise AnswerTooLarge past `max_received_bytes`."""
         if received_bytes > self.max_received_bytes:
-            megabytes = self.max_received_bytes // (1024 * 1024)
-            raise AnswerTooLarge(
-                f"The query's answer is larger than the {megabytes} MiB a preview reads.",
-                hint="Select fewer or shorter columns, for example left(column, 1000).",
-                stage=self.stage,
-            )
+            raise too_large(self)
 
     def wait(self, fd: int, events: int) -> int:
         """Wait for `events` (poll's flags) on `fd`; return those that came."""
@@ -59,3 +54,13 @@ class Watch:
             ready = poll.poll(max(1.0, min(SLICE_S, self.remaining_s()) * 1000))
             if ready:
                 return ready[0][1]
+
+
+def too_large(watch: Watch) -> AnswerTooLarge:
+    """Return the error for a query that sends more than `watch` lets in."""
+    megabytes = watch.max_received_bytes // (1024 * 1024)
+    return AnswerTooLarge(
+        f"The query's answer is larger than the {megabytes} MiB that a preview reads.",
+        hint="Select fewer or shorter columns, for example left(column, 1000).",
+        stage=watch.stage,
+    )
