@@ -35,6 +35,9 @@ class Document(models.Model):
     _stored: Stored | None = None
     """The document this record was loaded from; the condition of the next write."""
 
+    _loaded: Stored = {}
+    """What was made of it: the next write sets what differs, and leaves the rest as it is."""
+
     class Meta:
         abstract = True
 
@@ -45,22 +48,21 @@ class Document(models.Model):
 
     @classmethod
     def from_document(cls, document: Stored) -> Self:
-        """Return the record of a stored document; fields it lacks take their defaults."""
+        """Return the record of a stored document; what it lacks, or garbles, has its default."""
         values = {
-            field.attname: _loaded(field, document[field.column])
+            field.attname: _value(field, document[field.column])
             for field in cls._meta.concrete_fields
             if document.get(field.column) is not None
         }
         record = cls(**values)
-        record._state.adding = False
         record._state.db = connection.alias
-        record._stored = document
+        record.stored_as(document)
         return record
 
     @classmethod
     def from_db(cls, db: str | None, field_names: Any, values: Any) -> Self:
         record = super().from_db(db, field_names, values)
-        record._stored = record._prepared(set(record.__dict__))
+        record._stored = record._loaded = record._prepared(set(record.__dict__))
         record._fill_defaults()
         return record
 
@@ -103,12 +105,11 @@ class Document(models.Model):
 
     def changed_references(self) -> list[models.ForeignKey[Any, Any]]:
         """Return the references that the next write makes anew."""
-        stored = self._stored or {}
         return [
             field
             for field in self._meta.concrete_fields
             if isinstance(field, models.ForeignKey)
-            and getattr(self, field.attname) not in (None, stored.get(field.column))
+            and getattr(self, field.attname) not in (None, self._loaded.get(field.column))
         ]
 
     # --- Writes ----------------------------------------------------------------------------------
@@ -169,6 +170,7 @@ class Document(models.Model):
     def stored_as(self, document: Stored) -> None:
         """Note that the record is now stored as `document`."""
         self._stored = document
+        self._loaded = self.to_document()
         self._state.adding = False
 
     def _insert(self) -> None:
@@ -181,7 +183,7 @@ class Document(models.Model):
         changes = {
             column: value
             for column, value in self.to_document().items()
-            if value != stored.get(column)
+            if value != self._loaded.get(column)
         }
         self.compare_and_set(stored, changes)
 
@@ -196,7 +198,7 @@ class Document(models.Model):
         if document is None:
             self._raise_missing()
         else:
-            self._stored = document
+            self.stored_as(document)
 
     def _raise_missing(self) -> None:
         if store.collection(type(self)).find_one({"_id": self.pk}, {"_id": 1}):
@@ -261,10 +263,23 @@ def names_referring(relation: Any, identifier: ObjectId, limit: int = 100) -> li
     return sorted(str(document.get("name", document["_id"])) for document in found)
 
 
-def _loaded(field: models.Field[Any, Any], value: Any) -> Any:
+def _value(field: models.Field[Any, Any], stored: Any) -> Any:
+    """Return the value of a stored one; the default where it cannot be that field's.
+
+    Other programs may have written anything: a record must still be read, mended and deleted.
+    """
+    try:
+        value = _converted(field, stored)
+        field.get_db_prep_save(value, connection)
+    except Exception:
+        return field.get_default()
+    return value
+
+
+def _converted(field: models.Field[Any, Any], stored: Any) -> Any:
     from_db = getattr(field, "from_db_value", None)
     if from_db:
-        return from_db(value, None, connection)
+        return from_db(stored, None, connection)
     if isinstance(field, models.DateTimeField):
-        return connection.ops.convert_datetimefield_value(value, field, connection)
-    return field.to_python(value)
+        return connection.ops.convert_datetimefield_value(stored, field, connection)
+    return field.to_python(stored)
