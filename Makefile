@@ -2,7 +2,7 @@ PYTHON := .venv/bin/python
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test servers lint format types venv clean
+.PHONY: help run test servers check lint format types venv clean
 
 help: ## Show what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -15,6 +15,9 @@ test: venv ## Run the tests on servers of their own: make test ARGS="-k cron"
 
 servers: venv ## Hold the test servers up, for quick repeated test runs
 	@exec $(PYTHON) -m devtools.servers
+
+check: ## Run all that CI runs
+	@.ci/run
 
 lint: venv ## Look for mistakes and for imports that cross a border
 	@$(PYTHON) -m ruff check .
