@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
-import pymongo
 from cryptography.fernet import Fernet, InvalidToken
 from django.apps import apps
 from django.conf import settings
@@ -27,9 +26,6 @@ from common.fields import EncryptedTextField
 from common.store import Stored
 
 BATCH = 1000
-BATCH_TIMEOUT_S = 60.0
-"""Longer than a request may take: a failover of the store is waited for."""
-
 MAX_PASSES = 5
 MAX_LOSSES = 5
 
@@ -208,7 +204,7 @@ def _batches(fields: SecretFields) -> Iterator[list[Stored]]:
     documents = fields.documents()
     while True:
         try:
-            with pymongo.timeout(BATCH_TIMEOUT_S):
+            with store.patiently():
                 batch = list(islice(documents, BATCH))
         except (CursorNotFound, AutoReconnect):
             losses += 1
@@ -243,7 +239,7 @@ def _named(fields: SecretFields, document: Stored, column: str) -> Unreadable:
 
 
 def _written(collection: Collection[Stored], changes: list[UpdateOne]) -> int:
-    with pymongo.timeout(BATCH_TIMEOUT_S):
+    with store.patiently():
         try:
             return collection.bulk_write(changes, ordered=False).modified_count
         except BulkWriteError as failure:

@@ -6,12 +6,14 @@ admin and the commands on the same client and collections.
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 from uuid import uuid4
 
+import pymongo
 from bson import ObjectId
 from django.db import connection, models
 from pymongo.client_session import ClientSession
@@ -37,9 +39,16 @@ LEASES = "leases"
 LEASE_S = 10.0
 
 
+_pending: ContextVar[Mapping[ObjectId, Stored] | None] = ContextVar("pending", default=None)
+
+PATIENCE_S = 60.0
+
+
 def collection(model: type[models.Model]) -> Collection[Stored]:
     """Return the collection that holds `model`'s records."""
-    return named(model._meta.db_table)
+    found = named(model._meta.db_table)
+    pending = _pending.get()
+    return found if pending is None else cast(Collection[Stored], _WithPending(found, pending))
 
 
 def named(name: str) -> Collection[Stored]:
@@ -50,6 +59,33 @@ def named(name: str) -> Collection[Stored]:
     if name not in made:
         made[name] = connection.get_collection(name)
     return made[name]
+
+
+@contextmanager
+def as_if_stored(documents: Mapping[ObjectId, Stored]) -> Iterator[None]:
+    """Let `find_one` by id find these documents too, so that rules can be asked before a write."""
+    token = _pending.set(documents)
+    try:
+        yield
+    finally:
+        _pending.reset(token)
+
+
+class _WithPending:
+    def __init__(self, stored: Collection[Stored], pending: Mapping[ObjectId, Stored]) -> None:
+        self._collection, self._documents = stored, pending
+
+    def find_one(self, condition: Stored, *args: Any, **kwargs: Any) -> Stored | None:
+        found = self._documents.get(condition["_id"])
+        return found or self._collection.find_one(condition, *args, **kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._collection, name)
+
+
+def patiently() -> AbstractContextManager[None]:
+    """Give the operations inside the time of a command: a failover of the store is waited for."""
+    return pymongo.timeout(PATIENCE_S)
 
 
 def now() -> datetime:
