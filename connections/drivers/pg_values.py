@@ -54,6 +54,7 @@ _KINDS: dict[str, tuple[Reader, str | None]] = {
             "varchar",
             "bpchar",
             "char",
+            '"char"',
             "name",
             "uuid",
             "inet",
