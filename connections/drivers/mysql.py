@@ -151,7 +151,7 @@ def _connect(params: SourceParams, watch: Watch, stack: ExitStack) -> MySQLConne
 
 def _reach(params: SourceParams, watch: Watch, stack: ExitStack) -> socket.socket:
     if params.ssh is not None:
-        from .ssh import relay
+        from .ssh import relay  # only tunnels need paramiko, which is slow to import
 
         return network.dial_one(stack.enter_context(relay(params, watch)), params.address, watch)
     addresses = network.resolve(params.host, watch)

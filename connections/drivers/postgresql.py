@@ -157,7 +157,7 @@ class PostgresDriver(Driver):
 def _reach(params: SourceParams, watch: Watch, stack: ExitStack) -> tuple[str, tuple[str, int]]:
     """Return the host's name and the numeric address that answers, tunnelled where asked."""
     if params.ssh is not None:
-        from .ssh import relay
+        from .ssh import relay  # only tunnels need paramiko, which is slow to import
 
         return params.host, stack.enter_context(relay(params, watch))
     addresses = network.resolve(params.host, watch)
