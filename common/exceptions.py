@@ -5,6 +5,7 @@ ServiceError
 │   ├── DuplicateName
 │   ├── InUse
 │   └── IncompatibleSchema
+├── SearchTooBroad           400
 ├── NotFound                 404
 ├── Stale                    412   the record is no longer what the client read
 ├── BodyTooLarge             413
@@ -63,6 +64,11 @@ class IncompatibleSchema(Conflict):
 
 class UnreadableSecret(Conflict):
     code = "unreadable_secret"
+
+
+class SearchTooBroad(ServiceError):
+    status = 400
+    code = "search_too_broad"
 
 
 class NotFound(ServiceError):

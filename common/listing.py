@@ -11,36 +11,36 @@ from bson import ObjectId
 from django.db import models
 from django.http import QueryDict
 
+from common import paging
 from common.exceptions import FieldError
+from common.paging import Order
 from common.problems import Invalid
 
 NEWEST_FIRST = "-updated_at"
 MAX_SKIP = 2**31 - 1
 MAX_SEARCH = 200
 
-Order = list[tuple[str, int]]
-
 
 @dataclass(frozen=True)
 class Listing:
-    """A parsed list request: `condition` and `order` in MongoDB's terms, `limit` None for all."""
+    """A parsed list request: `condition` and `order` in MongoDB's terms, `limit` None for all.
+
+    `cursor` is None where pages go by offset. `searches` tells that an index cannot help.
+    """
 
     condition: dict[str, Any]
     order: Order
-    limit: int | None
-    offset: int
+    limit: int | None = None
+    offset: int = 0
+    cursor: str | None = None
+    searches: bool = False
 
-    def links(self, total: int) -> dict[str, int]:
-        """Return the offset of each related page there is: first, prev, next and last."""
-        if not self.limit:
-            return {}
-        last = (max(total - 1, 0) // self.limit) * self.limit
-        found = {"first": 0, "last": last}
-        if self.offset > 0:
-            found["prev"] = max(self.offset - self.limit, 0)
-        if self.offset + self.limit < total:
-            found["next"] = self.offset + self.limit
-        return found
+    @property
+    def page_condition(self) -> dict[str, Any]:
+        """Return the condition of the page itself, within that of the whole list."""
+        if not self.cursor:
+            return self.condition
+        return {"$and": [self.condition, paging.condition_after(self.cursor, self.order)]}
 
 
 class Parameters:
@@ -70,41 +70,63 @@ class Parameters:
         Raises Invalid, naming every parameter that makes no sense.
         """
         errors: list[FieldError] = []
-        condition = dict(base)
-        read = {"limit": None, "offset": 0, "ordering": self._order(self.default_order)}
+        asked: dict[str, Any] = {"condition": dict(base), "order": self._order(self.default_order)}
         for name, text in query.items():
             try:
-                if name == "limit":
-                    read[name] = _whole(text, minimum=1)
-                elif name == "offset":
-                    read[name] = _whole(text, minimum=0)
-                elif name == "ordering":
-                    read[name] = self._order(text)
-                elif name == "search":
-                    condition |= self._containing(text)
-                elif name in self.filters:
-                    condition |= {self.filters[name].column: _value(self.filters[name], text)}
-                else:
-                    raise ValueError(f"There is no such parameter; there are {self.names()}.")
+                self._read(name, text, asked)
             except ValueError as wrong:
                 errors.append({"field": name, "code": "invalid", "message": str(wrong)})
+        if "cursor" in asked and not errors:
+            errors = _cursor_errors(asked)
         if errors:
             raise Invalid(errors)
-        return Listing(condition, read["ordering"], read["limit"], read["offset"])
+        return Listing(**asked)
+
+    def _read(self, name: str, text: str, asked: dict[str, Any]) -> None:
+        """Add what one parameter says to `asked`. Raises ValueError where it makes no sense."""
+        if name == "limit":
+            asked["limit"] = _whole(text, minimum=1)
+        elif name == "offset":
+            asked["offset"] = _whole(text, minimum=0)
+        elif name == "cursor":
+            asked["cursor"] = text
+        elif name == "ordering":
+            asked["order"] = self._order(text)
+        elif name == "search":
+            asked["condition"] |= self._containing(text)
+            asked["searches"] = True
+        elif name in self.filters:
+            asked["condition"] |= {self.filters[name].column: _value(self.filters[name], text)}
+        else:
+            raise ValueError(f"There is no such parameter; there are {self.names()}.")
 
     def names(self) -> str:
         return ", ".join(
-            ["limit", "offset", "ordering", *(["search"] if self.search else []), *self.filters]
+            [
+                "limit",
+                "offset",
+                "cursor",
+                "ordering",
+                *(["search"] if self.search else []),
+                *self.filters,
+            ]
         )
 
     def _order(self, text: str) -> Order:
-        """Return the sort keys of a comma-separated list, made total by the id."""
+        """Return the sort keys of a comma-separated list, made total by age and id.
+
+        Among equals the newest comes first, as the indexes have it; backwards, the oldest.
+        """
         keys = [self._sort_key(part.strip()) for part in text.split(",")]
-        if len({name for name, _ in keys}) < len(keys):
+        named = [name for name, _ in keys]
+        if len(set(named)) < len(named):
             raise ValueError("A field is named twice.")
-        if any(name == "_id" for name, _ in keys):
-            return keys
-        return [*keys, ("_id", keys[-1][1])]
+        moment = named[-1].endswith("_at")
+        direction = keys[-1][1] if moment else -keys[-1][1]
+        for name in ("_id",) if moment or "_id" in named else ("updated_at", "_id"):
+            if "_id" not in named and name not in named:
+                keys.append((name, direction))
+        return keys
 
     def _sort_key(self, part: str) -> tuple[str, int]:
         name = part.removeprefix("-")
@@ -125,6 +147,20 @@ class Parameters:
             return {}
         pattern = {"$regex": re.escape(text.strip()), "$options": "i"}
         return {"$or": [{name: pattern} for name in self.search]}
+
+
+def _cursor_errors(asked: dict[str, Any]) -> list[FieldError]:
+    """Return what a cursor does not go with, or that it is none."""
+    limit = asked.get("limit")
+    try:
+        if asked.get("offset"):
+            raise ValueError("A page is asked for by offset or by cursor.")
+        if not limit or limit > paging.MAX_CURSOR_LIMIT:
+            raise ValueError(f"A cursor needs a limit of 1 to {paging.MAX_CURSOR_LIMIT}.")
+        paging.condition_after(asked["cursor"], asked["order"])
+    except ValueError as wrong:
+        return [{"field": "cursor", "code": "invalid", "message": str(wrong)}]
+    return []
 
 
 def _whole(text: str, minimum: int) -> int:

@@ -149,6 +149,7 @@ def list_parameters(listed: Parameters) -> list[OpenApiParameter]:
     described = {
         "limit": "How many records; all without it.",
         "offset": "How many records to pass over.",
+        "cursor": "Instead of offset: empty to begin, then as the Link header says.",
         "ordering": f"Comma-separated, `-` for descending: {', '.join(listed.orderable)}.",
     }
     if listed.search:

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from itertools import islice
 from typing import Any, ClassVar
-from urllib.parse import urlencode
 
 from bson import ObjectId
 from django.http import HttpResponse, StreamingHttpResponse
@@ -13,17 +12,19 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import ModelViewSet
 
-from common import store
+from common import lists, store
 from common.etags import etag_of, is_unchanged, refuse_if_stale
 from common.exceptions import NotFound, Stale
 from common.http import JSON, to_json
-from common.listing import Listing, Parameters
+from common.listing import Parameters
 from common.models import Document
 from common.serializers import DocumentSerializer, Reader
 from common.store import Stored
 
-BATCH = 500
-"""Records a list renders at a time; a longer one is streamed."""
+BATCH = lists.BATCH
+
+list_of = list
+"""The builtin, which a view's action hides."""
 
 WRITE_ATTEMPTS = 100
 """How often a write without `If-Match` is repeated when other writers come first."""
@@ -53,38 +54,21 @@ class DocumentViewSet(ModelViewSet):
 
     def list(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponseBase:
         listing = self.parameters.parse(request.query_params, self.scope())
-        total = self.count(listing)
-        documents = self.found(listing)
-        first = [self.reader.record(document) for document in islice(documents, BATCH)]
+        with lists.within_reason(listing):
+            total = lists.count(self.model, listing)
+            documents = lists.found(self.model, self.reader.projection, listing, total)
+            first = list_of(islice(documents, BATCH))
+        records = [self.reader.record(document) for document in first]
         if len(first) < BATCH:
-            response: HttpResponseBase = HttpResponse(to_json(first), content_type=JSON)
+            response: HttpResponseBase = HttpResponse(to_json(records), content_type=JSON)
         else:
             response = StreamingHttpResponse(
-                _json_array(first, documents, self.reader), content_type=JSON
+                _json_array(records, documents, self.reader), content_type=JSON
             )
         response["X-Total-Count"] = str(total)
-        if links := listing.links(total):
-            response["Link"] = _link_header(request, listing, links)
+        if link := lists.link_header(request, listing, total, first):
+            response["Link"] = link
         return response
-
-    def count(self, listing: Listing) -> int:
-        """Return how many records meet the condition; for all of them the collection knows."""
-        collection = store.collection(self.model)
-        if listing.condition:
-            return collection.count_documents(listing.condition)
-        return collection.estimated_document_count()
-
-    def found(self, listing: Listing) -> Iterator[Stored]:
-        return iter(
-            store.collection(self.model).find(
-                listing.condition,
-                self.reader.projection,
-                sort=listing.order,
-                skip=listing.offset,
-                limit=listing.limit or 0,
-                batch_size=BATCH,
-            )
-        )
 
     def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponse:
         response = self.record_response(self.get_document())
@@ -169,9 +153,3 @@ def _json_array(
         opening = b","
         batch = [reader.record(document) for document in islice(rest, BATCH)]
     yield b"]"
-
-
-def _link_header(request: Request, listing: Listing, offsets: dict[str, int]) -> str:
-    asked = [pair for pair in request.query_params.items() if pair[0] != "offset"]
-    address = f"{request.build_absolute_uri(request.path)}?{urlencode(asked)}"
-    return ", ".join(f'<{address}&offset={offset}>; rel="{rel}"' for rel, offset in offsets.items())

@@ -78,11 +78,15 @@ class Connection(Document):
         ordering = ["-updated_at", "-id"]
         indexes = [
             models.Index(fields=["-updated_at", "-id"], name="connections_newest"),
+            models.Index(fields=["name", "-updated_at", "-id"], name="connections_by_name"),
             models.Index(fields=["db_type", "-updated_at", "-id"], name="connections_db_type"),
             models.Index(
                 fields=["last_test_status", "-updated_at", "-id"], name="connections_status"
             ),
             models.Index(fields=["host", "-updated_at", "-id"], name="connections_host"),
+            models.Index(fields=["port", "-updated_at", "-id"], name="connections_port"),
+            models.Index(fields=["database", "-updated_at", "-id"], name="connections_database"),
+            models.Index(fields=["username", "-updated_at", "-id"], name="connections_username"),
         ]
 
     def rule_errors(self) -> RuleErrors:

@@ -13,10 +13,12 @@ from pymongo.errors import DuplicateKeyError
 
 from common import store
 from common.models import Document, RuleErrors
+from common.store import Stored
 from connections.drivers.errors import StatementRefused
 from connections.models import Connection, connection_kind
 from connections.statement import check_statement
 from mappings import validation
+from schemas.evolution import stored_columns
 from schemas.models import Schema
 
 
@@ -40,6 +42,7 @@ class Mapping(Document):
         ordering = ["-updated_at", "-id"]
         indexes = [
             models.Index(fields=["-updated_at", "-id"], name="mappings_newest"),
+            models.Index(fields=["name", "-updated_at", "-id"], name="mappings_by_name"),
             models.Index(
                 fields=["source_connection", "-updated_at", "-id"], name="mappings_connection"
             ),
@@ -64,14 +67,13 @@ class Mapping(Document):
         return {}
 
     def _query_is_new(self) -> bool:
-        stored = self._stored or {}
         read = ("source_query", "source_connection_id")
         return bool(self.source_query) and any(
-            getattr(self, name) != stored.get(name) for name in read
+            getattr(self, name) != self._loaded.get(name) for name in read
         )
 
     def _moves_to_another_schema(self) -> bool:
-        return bool(self._stored) and self.target_schema_id != self._stored["target_schema_id"]
+        return bool(self._stored) and self.target_schema_id != self._loaded.get("target_schema_id")
 
     def _target_errors(self) -> RuleErrors:
         lacking = sorted(set(written_fields(self.pk)) - column_names(self.target_schema_id))
@@ -90,6 +92,15 @@ class Mapping(Document):
             if errors := self._target_errors():
                 raise ValidationError(errors)
             super().save(*args, **kwargs)
+
+    def _confirm(
+        self, references: list[models.ForeignKey[Any, Any]], before: Stored | None
+    ) -> None:
+        """Take the write back, too, if the new schema lost a written column at the same time."""
+        super()._confirm(references, before)
+        if before and (errors := self._target_errors()):
+            self._take_back(before)
+            raise ValidationError(errors)
 
     def _remove(self, session: ClientSession | None = None) -> None:
         """Remove the mapping and its column mappings.
@@ -150,17 +161,18 @@ class ColumnMapping(Document):
         ]
 
     def __str__(self) -> str:
-        sources = ", ".join(self.source_columns or [])
-        return f"{self.type} {sources} → {', '.join(self.target_fields or [])}"
+        sources, targets = texts(self.source_columns), texts(self.target_fields)
+        return f"{self.type} {', '.join(sources)} → {', '.join(targets)}"
 
     targets: validation.Targets | None = None
     """What the rule may write; asked of the store unless given by whoever checks a whole set."""
 
     def rule_errors(self) -> RuleErrors:
-        errors = super().rule_errors()
+        # Whoever gives the targets holds the mapping.
+        errors = {} if self.targets else super().rule_errors()
         if self.type not in RuleKind.values:
             return errors
-        sources, targets = self.source_columns or [], self.target_fields or []
+        sources, targets = texts(self.source_columns), texts(self.target_fields)
         config = (self.config or RuleConfig()).as_dict()
         errors |= as_errors(validation.shape_problems(self.type, sources, targets, config))
         return errors | as_errors(self._targets().problems(targets))
@@ -192,7 +204,7 @@ def as_errors(problems: Iterable[validation.Problem]) -> RuleErrors:
 def column_names(schema_id: ObjectId) -> set[str]:
     """Return the names of a schema's columns, none where there is no such schema."""
     found = store.collection(Schema).find_one({"_id": schema_id}, {"columns.name": 1}) or {}
-    return {column.get("name") for column in found.get("columns") or []}
+    return {column["name"] for column in stored_columns(found)}
 
 
 def written_fields(mapping_id: ObjectId, without: ObjectId | None = None) -> dict[str, str]:
@@ -203,8 +215,13 @@ def written_fields(mapping_id: ObjectId, without: ObjectId | None = None) -> dic
     return {
         field: f"the {rule.get('type')} rule {rule['_id']}"
         for rule in rules
-        for field in rule.get("target_fields") or []
+        for field in texts(rule.get("target_fields"))
     }
+
+
+def texts(stored: Any) -> list[str]:
+    """Return the texts of a stored list; what another program garbled counts as none."""
+    return [item for item in stored if isinstance(item, str)] if isinstance(stored, list) else []
 
 
 def targets_of(mapping_id: ObjectId, without: ObjectId | None = None) -> validation.Targets:

@@ -31,28 +31,35 @@ class Schedule(Document):
         ordering = ["-updated_at", "-id"]
         indexes = [
             models.Index(fields=["-updated_at", "-id"], name="schedules_newest"),
+            models.Index(fields=["name", "-updated_at", "-id"], name="schedules_by_name"),
             models.Index(fields=["mapping", "-updated_at", "-id"], name="schedules_mapping"),
             models.Index(fields=["enabled", "-updated_at", "-id"], name="schedules_enabled"),
-            models.Index(fields=["next_run_at"], name="schedules_next_run"),
+            models.Index(fields=["timezone", "-updated_at", "-id"], name="schedules_timezone"),
+            models.Index(fields=["cron_expression", "-updated_at", "-id"], name="schedules_cron"),
+            models.Index(fields=["next_run_at", "id"], name="schedules_next_run"),
         ]
 
     def rule_errors(self) -> RuleErrors:
         return super().rule_errors() | self._timezone_errors() | self._cron_errors()
 
     def _timezone_errors(self) -> RuleErrors:
-        if self.timezone in cron.timezone_names():
+        if self.timezone in cron.timezone_names() or self._is_as_stored_and_off("timezone"):
             return {}
         message = f'"{self.timezone}" is not an IANA time zone name, such as Europe/Berlin or UTC.'
         return {"timezone": ValidationError(message, code="invalid")}
 
     def _cron_errors(self) -> RuleErrors:
-        if not self.cron_expression:
+        if self._is_as_stored_and_off("cron_expression"):
             return {}
         try:
             cron.parse(self.cron_expression)
         except cron.InvalidCron as wrong:
             return {"cron_expression": ValidationError(str(wrong), code="invalid_cron")}
         return {}
+
+    def _is_as_stored_and_off(self, name: str) -> bool:
+        """Tell whether a field may stay as it is: what cannot run can still be switched off."""
+        return not self.enabled and getattr(self, name) == self._loaded.get(name)
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         self.next_run_at = self.next_runs(1)[0] if self.enabled else None
@@ -63,16 +70,17 @@ class Schedule(Document):
         return cron.next_runs(self.cron_expression, ZoneInfo(self.timezone), store.now(), count)
 
 
-def upcoming_run(cron_expression: str, timezone: str, stored: datetime | None) -> datetime | None:
+def upcoming_run(cron_expression: Any, timezone: Any, stored: Any) -> datetime | None:
     """Return the stored next run of an enabled schedule, or the one after it once that is past.
 
-    `stored` is naive UTC, and so is the answer; None where the expression makes no sense.
+    The arguments are as they are stored: `stored` naive UTC, and so is the answer. None where
+    another program left what makes no sense.
     """
     now = store.now()
-    if stored is not None and stored > now.replace(tzinfo=None):
+    if isinstance(stored, datetime) and stored > now.replace(tzinfo=None):
         return stored
     try:
-        (run,) = cron.next_runs(cron_expression, ZoneInfo(timezone), now, 1)
-    except (ValueError, OSError):
-        return stored
+        (run,) = cron.next_runs(str(cron_expression), ZoneInfo(str(timezone)), now, 1)
+    except (ValueError, KeyError, OSError):
+        return None
     return run.astimezone(UTC).replace(tzinfo=None)

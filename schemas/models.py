@@ -45,7 +45,10 @@ class Schema(Document):
     class Meta(Document.Meta):
         db_table = "schemas"
         ordering = ["-updated_at", "-id"]
-        indexes = [models.Index(fields=["-updated_at", "-id"], name="schemas_newest")]
+        indexes = [
+            models.Index(fields=["-updated_at", "-id"], name="schemas_newest"),
+            models.Index(fields=["name", "-updated_at", "-id"], name="schemas_by_name"),
+        ]
 
     def rule_errors(self) -> RuleErrors:
         return super().rule_errors() | {
@@ -61,7 +64,7 @@ class Schema(Document):
     def to_document(self) -> Stored:
         """Return the stored form; what other programs noted on a column stays with it."""
         document = super().to_document()
-        before = (self._stored or {}).get("columns") or []
+        before = evolution.stored_columns(self._stored or {})
         document["columns"] = evolution.carried_over(before, document["columns"] or [])
         return document
 
@@ -73,7 +76,7 @@ class Schema(Document):
 
         Raises IncompatibleSchema for a changed type, InUse for a column dropped while in use.
         """
-        before = (self._stored or {}).get("columns") or []
+        before = evolution.stored_columns(self._stored or {})
         after = self.to_document()["columns"]
         if changed := evolution.changed_types(before, after):
             raise IncompatibleSchema(*evolution.refusal(str(self), changed))

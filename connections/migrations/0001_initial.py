@@ -25,10 +25,7 @@ class Migration(migrations.Migration):
                 ("created_at", models.DateTimeField(editable=False, null=True)),
                 ("updated_at", models.DateTimeField(editable=False, null=True)),
                 ("name", models.CharField(max_length=100, unique=True)),
-                (
-                    "db_type",
-                    models.CharField(choices=connections.models.kinds, max_length=20),
-                ),
+                ("db_type", models.CharField(choices=connections.models.kinds, max_length=20)),
                 (
                     "host",
                     models.CharField(
@@ -136,6 +133,7 @@ class Migration(migrations.Migration):
                 "abstract": False,
                 "indexes": [
                     models.Index(fields=["-updated_at", "-id"], name="connections_newest"),
+                    models.Index(fields=["name", "-updated_at", "-id"], name="connections_by_name"),
                     models.Index(
                         fields=["db_type", "-updated_at", "-id"], name="connections_db_type"
                     ),
@@ -143,6 +141,13 @@ class Migration(migrations.Migration):
                         fields=["last_test_status", "-updated_at", "-id"], name="connections_status"
                     ),
                     models.Index(fields=["host", "-updated_at", "-id"], name="connections_host"),
+                    models.Index(fields=["port", "-updated_at", "-id"], name="connections_port"),
+                    models.Index(
+                        fields=["database", "-updated_at", "-id"], name="connections_database"
+                    ),
+                    models.Index(
+                        fields=["username", "-updated_at", "-id"], name="connections_username"
+                    ),
                 ],
             },
         ),

@@ -1,8 +1,8 @@
 import django.db.models.deletion
 import django_mongodb_backend.fields
-import mappings.models
 from django.db import migrations, models
 
+import mappings.models
 from common.migrations import AdoptModel
 
 
@@ -127,6 +127,10 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name="mapping",
             index=models.Index(fields=["-updated_at", "-id"], name="mappings_newest"),
+        ),
+        migrations.AddIndex(
+            model_name="mapping",
+            index=models.Index(fields=["name", "-updated_at", "-id"], name="mappings_by_name"),
         ),
         migrations.AddIndex(
             model_name="mapping",

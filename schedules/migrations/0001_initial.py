@@ -46,13 +46,20 @@ class Migration(migrations.Migration):
                 "abstract": False,
                 "indexes": [
                     models.Index(fields=["-updated_at", "-id"], name="schedules_newest"),
+                    models.Index(fields=["name", "-updated_at", "-id"], name="schedules_by_name"),
                     models.Index(
                         fields=["mapping", "-updated_at", "-id"], name="schedules_mapping"
                     ),
                     models.Index(
                         fields=["enabled", "-updated_at", "-id"], name="schedules_enabled"
                     ),
-                    models.Index(fields=["next_run_at"], name="schedules_next_run"),
+                    models.Index(
+                        fields=["timezone", "-updated_at", "-id"], name="schedules_timezone"
+                    ),
+                    models.Index(
+                        fields=["cron_expression", "-updated_at", "-id"], name="schedules_cron"
+                    ),
+                    models.Index(fields=["next_run_at", "id"], name="schedules_next_run"),
                 ],
             },
         ),

@@ -1,7 +1,7 @@
 import django_mongodb_backend.fields
-import schemas.models
 from django.db import migrations, models
 
+import schemas.models
 from common.migrations import AdoptModel
 
 
@@ -64,7 +64,10 @@ class Migration(migrations.Migration):
                 "db_table": "schemas",
                 "ordering": ["-updated_at", "-id"],
                 "abstract": False,
-                "indexes": [models.Index(fields=["-updated_at", "-id"], name="schemas_newest")],
+                "indexes": [
+                    models.Index(fields=["-updated_at", "-id"], name="schemas_newest"),
+                    models.Index(fields=["name", "-updated_at", "-id"], name="schemas_by_name"),
+                ],
             },
         ),
     ]

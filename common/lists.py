@@ -1,0 +1,118 @@
+"""Reading the records of a list: counted, in order, page by page, within a time limit."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import urlencode
+
+from django.db import models
+from pymongo import timeout as within
+from pymongo.errors import ExecutionTimeout, NetworkTimeout
+from rest_framework.request import Request
+
+from common import paging, store
+from common.exceptions import SearchTooBroad
+from common.http import to_json
+from common.listing import Listing
+from common.store import Stored
+
+BATCH = 500
+"""Records that are fetched and rendered at a time; a list that is longer is streamed."""
+
+SEARCH_TIMEOUT_S = 2.0
+
+EXACT_UP_TO = 10_000
+COUNT_TTL_S = 10.0
+_counts: dict[bytes, tuple[float, int]] = {}
+
+
+@contextmanager
+def within_reason(listing: Listing) -> Iterator[None]:
+    """End a search, which reads every record, before its client gives up.
+
+    Raises SearchTooBroad.
+    """
+    if not listing.searches:
+        yield
+        return
+    try:
+        with within(SEARCH_TIMEOUT_S):
+            yield
+    except (ExecutionTimeout, NetworkTimeout) as slow:
+        raise SearchTooBroad(
+            f"The search took longer than {SEARCH_TIMEOUT_S:g} s; narrow it with a filter, "
+            "or ask by exact name."
+        ) from slow
+
+
+def count(model: type[models.Model], listing: Listing) -> int:
+    """Return how many records the whole list has.
+
+    Never by reading the records: all of them are counted in the collection's own figures, those
+    of a filter in its index, up to `EXACT_UP_TO` each time, and beyond it once in `COUNT_TTL_S`.
+    """
+    collection = store.collection(model)
+    if not listing.condition:
+        return collection.estimated_document_count()
+    counted = collection.count_documents(listing.condition, limit=EXACT_UP_TO + 1)
+    if counted <= EXACT_UP_TO:
+        return counted
+    key = to_json([collection.full_name, listing.condition])
+    counted_at, known = _counts.get(key, (0.0, 0))
+    if time.monotonic() - counted_at < COUNT_TTL_S:
+        return known
+    if len(_counts) > 1000:
+        _counts.clear()
+    total = collection.count_documents(listing.condition)
+    _counts[key] = (time.monotonic(), total)
+    return total
+
+
+def found(
+    model: type[models.Model], projection: Stored, listing: Listing, total: int
+) -> Iterator[Stored]:
+    """Return the documents of the page, in order; the store reads on as they are taken."""
+    limit, offset = listing.limit or 0, listing.offset
+    behind = total - offset - limit
+    if limit and offset > EXACT_UP_TO and offset > total // 2 and behind <= 0:
+        # The last page is the first one of the list read backwards.
+        tail = min(limit, total - offset)
+        backwards = paging.reverse(listing.order)
+        newest = (
+            _find(model, projection, listing.page_condition, backwards, 0, tail) if tail > 0 else []
+        )
+        return iter(list(newest)[::-1])
+    return iter(_find(model, projection, listing.page_condition, listing.order, offset, limit))
+
+
+def _find(
+    model: type[models.Model],
+    projection: Stored,
+    condition: Stored,
+    order: paging.Order,
+    skip: int,
+    limit: int,
+) -> Any:
+    return store.collection(model).find(
+        condition, projection, sort=order, skip=skip, limit=limit, batch_size=BATCH
+    )
+
+
+def link_header(request: Request, listing: Listing, total: int, documents: Sequence[Stored]) -> str:
+    """Return the `Link` header (RFC 8288) of a page; none where the list is not paged."""
+    if not listing.limit:
+        return ""
+    if listing.cursor is None:
+        pages: dict[str, Any] = paging.offsets(total, listing.limit, listing.offset)
+        parameter = "offset"
+    else:
+        pages = {"first": ""}
+        if len(documents) == listing.limit:
+            pages["next"] = paging.cursor_after(documents[-1], listing.order)
+        parameter = "cursor"
+    asked = [pair for pair in request.query_params.items() if pair[0] != parameter]
+    address = f"{request.build_absolute_uri(request.path)}?{urlencode(asked)}&{parameter}="
+    return ", ".join(f'<{address}{value}>; rel="{rel}"' for rel, value in pages.items())

@@ -1,0 +1,95 @@
+"""Pages of a list: by offset, or by keyset, which costs the same however deep it goes.
+
+A cursor names the record a page ended with, by the values it is ordered by. The next page is what
+comes after these in the same order, found in the index rather than counted from the start.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+from bson import ObjectId
+
+from common.http import to_json
+from common.store import Stored
+
+Order = list[tuple[str, int]]
+
+MAX_CURSOR_LIMIT = 1000
+
+
+def offsets(total: int, limit: int, offset: int) -> dict[str, int]:
+    """Return the offset of each related page there is: first, prev, next and last."""
+    found = {"first": 0, "last": max(total - 1, 0) // limit * limit}
+    if offset > 0:
+        found["prev"] = max(offset - limit, 0)
+    if offset + limit < total:
+        found["next"] = offset + limit
+    return found
+
+
+def cursor_after(document: Stored, order: Order) -> str:
+    """Return the cursor of the page that follows a page ending with `document`."""
+    values = [document.get(name) for name, _ in order]
+    return base64.urlsafe_b64encode(to_json([_named(order), *values])).decode().rstrip("=")
+
+
+def condition_after(cursor: str, order: Order) -> dict[str, Any]:
+    """Return what a record that comes after `cursor` in `order` fulfils; all do for an empty one.
+
+    Raises ValueError where it is no cursor, or one of another order.
+    """
+    if not cursor:
+        return {}
+    values = _values(cursor, order)
+    alternatives = [
+        {**dict(zip((name for name, _ in order), values[:position], strict=False)), **beyond}
+        for position, (name, direction) in enumerate(order)
+        for beyond in _beyond(name, direction, values[position])
+    ]
+    return {"$or": alternatives}
+
+
+def reverse(order: Order) -> Order:
+    return [(name, -direction) for name, direction in order]
+
+
+def _beyond(name: str, direction: int, value: Any) -> list[dict[str, Any]]:
+    """Return the ways to stand behind `value`. MongoDB puts null, and what is missing, lowest."""
+    if direction > 0:
+        return [{name: {"$ne": None} if value is None else {"$gt": value}}]
+    if value is None:
+        return []
+    null_is_lower = [] if name == "_id" else [{name: None}]
+    return [{name: {"$lt": value}}, *null_is_lower]
+
+
+def _named(order: Order) -> str:
+    return ",".join(f"{'-' if direction < 0 else ''}{name}" for name, direction in order)
+
+
+def _values(cursor: str, order: Order) -> list[Any]:
+    try:
+        padded = cursor + "=" * (-len(cursor) % 4)
+        named, *values = orjson.loads(base64.urlsafe_b64decode(padded.encode("ascii")))
+    except (ValueError, TypeError, binascii.Error):
+        raise ValueError("Not a cursor; take it from the Link header of the last page.") from None
+    if named != _named(order) or len(values) != len(order):
+        raise ValueError("The cursor belongs to another ordering.")
+    return [_typed(name, value) for (name, _), value in zip(order, values, strict=True)]
+
+
+def _typed(name: str, value: Any) -> Any:
+    if isinstance(value, str) and (name == "_id" or name.endswith("_id")):
+        if not ObjectId.is_valid(value):
+            raise ValueError("Not a cursor; take it from the Link header of the last page.")
+        return ObjectId(value)
+    if isinstance(value, str) and name.endswith("_at"):
+        return datetime.fromisoformat(value).astimezone(UTC).replace(tzinfo=None)
+    if isinstance(value, dict | list):
+        raise ValueError("Not a cursor; take it from the Link header of the last page.")
+    return value

@@ -1,0 +1,77 @@
+"""Every query the API makes at scale is found in an index: the store itself is asked."""
+
+from typing import Any
+
+import pytest
+from django.http import QueryDict
+from pymongo.database import Database
+
+from common import lists, store
+from common.testing import NOBODY
+from connections.views import ConnectionViewSet
+from mappings.views import ColumnMappingViewSet, MappingViewSet
+from schedules.views import ScheduleViewSet
+from schemas.views import SchemaViewSet
+
+VIEWS = [ConnectionViewSet, SchemaViewSet, MappingViewSet, ScheduleViewSet]
+VALUES = {
+    "db_type": "mysql",
+    "port": "3306",
+    "last_test_status": "failed",
+    "enabled": "true",
+    "type": "join",
+    **dict.fromkeys(["mapping_id", "source_connection_id", "target_schema_id"], str(NOBODY)),
+}
+
+
+def filters() -> list[tuple[type, str]]:
+    """Return the default list of each view, and each of its filters, as query strings."""
+    return [(view, "") for view in VIEWS] + [
+        (view, f"{name}={VALUES.get(name, 'x')}")
+        for view in VIEWS
+        for name in view.parameters.filters
+    ]
+
+
+def stages(plan: Any) -> set[str]:
+    """Return the names of all stages of an explained plan."""
+    if isinstance(plan, list):
+        return set().union(*map(stages, plan)) if plan else set()
+    if not isinstance(plan, dict):
+        return set()
+    own = {plan["stage"]} if "stage" in plan else set()
+    return own | set().union(*map(stages, plan.values()))
+
+
+def explained(view: type, query: str, base: dict | None = None) -> set[str]:
+    listing = view.parameters.parse(QueryDict(query), base or {})
+    cursor = lists._find(
+        view.serializer_class.Meta.model, {}, listing.page_condition, listing.order, 0, 50
+    )
+    return stages(cursor.explain()["queryPlanner"]["winningPlan"])
+
+
+@pytest.mark.parametrize(("view", "query"), filters())
+def test_a_page_is_found_in_an_index(stored: Database, view: type, query: str):
+    found = explained(view, f"{query}&limit=50")
+
+    assert "IXSCAN" in found
+    assert "COLLSCAN" not in found
+
+
+@pytest.mark.parametrize("ordering", ["-updated_at", "updated_at", "name", "-name"])
+@pytest.mark.parametrize("view", VIEWS)
+def test_a_page_in_order_needs_no_sorting(stored: Database, view: type, ordering: str):
+    assert not explained(view, f"ordering={ordering}&limit=50") & {"COLLSCAN", "SORT"}
+
+
+def test_the_rules_of_a_mapping_are_found_in_an_index(stored: Database):
+    assert "COLLSCAN" not in explained(ColumnMappingViewSet, "", {"mapping_id": NOBODY})
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_the_users_of_a_record_are_found_in_an_index(stored: Database, view: type):
+    model = view.serializer_class.Meta.model
+    for relation in model._meta.related_objects:
+        cursor = store.collection(relation.related_model).find({relation.field.column: NOBODY})
+        assert "COLLSCAN" not in stages(cursor.explain()["queryPlanner"]["winningPlan"])

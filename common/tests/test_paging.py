@@ -1,0 +1,97 @@
+"""Pages by offset and by cursor show every record once, in the order of the whole list."""
+
+import re
+from datetime import datetime, timedelta
+
+import pytest
+from pymongo.database import Database
+
+from common.testing import PREFIX, Api
+
+SCHEMAS = f"{PREFIX}/schemas"
+MOMENT = datetime(2026, 1, 1)  # noqa: DTZ001 - as the driver stores it
+
+
+@pytest.fixture
+def many(stored: Database) -> int:
+    """303 schemas in groups of one age, some without any."""
+    stored["schemas"].insert_many(
+        {
+            "name": f"s{number:05}",
+            "columns": [{"name": "a", "data_type": "string"}],
+            "created_at": MOMENT,
+            "updated_at": MOMENT + timedelta(seconds=number // 10) if number % 50 else None,
+        }
+        for number in range(303)
+    )
+    return 303
+
+
+def followed(api: Api, address: str) -> list[dict]:
+    """Return the records of all pages, from one `next` to the next."""
+    records = []
+    while address:
+        answer = api.get(address)
+        records += answer.json()
+        following = re.search(r'<([^>]*)>; rel="next"', answer.headers.get("link", ""))
+        address = following[1].removeprefix("http://testserver") if following else ""
+    return records
+
+
+@pytest.mark.parametrize("paged", ["offset=0", "cursor="])
+@pytest.mark.parametrize("ordering", ["-updated_at", "updated_at", "name", "-name", "-created_at"])
+def test_the_pages_together_are_the_list(api: Api, many: int, paged: str, ordering: str):
+    whole = api.get(f"{SCHEMAS}?ordering={ordering}").json()
+
+    pages = followed(api, f"{SCHEMAS}?limit=29&{paged}&ordering={ordering}")
+
+    assert len(whole) == many
+    assert pages == whole
+
+
+def test_a_record_that_comes_in_meanwhile_moves_no_page_by_cursor(api: Api, many: int, stored):
+    first = api.get(f"{SCHEMAS}?limit=50&cursor=&ordering=name")
+    following = re.search(r'<([^>]*)>; rel="next"', first.headers["link"])[1]
+    stored["schemas"].insert_one({"name": "a first one", "columns": [], "updated_at": MOMENT})
+
+    second = api.get(following.removeprefix("http://testserver")).json()
+
+    assert second[0]["name"] == "s00050"
+
+
+def test_the_last_page_is_read_from_the_end(api: Api, many: int, monkeypatch):
+    monkeypatch.setattr("common.lists.EXACT_UP_TO", 100)
+    whole = api.get(SCHEMAS).json()
+
+    last = api.get(f"{SCHEMAS}?limit=50&offset=300")
+
+    assert last.json() == whole[300:]
+    assert 'rel="next"' not in last.headers["link"]
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        ("cursor=", "A cursor needs a limit of 1 to 1000."),
+        ("cursor=&limit=1001", "A cursor needs a limit of 1 to 1000."),
+        ("cursor=&limit=5&offset=5", "A page is asked for by offset or by cursor."),
+        ("cursor=x&limit=5", "Not a cursor; take it from the Link header of the last page."),
+        ("cursor=e30&limit=5", "Not a cursor; take it from the Link header of the last page."),
+        (
+            "cursor=WyJuYW1lIiwiYSJd&limit=5",
+            "The cursor belongs to another ordering.",
+        ),
+    ],
+)
+def test_a_cursor_that_makes_no_sense_is_refused(api: Api, query: str, message: str):
+    answer = api.get(f"{SCHEMAS}?{query}")
+
+    assert (answer.status, answer.errors["cursor"][1]) == (400, message)
+
+
+def test_a_count_beyond_the_exact_ones_is_kept_for_a_moment(api: Api, many: int, monkeypatch):
+    monkeypatch.setattr("common.lists.EXACT_UP_TO", 100)
+
+    answer = api.get(f"{SCHEMAS}?search=s0&limit=1")
+
+    assert answer.headers["x-total-count"] == str(many)
