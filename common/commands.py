@@ -5,7 +5,7 @@ import json
 import sys
 import time
 from collections.abc import Mapping
-from typing import Any, ClassVar, TextIO
+from typing import Any, ClassVar, TextIO, cast
 
 from django.core.management.base import (
     BaseCommand,
@@ -71,7 +71,7 @@ class OperatorCommand(BaseCommand):
         self.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, default=str))
 
     def progress(self, label: str, total: int) -> "Progress":
-        return Progress(label, total, self.stderr._out)  # type: ignore[attr-defined]
+        return Progress(label, total, cast(TextIO, self.stderr._out))
 
 
 def unavailable() -> CommandError:
