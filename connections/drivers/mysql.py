@@ -55,6 +55,26 @@ _WRITES = re.compile(
 )
 _POWERS = re.compile(r"ALL PRIVILEGES|\b(SUPER|FILE|SHUTDOWN|RELOAD|PROCESS|CONNECTION ADMIN)\b")
 
+_TABLES = """
+SELECT table_schema, table_name, table_type FROM information_schema.tables
+WHERE table_schema = DATABASE() ORDER BY table_name
+"""
+_ROWS = """
+SELECT table_name, table_rows FROM information_schema.tables WHERE table_schema = DATABASE()
+"""
+_INNODB_ROWS = """
+SELECT table_name, n_rows FROM mysql.innodb_table_stats WHERE database_name = DATABASE()
+"""
+_COLUMNS = """
+SELECT column_name, column_type, is_nullable, column_key, data_type
+FROM information_schema.columns
+WHERE table_schema = {schema} AND table_name = {name} ORDER BY ordinal_position
+"""
+_CHECKS = """
+SELECT check_clause FROM information_schema.check_constraints
+WHERE constraint_schema = {schema} AND table_name = {name}
+"""
+
 _LOGIN_ERRORS: dict[int, tuple[str, str, str, str]] = {}
 for _codes, _error in (
     (
@@ -290,6 +310,7 @@ class MySQLSession(Session):
                 f"The connection to {self.params.address} broke: {_said(exc, self.params)}",
                 stage=self.watch.stage,
             )
+        self.clean = True  # an error ends the answer: the session can go on
         return QueryFailed(
             _said(exc, self.params).rstrip("."), database_code=str(code), stage="query"
         )
@@ -386,39 +407,30 @@ class MySQLSession(Session):
 
     def tables(self) -> list[Table]:
         self.watch.stage = "query"
-        names = self.rows(
-            "SELECT table_schema, table_name, table_type FROM information_schema.tables"
-            " WHERE table_schema = DATABASE() ORDER BY table_name"
-        )
-        estimates = self.estimates() if len(names) <= ESTIMATED_TABLES else self.cheap_estimates()
+        names = self.rows(_TABLES)
+        quick = not self.is_mariadb or len(names) <= ESTIMATED_TABLES
+        estimates = self.estimates() if quick else self.cheap_estimates()
         return [
             Table(str(schema), str(name), _table_kind(str(kind)), estimates.get(str(name)))
             for schema, name, kind in names
         ]
 
     def estimates(self) -> dict[str, int]:
-        found = self.rows(
-            "SELECT table_name, table_rows FROM information_schema.tables WHERE table_schema = DATABASE()"
-        )
-        return {str(name): int(rows) for name, rows in found if rows is not None}
+        return {str(name): int(rows) for name, rows in self.rows(_ROWS) if rows is not None}
 
     def cheap_estimates(self) -> dict[str, int]:
-        """MariaDB opens every table to estimate its rows; InnoDB's statistics say it at once, to those who may read them."""
+        """Ask InnoDB's statistics, for those who may read them.
+
+        MariaDB opens every table to answer what information_schema.tables estimates.
+        """
         try:
-            found = self.rows(
-                "SELECT table_name, n_rows FROM mysql.innodb_table_stats WHERE database_name = DATABASE()"
-            )
+            return {str(name): int(str(rows)) for name, rows in self.rows(_INNODB_ROWS)}
         except QueryFailed:
             return {}
-        return {str(name): int(str(rows)) for name, rows in found}
 
     def table_columns(self, schema: str | None, name: str) -> list[TableColumn]:
         self.watch.stage = "query"
-        where = f"table_schema = {_literal(schema) if schema else 'DATABASE()'} AND table_name = {_literal(name)}"
-        found = self.rows(
-            "SELECT column_name, column_type, is_nullable, column_key, data_type"
-            f" FROM information_schema.columns WHERE {where} ORDER BY ordinal_position"
-        )
+        found = self.rows(_COLUMNS.format(schema=_schema(schema), name=_literal(name)))
         json_columns = self.json_columns(schema, name) if found else set()
         return [
             TableColumn(
@@ -436,10 +448,7 @@ class MySQLSession(Session):
         if not self.is_mariadb:
             return set()
         try:
-            found = self.rows(
-                "SELECT check_clause FROM information_schema.check_constraints WHERE constraint_schema ="
-                f" {_literal(schema) if schema else 'DATABASE()'} AND table_name = {_literal(name)}"
-            )
+            found = self.rows(_CHECKS.format(schema=_schema(schema), name=_literal(name)))
         except QueryFailed:
             return set()
         clauses = (re.fullmatch(r"json_valid\(`(.+)`\)", str(row[0])) for row in found)
@@ -500,7 +509,11 @@ def _text(name: str | bytes) -> str:
 
 def _literal(text: str) -> str:
     """Return a literal that no SQL mode reads differently."""
-    return f"CONVERT(x'{text.encode().hex()}' USING utf8mb4)"
+    return f"_utf8mb4 x'{text.encode().hex()}'"
+
+
+def _schema(name: str | None) -> str:
+    return _literal(name) if name else "DATABASE()"
 
 
 def _table_kind(kind: str) -> str:

@@ -377,6 +377,10 @@ class PostgresSession(Session):
         }
         if parts["code"] == "57014":
             return SourceTimeout("The query did not end in time and was cancelled.", stage="query")
+        if parts["code"].startswith(("08", "57P")):
+            return SourceUnreachable(
+                f"{self.params.address} ended the connection: {parts['message']}.", stage="query"
+            )
         return QueryFailed(
             _query_message(parts, offset),
             database_code=parts["code"],
