@@ -173,10 +173,10 @@ def run_command(command: list[str], environment: dict[str, str]) -> int:
 
 def hold(environment: dict[str, str], children: list[Child]) -> int:
     """Keep the servers up, their addresses in `.run/test.env`, until Ctrl-C."""
-    lines = [f"export {name}={shlex.quote(value)}" for name, value in environment.items()]
+    text = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in environment.items())
     ENV_FILE.parent.mkdir(mode=0o711, exist_ok=True)
-    write_private(ENV_FILE, "\n".join(lines) + "\n")
-    print("\n".join(lines), flush=True)
+    write_private(ENV_FILE, text)
+    print(text, end="", flush=True)
     say(f"In another terminal: . {ENV_FILE} && .venv/bin/python -m pytest -k cron")
     say("Ctrl-C stops the servers.")
     try:
@@ -184,7 +184,9 @@ def hold(environment: dict[str, str], children: list[Child]) -> int:
     except KeyboardInterrupt:
         ignore_signals()
     finally:
-        ENV_FILE.unlink(missing_ok=True)
+        # Another `make servers` may have put its own there.
+        if ENV_FILE.exists() and ENV_FILE.read_text() == text:
+            ENV_FILE.unlink()
     return 0
 
 
