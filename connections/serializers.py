@@ -67,5 +67,28 @@ class TestResultSerializer(serializers.Serializer):
     details = TestDetailsSerializer()
 
 
+class TableSerializer(serializers.Serializer):
+    """A table or view of a source."""
+
+    schema = serializers.CharField()
+    name = serializers.CharField()
+    kind = serializers.CharField(help_text="`table`, `view` …")
+    estimated_rows = serializers.IntegerField(
+        allow_null=True, help_text="The database's own guess; null where it has none."
+    )
+
+
+class TableColumnSerializer(serializers.Serializer):
+    """A column of a source's table, in the database's order."""
+
+    name = serializers.CharField()
+    database_type = serializers.CharField()
+    nullable = serializers.BooleanField()
+    key = serializers.CharField(allow_null=True, help_text="`primary`, `unique` or null.")
+    data_type = serializers.CharField(
+        allow_null=True, help_text="The fitting type of a schema's column; null where none fits."
+    )
+
+
 class NothingSerializer(StrictSerializer):
     """A body that has nothing to say: none, or `{}`."""

@@ -1,5 +1,6 @@
 """Connections over REST, and the test of one."""
 
+from dataclasses import asdict
 from typing import Any, ClassVar
 
 from django.conf import settings
@@ -8,15 +9,21 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from common.clients import hung_up
+from common.exceptions import NotFound
 from common.listing import Parameters
 from common.views import DocumentViewSet
+from connections.drivers.base import SourceParams
 from connections.models import Connection
+from connections.preview import describe_table, list_tables
 from connections.probe import probe
 from connections.refusals import as_refusals
 from connections.serializers import (
     ConnectionSerializer,
     ConnectionTestSerializer,
     NothingSerializer,
+    TableColumnSerializer,
+    TableSerializer,
     TestResultSerializer,
 )
 
@@ -29,7 +36,12 @@ class ConnectionViewSet(DocumentViewSet):
         search=["name", "host", "database", "username"],
         ordered_by=["last_tested_at"],
     )
-    source_refusals: ClassVar = {"probe_unsaved": ("429",), "probe_saved": ("429",)}
+    source_refusals: ClassVar = {
+        "probe_unsaved": ("429",),
+        "probe_saved": ("429",),
+        "tables": ("429", "502", "504"),
+        "table": ("429", "502", "504"),
+    }
 
     @extend_schema(request=ConnectionTestSerializer, responses=TestResultSerializer)
     @action(detail=False, methods=["post"], url_path="test", url_name="test-unsaved")
@@ -48,6 +60,29 @@ class ConnectionViewSet(DocumentViewSet):
         result = self._probe(connection)
         connection.record_test(result["success"])
         return Response(result)
+
+    @extend_schema(responses=TableSerializer(many=True))
+    @action(detail=True, methods=["get"], url_path="tables")
+    def tables(self, request: Request, **kwargs: Any) -> Response:
+        """List the tables and views that the connection's account may read."""
+        with as_refusals():
+            found = list_tables(self._params(), settings.PREVIEW_TIMEOUT_S, hung_up(request))
+        return Response([asdict(table) for table in found])
+
+    @extend_schema(responses=TableColumnSerializer(many=True))
+    @action(detail=True, methods=["get"], url_path=r"tables/(?P<table>.+?)", url_name="table")
+    def table(self, request: Request, table: str, **kwargs: Any) -> Response:
+        """Describe the columns of one table: `name`, or `schema.name`."""
+        with as_refusals():
+            found = describe_table(
+                self._params(), table, settings.PREVIEW_TIMEOUT_S, hung_up(request)
+            )
+        if not found:
+            raise NotFound(f'The connection shows no table "{table}".')
+        return Response([asdict(column) for column in found])
+
+    def _params(self) -> SourceParams:
+        return Connection.from_document(self.get_document()).params()
 
     def _probe(self, connection: Connection) -> dict[str, Any]:
         with as_refusals():

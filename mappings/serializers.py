@@ -10,6 +10,7 @@ from common import store
 from common.serializers import DocumentSerializer, IdField, StrictSerializer, TextField
 from connections.models import Connection
 from mappings.models import ColumnMapping, Mapping, RuleConfig
+from schemas.serializers import ColumnSerializer
 
 
 class MappingSerializer(DocumentSerializer):
@@ -87,12 +88,11 @@ class ColumnMappingSerializer(DocumentSerializer):
         return super().with_values(values)
 
 
-class PreviewQuerySerializer(StrictSerializer):
-    """A query to run against a saved connection."""
+class ProposalQuerySerializer(StrictSerializer):
+    """A query against a saved connection."""
 
     source_connection_id = IdField()
     source_query = TextField(max_length=100_000)
-    limit = serializers.IntegerField(min_value=1, max_value=1000, default=100)
 
     ALIASES: ClassVar = {"connection_id": "source_connection_id", "sql_query": "source_query"}
 
@@ -115,6 +115,12 @@ class PreviewQuerySerializer(StrictSerializer):
         return errors
 
 
+class PreviewQuerySerializer(ProposalQuerySerializer):
+    """A query to run against a saved connection."""
+
+    limit = serializers.IntegerField(min_value=1, max_value=1000, default=100)
+
+
 def _connection(identifier: ObjectId) -> Connection | None:
     document = store.collection(Connection).find_one({"_id": identifier})
     return Connection.from_document(document) if document else None
@@ -134,3 +140,9 @@ class PreviewSerializer(serializers.Serializer):
     row_count = serializers.IntegerField()
     truncated = serializers.BooleanField()
     elapsed_ms = serializers.FloatField()
+
+
+class ProposalSerializer(serializers.Serializer):
+    """The columns of a schema, as `POST schemas` takes them."""
+
+    columns = ColumnSerializer(many=True)

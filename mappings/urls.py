@@ -3,7 +3,7 @@
 from django.urls import re_path
 
 from common.routers import SlashlessRouter
-from mappings.views import ColumnMappingViewSet, MappingViewSet
+from mappings.views import ColumnMappingViewSet, MappingViewSet, ProposalView
 
 router = SlashlessRouter()
 router.register("mappings", MappingViewSet, basename="mapping")
@@ -12,6 +12,7 @@ RULES = r"^mappings/(?P<mapping_id>[0-9a-fA-F]{24})/column-mappings"
 
 urlpatterns = [
     *router.urls,
+    re_path(r"^schemas/from-query/?$", ProposalView.as_view(), name="schema-from-query"),
     re_path(
         RULES + r"/?$",
         ColumnMappingViewSet.as_view(

@@ -16,16 +16,18 @@ from drf_spectacular.utils import PolymorphicProxySerializer, extend_schema
 from rest_framework import status
 from rest_framework.decorators import action
 from rest_framework.exceptions import ValidationError as InvalidBody
+from rest_framework.generics import GenericAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from common import store
+from common.clients import hung_up
 from common.exceptions import NotFound
 from common.http import JSON, to_json
 from common.listing import Parameters
 from common.store import Stored
 from common.views import DocumentViewSet
-from connections.preview import run_preview
+from connections.preview import propose_schema, run_preview
 from connections.refusals import as_refusals
 from mappings import rules
 from mappings.models import ColumnMapping, Mapping, column_names, written_fields
@@ -34,6 +36,8 @@ from mappings.serializers import (
     MappingSerializer,
     PreviewQuerySerializer,
     PreviewSerializer,
+    ProposalQuerySerializer,
+    ProposalSerializer,
 )
 from mappings.validation import Targets
 
@@ -61,8 +65,35 @@ class MappingViewSet(DocumentViewSet):
                 query["source_query"],
                 limit_rows=query["limit"],
                 timeout_s=settings.PREVIEW_TIMEOUT_S,
+                cancelled=hung_up(request),
             )
         return Response(asdict(result))
+
+
+class ProposalView(GenericAPIView):
+    """A schema that takes what a query returns."""
+
+    serializer_class = ProposalQuerySerializer
+
+    @extend_schema(
+        operation_id="schemas_from_query",
+        tags=["schemas"],
+        request=ProposalQuerySerializer,
+        responses=ProposalSerializer,
+    )
+    def post(self, request: Request) -> Response:
+        """Propose a schema from a query's result columns; nothing is stored."""
+        serializer = self.get_serializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        query = serializer.validated_data
+        with as_refusals():
+            columns = propose_schema(
+                query["connection"].params(),
+                query["source_query"],
+                settings.PREVIEW_TIMEOUT_S,
+                hung_up(request),
+            )
+        return Response({"columns": columns})
 
 
 ONE_OR_SEVERAL = PolymorphicProxySerializer(
