@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, TextIO
 
 from common.store import Stored
@@ -18,11 +18,18 @@ Advance = Callable[[int], None]
 
 
 class Snapshot:
-    """Everything in the store; what refers to others is read first, so that those are there."""
+    """The store's records; what refers to others is read first, so that those are there.
 
-    def __init__(self) -> None:
-        self.rules = kinds.rules_by_mapping()
-        read = {kind.section: kind.documents() for kind in reversed(KINDS)}
+    With `only`, those of these names.
+    """
+
+    def __init__(self, only: Iterable[str] | None = None) -> None:
+        condition = {} if only is None else {"name": {"$in": list(only)}}
+        read = {kind.section: kind.documents(condition) for kind in reversed(KINDS)}
+        mappings = [found["_id"] for found in read["mappings"]]
+        self.rules = kinds.rules_by_mapping(
+            {"$type": "objectId"} if only is None else {"$in": mappings}
+        )
         self.documents = {kind.section: read[kind.section] for kind in KINDS}
         self.names: Names = {
             section: {found["_id"]: found["name"] for found in documents if _has_name(found)}

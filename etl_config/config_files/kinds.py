@@ -81,9 +81,9 @@ class Kind:
         """Return the name under which a field is stored."""
         return str(self.model_field(name).column)
 
-    def documents(self) -> list[Stored]:
+    def documents(self, condition: Stored) -> list[Stored]:
         with store.patiently():
-            return list(store.collection(self.model).find())
+            return list(store.collection(self.model).find(condition))
 
 
 KINDS = (
@@ -155,11 +155,11 @@ def reference_to(variables: Variables, name: str, field_name: str) -> str:
     return f"${{{variables[name, field_name]}}}"
 
 
-def rules_by_mapping() -> dict[ObjectId, list[Stored]]:
-    """Return the column mappings of every mapping, in the order they were added."""
+def rules_by_mapping(mappings: Stored) -> dict[ObjectId, list[Stored]]:
+    """Return the column mappings of these mappings, in the order they were added."""
     found: dict[ObjectId, list[Stored]] = {}
     with store.patiently():
-        for rule in store.collection(ColumnMapping).find({"mapping_id": {"$type": "objectId"}}):
+        for rule in store.collection(ColumnMapping).find({"mapping_id": mappings}):
             found.setdefault(rule["mapping_id"], []).append(rule)
     for rules in found.values():
         rules.sort(key=_age)

@@ -7,7 +7,7 @@ name, to records of the file or, unless others are deleted, of the store.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -77,14 +77,17 @@ def plan(
     environment: Environment,
     *,
     prune: bool = False,
+    only: Iterable[str] | None = None,
     advance: Advance = lambda count: None,
 ) -> Plan:
     """Return what applying a file would do; with `prune`, also to records it does not name.
 
+    `only` tells, where that is known, which names of the store have to be read.
+
     Raises Problems, all of them.
     """
     tree = read(content)
-    planner = _Planner(Snapshot(), environment, prune=prune)
+    planner = _Planner(Snapshot(only), environment, prune=prune)
     planner.take(tree)
     planner.check(advance)
     if planner.problems:
