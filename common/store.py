@@ -4,6 +4,7 @@ Reads of the API and every write of a `Document` speak PyMongo through here; the
 admin and the commands on the same client and collections.
 """
 
+import random
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -37,6 +38,8 @@ _held = _Held()
 
 LEASES = "leases"
 LEASE_S = 10.0
+WAIT_S = 8.0
+"""How long a change waits for its turn: many at once on one record are served, not refused."""
 
 
 _pending: ContextVar[Mapping[ObjectId, Stored] | None] = ContextVar("pending", default=None)
@@ -108,7 +111,7 @@ def transaction(work: Callable[[ClientSession | None], T]) -> T:
 
 
 @contextmanager
-def lease(identifier: ObjectId, wait_s: float = 2.5) -> Iterator[None]:
+def lease(identifier: ObjectId, wait_s: float = WAIT_S) -> Iterator[None]:
     """Hold the record `identifier` alone, so that what spans documents is right on any server.
 
     Whoever removes a record, or rewrites a set that hangs on it, holds its lease; whoever adds a
@@ -133,7 +136,7 @@ def lease(identifier: ObjectId, wait_s: float = 2.5) -> Iterator[None]:
         _leases().delete_one({"_id": identifier, "holder": holder})
 
 
-def settled(identifiers: Iterable[ObjectId], wait_s: float = 2.5) -> None:
+def settled(identifiers: Iterable[ObjectId], wait_s: float = WAIT_S) -> None:
     """Return once nobody holds one of these records. Raises StoreUnavailable after `wait_s`."""
     wanted = {"_id": {"$in": list(identifiers)}, "expires_at": {"$gt": now()}}
     deadline = time.monotonic() + wait_s
@@ -154,14 +157,15 @@ def _acquired(identifier: ObjectId, holder: str) -> bool:
             {"_id": identifier, "expires_at": {"$lte": started}}, {"$set": mine}, upsert=True
         )
     except DuplicateKeyError:
-        return False
+        # Held: by us, if the driver repeated a write whose first answer was lost.
+        return _leases().find_one({"_id": identifier, "holder": holder}, {"_id": 1}) is not None
     return True
 
 
 def _pause_until(deadline: float) -> None:
     if time.monotonic() > deadline:
         raise StoreUnavailable("The record is busy with another change; try again in a moment.")
-    time.sleep(0.01)
+    time.sleep(random.uniform(0.01, 0.05))  # noqa: S311 - apart, so that not all ask at once
 
 
 def is_unavailable(error: BaseException | None) -> bool:
