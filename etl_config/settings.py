@@ -5,6 +5,7 @@ explains them in one table. Wrong values are found by the checks in `common/chec
 """
 
 import json
+import os
 from pathlib import Path
 
 import environ
@@ -13,7 +14,7 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 VERSION = "1.0.0"
 
 env = environ.Env()
-env.read_env(BASE_DIR / ".env")
+env.read_env(os.environ.get("ENV_FILE", BASE_DIR / ".env"))
 
 
 def listed(name: str, default: str = "") -> list[str]:
@@ -107,7 +108,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
-    "django.middleware.common.CommonMiddleware",
+    "common.middleware.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
@@ -173,6 +174,43 @@ CORS_ALLOW_CREDENTIALS = True
 CORS_ALLOW_METHODS = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"]
 CORS_EXPOSE_HEADERS = ["ETag", "Link", "X-Total-Count", "Location", "Retry-After"]
 
+# --- The admin ---------------------------------------------------------------------------------------
+
+STATIC_URL = "/static/"
+
+UNFOLD = {
+    "SITE_TITLE": "ETL Engine",
+    "SITE_HEADER": "ETL Engine",
+    "SITE_SYMBOL": "conversion_path",
+    "SITE_FAVICONS": [
+        {"rel": "icon", "type": "image/svg+xml", "href": STATIC_URL + "common/favicon.svg"}
+    ],
+    "SITE_URL": None,
+    "SHOW_VIEW_ON_SITE": False,
+    "DASHBOARD_CALLBACK": "etl_config.glance.dashboard",
+    "COLORS": {
+        "primary": {
+            "50": "#eff6ff",
+            "100": "#dbeafe",
+            "200": "#bfdbfe",
+            "300": "#93c5fd",
+            "400": "#60a5fa",
+            "500": "#3b82f6",
+            "600": "#2563eb",
+            "700": "#1d4ed8",
+            "800": "#1e40af",
+            "900": "#1e3a8a",
+            "950": "#172554",
+        },
+    },
+    "SIDEBAR": {
+        "show_search": False,
+        "navigation": "etl_config.sidebar.navigation",
+    },
+}
+# A mapping's page has seven inputs for each of its rules.
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 10_000
+
 # --- Time, language, static files ----------------------------------------------------------------
 
 TIME_ZONE = "UTC"
@@ -180,7 +218,6 @@ USE_TZ = True
 LANGUAGE_CODE = "en-us"
 USE_I18N = False
 
-STATIC_URL = "/static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
 WHITENOISE_USE_FINDERS = DEBUG
 
