@@ -1,0 +1,124 @@
+"""What is measured: each endpoint with its requests, its answer, and the ratio to reach."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import cycle, islice
+
+from bson import ObjectId
+from pymongo.database import Database
+
+from benchmarks import data
+from benchmarks.data import Stored
+from benchmarks.load import Client, request
+from benchmarks.services import Service
+
+API = "/api/v1"
+MOST = 4_000
+"""Requests that one run sends at most."""
+SCRATCH = "scratch"
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What requests are made of."""
+
+    database: Database[Stored]
+    token: str
+
+    def ids(self, collection: str, count: int) -> list[ObjectId]:
+        """Return the ids of the newest records."""
+        newest = self.database[collection].find({}, {"_id": 1}, sort=[("updated_at", -1)])
+        return [document["_id"] for document in newest.limit(count)]
+
+    def clean(self) -> None:
+        self.database["connections"].delete_many({"name": {"$regex": f"^{SCRATCH}"}})
+
+
+Requests = Callable[[Bench, Service], list[bytes]]
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    key: str
+    title: str
+    goal: float
+    status: int
+    requests: Requests
+    clean: bool = False
+
+
+def same(wire: bytes) -> list[bytes]:
+    return [wire] * MOST
+
+
+def list_of_50(bench: Bench, service: Service) -> list[bytes]:
+    return same(request("GET", f"{API}/connections?limit=50"))
+
+
+def list_of_all(bench: Bench, service: Service) -> list[bytes]:
+    return same(request("GET", f"{API}/connections"))
+
+
+def schedules_of_50(bench: Bench, service: Service) -> list[bytes]:
+    return same(request("GET", f"{API}/schedules?limit=50"))
+
+
+def read_one(bench: Bench, service: Service) -> list[bytes]:
+    paths = [f"{API}/connections/{each}" for each in bench.ids("connections", 100)]
+    return [request("GET", path) for path in islice(cycle(paths), MOST)]
+
+
+def read_unchanged(bench: Bench, service: Service) -> list[bytes]:
+    wires = []
+    with Client(service.port) as client:
+        for each in bench.ids("connections", 100):
+            path = f"{API}/connections/{each}"
+            etag = client.send(request("GET", path)).headers["etag"]
+            wires.append(request("GET", path, headers={"If-None-Match": etag}))
+    return list(islice(cycle(wires), MOST))
+
+
+def create(bench: Bench, service: Service) -> list[bytes]:
+    return [
+        request("POST", f"{API}/connections", data.connection_body(number, SCRATCH))
+        for number in range(MOST)
+    ]
+
+
+def update(bench: Bench, service: Service) -> list[bytes]:
+    """Records are read, changed and sent back whole, as the frontend does."""
+    bench.database["connections"].insert_many(data.connections(100, bench.token, SCRATCH))
+    ids = bench.database["connections"].find({"name": {"$regex": f"^{SCRATCH}"}}, {"_id": 1})
+    paths = [f"{API}/connections/{document['_id']}" for document in ids]
+    with Client(service.port) as client:
+        records = [client.send(request("GET", path)).json() for path in paths]
+    pairs = islice(cycle(zip(paths, records, strict=True)), MOST)
+    return [
+        request("PUT", path, {**record, "database": f"warehouse_{number}"})
+        for number, (path, record) in enumerate(pairs)
+    ]
+
+
+def delete(bench: Bench, service: Service) -> list[bytes]:
+    documents = list(data.connections(MOST // 2, bench.token, SCRATCH))
+    bench.database["connections"].insert_many(documents)
+    return [request("DELETE", f"{API}/connections/{each['_id']}") for each in documents]
+
+
+def replace_rules(bench: Bench, service: Service) -> list[bytes]:
+    paths = [f"{API}/mappings/{each}/column-mappings" for each in bench.ids("mappings", 100)]
+    body = data.rules()
+    return [request("PUT", path, body) for path in islice(cycle(paths), MOST)]
+
+
+ENDPOINTS = [
+    Endpoint("list50", "list of 50", 0.7, 200, list_of_50),
+    Endpoint("list5000", "list of 5,000", 0.7, 200, list_of_all),
+    Endpoint("read", "read one", 0.9, 200, read_one),
+    Endpoint("unchanged", "304 on an unchanged read", 0.5, 304, read_unchanged),
+    Endpoint("create", "create", 1.0, 201, create, clean=True),
+    Endpoint("update", "update", 1.0, 200, update, clean=True),
+    Endpoint("delete", "delete", 1.0, 204, delete, clean=True),
+    Endpoint("rules", "20 rules replaced", 0.9, 200, replace_rules),
+    Endpoint("schedules50", "schedules, list of 50", 0.7, 200, schedules_of_50),
+]

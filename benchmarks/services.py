@@ -1,0 +1,111 @@
+"""The two programs that are compared, run as in production with one worker each."""
+
+import contextlib
+import os
+import subprocess
+import sys
+import time
+import venv
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from benchmarks.load import Client, request
+from benchmarks.store import ROOT
+from devtools.console import LauncherError, say
+from devtools.processes import LOOPBACK, free_port, running, wait_until
+
+PEER_VENV = ROOT / ".run" / "bench-venv"
+REQUIREMENTS = Path(__file__).with_name("requirements.txt")
+FIRST_REQUEST = request("GET", "/api/v1/connections?limit=1")
+
+
+@dataclass(frozen=True)
+class Program:
+    """How one of the two is started; `PORT` in the command stands for the port."""
+
+    name: str
+    command: tuple[str, ...]
+    folder: Path
+
+
+OURS = Program(
+    "ours",
+    (sys.executable, "-m", "gunicorn", "--config", "gunicorn.conf.py", "etl_config.wsgi"),
+    ROOT,
+)
+PEER = Program(
+    "peer",
+    (str(PEER_VENV / "bin" / "uvicorn"), "peer.main:app", "--host", LOOPBACK, "--port", "PORT"),
+    Path(__file__).parent,
+)
+
+
+@dataclass(frozen=True)
+class Service:
+    """A program that answers."""
+
+    name: str
+    port: int
+    worker: psutil.Process
+    first_answer_s: float
+    """From the start of the program to its first answer from the store."""
+
+    def cpu_s(self) -> float:
+        """Return the processor time that the worker has used, all of its threads."""
+        if sys.platform == "linux":
+            # The process's own clock: nanoseconds, where /proc counts hundredths of a second.
+            return time.clock_gettime((~self.worker.pid << 3) | 2)
+        times = self.worker.cpu_times()
+        return float(times.user + times.system)
+
+    def resident_mib(self) -> float:
+        return float(self.worker.memory_info().rss) / 2**20
+
+
+@contextlib.contextmanager
+def service(program: Program, environment: dict[str, str], log: Path) -> Iterator[Service]:
+    """Run a program until the block ends. Raises LauncherError."""
+    port = free_port()
+    own = {"PORT": str(port), "WEB_CONCURRENCY": "1", "PYTHONDONTWRITEBYTECODE": ""}
+    command = [str(port) if word == "PORT" else word for word in program.command]
+    started = time.perf_counter()
+    with (
+        contextlib.chdir(program.folder),
+        running(program.name, command, log=log, env={**os.environ, **environment, **own}) as child,
+    ):
+        wait_until(lambda: _answers(port), child)
+        elapsed_s = time.perf_counter() - started
+        yield Service(program.name, port, _worker(child.process.pid), elapsed_s)
+
+
+def _answers(port: int) -> bool:
+    try:
+        with Client(port) as client:
+            return client.send(FIRST_REQUEST).status == 200
+    except OSError:
+        return False
+
+
+def _worker(pid: int) -> psutil.Process:
+    """Return the process that answers: gunicorn's child, uvicorn itself."""
+    process = psutil.Process(pid)
+    children: list[psutil.Process] = process.children()
+    return children[0] if children else process
+
+
+def ensure_peer() -> None:
+    """Install what the peer needs into a virtual environment of its own. Raises LauncherError."""
+    stamp = PEER_VENV / "stamp"
+    wanted = REQUIREMENTS.read_text()
+    if stamp.exists() and stamp.read_text() == wanted:
+        return
+    say(f"Installing the peer's packages into {PEER_VENV.relative_to(ROOT)}")
+    venv.create(PEER_VENV, with_pip=True)
+    pip = [PEER_VENV / "bin" / "python", "-m", "pip", "install", "--quiet"]
+    result = subprocess.run([*pip, "-r", REQUIREMENTS], stdin=subprocess.DEVNULL, check=False)
+    if result.returncode != 0:
+        raise LauncherError("Installing the peer's packages failed; the lines above say why.")
+    stamp.write_text(wanted)
