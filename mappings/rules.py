@@ -12,7 +12,9 @@ from pymongo.client_session import ClientSession
 from pymongo.errors import BulkWriteError
 
 from common import store
-from mappings.models import ColumnMapping, written_twice
+from common.exceptions import Stale
+from common.store import Stored
+from mappings.models import ColumnMapping, targets_of, written_twice
 
 DUPLICATE_KEY = 11000
 
@@ -24,7 +26,7 @@ def add(rules: Sequence[ColumnMapping]) -> None:
     are taken out again, and a crash in the middle leaves the first few, which a repeated
     request reports as already written.
     """
-    _write(rules, clear_first=None)
+    _write(rules, _as_new(rules))
 
 
 def replace(mapping_id: ObjectId, rules: Sequence[ColumnMapping]) -> None:
@@ -33,7 +35,29 @@ def replace(mapping_id: ObjectId, rules: Sequence[ColumnMapping]) -> None:
     In one transaction where the server has them; without, a crash in the middle leaves the
     mapping with fewer rules than were sent, and the same request again mends it.
     """
-    _write(rules, clear_first=mapping_id)
+    _write(rules, _as_new(rules), cleared={"mapping_id": mapping_id})
+
+
+def change(
+    mapping_id: ObjectId,
+    removed: Sequence[ColumnMapping],
+    changed: Sequence[ColumnMapping],
+    added: Sequence[ColumnMapping],
+) -> None:
+    """Remove, change and add rules of a mapping as one step, so that two may swap their fields.
+
+    As `replace`, and every rule that stays keeps its id and its place.
+
+    Raises Stale where one of them is no longer what was loaded, ValidationError where a rule no
+    longer fits its schema or the others.
+    """
+    gone, written = [*removed, *changed], [*changed, *added]
+    if not gone and not written:
+        return
+    _refuse_if_stale(gone)
+    _refuse_misfits(mapping_id, gone, written)
+    documents = [_as_changed(rule) for rule in changed] + _as_new(added)
+    _write(written, documents, cleared={"_id": {"$in": [rule.pk for rule in gone]}})
 
 
 def clear(mapping_id: ObjectId) -> None:
@@ -41,15 +65,53 @@ def clear(mapping_id: ObjectId) -> None:
     store.collection(ColumnMapping).delete_many({"mapping_id": mapping_id})
 
 
-def _write(rules: Sequence[ColumnMapping], clear_first: ObjectId | None) -> None:
+def in_order(mapping_id: ObjectId) -> list[ColumnMapping]:
+    """Return the rules of a mapping, in the order they were added."""
+    found = store.collection(ColumnMapping).find(
+        {"mapping_id": mapping_id}, sort=[("created_at", 1), ("_id", 1)]
+    )
+    return [ColumnMapping.from_document(document) for document in found]
+
+
+def _as_new(rules: Sequence[ColumnMapping]) -> list[Stored]:
+    return [rule.as_new() for rule in rules]
+
+
+def _as_changed(rule: ColumnMapping) -> Stored:
+    rule.updated_at = store.now()
+    return {**(rule._stored or {}), **rule.to_document()}
+
+
+def _refuse_if_stale(rules: Sequence[ColumnMapping]) -> None:
+    wanted = {"_id": {"$in": [rule.pk for rule in rules]}}
+    current = {found["_id"]: found for found in store.collection(ColumnMapping).find(wanted)}
+    if any(current.get(rule.pk) != rule._stored for rule in rules):
+        raise Stale
+
+
+def _refuse_misfits(
+    mapping_id: ObjectId, gone: Sequence[ColumnMapping], written: Sequence[ColumnMapping]
+) -> None:
+    targets = targets_of(mapping_id)
+    for rule in gone:
+        for field in (rule._stored or {}).get("target_fields") or []:
+            targets.written.pop(field, None)
+    for rule in written:
+        if sentences := [sentence for _, sentence in targets.problems(rule.target_fields)]:
+            raise ValidationError({"target_fields": sentences})
+        targets.take(rule.target_fields, f"the {rule.type} rule {rule.pk}")
+
+
+def _write(
+    rules: Sequence[ColumnMapping], documents: list[Stored], cleared: Stored | None = None
+) -> None:
+    """Insert the documents of `rules`, after clearing those that meet a condition."""
     collection = store.collection(ColumnMapping)
-    documents = [rule.as_new() for rule in rules]
-    cleared = {"mapping_id": clear_first}
-    before = list(collection.find(cleared)) if clear_first else []
+    before = list(collection.find(cleared)) if cleared else []
 
     def work(session: ClientSession | None) -> None:
         if before:
-            collection.delete_many(cleared, session=session)
+            collection.delete_many(cleared or {}, session=session)
         if not documents:
             return
         try:

@@ -18,6 +18,13 @@ class TypeChange(NamedTuple):
     new: str
 
 
+def stored_columns(document: Mapping[str, Any]) -> list[StoredColumn]:
+    """Return the columns of a stored schema; what another program garbled counts as none."""
+    columns = document.get("columns")
+    rows = columns if isinstance(columns, list) else []
+    return [row for row in rows if isinstance(row, dict) and isinstance(row.get("name"), str)]
+
+
 def repeated(names: Iterable[str]) -> Iterator[tuple[int, str]]:
     """Yield the position and name of each name that stood before, ignoring case."""
     seen: set[str] = set()
