@@ -13,18 +13,23 @@ from common.store import Stored
 def etag_of(document: Stored, body: bytes) -> str:
     """Return the strong ETag of a record.
 
-    Made of the whole stored document and of the body it became, so that it changes with any
-    program's write, with a hidden field such as the password, and with a derived one.
+    Its first half is made of the whole stored document, so that it changes with any program's
+    write, and with a hidden field such as the password; the second of the body it became, which
+    the clock may change too: a schedule's next run passes.
     """
-    digest = blake2b(body, digest_size=16)
-    digest.update(bson.encode(document))
-    return f'"{digest.hexdigest()}"'
+    return f'"{_digest(bson.encode(document))}-{_digest(body)}"'
 
 
-def refuse_if_stale(request: Request, current: str) -> None:
-    """Raise Stale where `If-Match` names other versions than the `current` one."""
+def refuse_if_stale(request: Request, document: Stored) -> None:
+    """Raise Stale where `If-Match` names only other versions of the stored `document`.
+
+    What the clock alone changed since the client read it is nobody's write.
+    """
     wanted = request.headers.get("If-Match")
-    if wanted is not None and wanted.strip() != "*" and current not in parse_etags(wanted):
+    if wanted is None or wanted.strip() == "*":
+        return
+    opening = f'"{_digest(bson.encode(document))}-'
+    if not any(tag.startswith(opening) for tag in parse_etags(wanted)):
         raise Stale
 
 
@@ -35,3 +40,7 @@ def is_unchanged(request: Request, current: str) -> bool:
         return False
     tags = [tag.removeprefix("W/") for tag in parse_etags(held)]
     return held.strip() == "*" or current in tags
+
+
+def _digest(content: bytes) -> str:
+    return blake2b(content, digest_size=12).hexdigest()
