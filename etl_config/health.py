@@ -9,6 +9,7 @@ from django.db import connection
 from django.http import HttpResponse
 from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.utils import extend_schema, inline_serializer
+from drf_spectacular.views import SpectacularRedocView, SpectacularSwaggerView
 from pymongo import timeout as within
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -16,7 +17,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from common import crypto
-from common.http import to_json
+from common.http import JSONRenderer, to_json
 
 PING_TIMEOUT_S = 2.0
 
@@ -110,3 +111,22 @@ class OpenAPIView(APIView):
 @cache
 def openapi_document() -> bytes:
     return to_json(SchemaGenerator().get_schema(request=None, public=True))
+
+
+class _Page:
+    """A page for people; whatever else is asked of it gets JSON, like everywhere."""
+
+    request: Request
+
+    def get_renderers(self) -> list[Any]:
+        if self.request.method in ("GET", "HEAD"):
+            return super().get_renderers()  # type: ignore[misc,no-any-return]
+        return [JSONRenderer()]
+
+
+class SwaggerPage(_Page, SpectacularSwaggerView):
+    pass
+
+
+class RedocPage(_Page, SpectacularRedocView):
+    pass

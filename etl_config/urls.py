@@ -3,9 +3,8 @@
 from django.conf import settings
 from django.contrib import admin
 from django.urls import include, path, re_path
-from drf_spectacular.views import SpectacularRedocView, SpectacularSwaggerView
 
-from etl_config.health import HealthView, OpenAPIView, RootView
+from etl_config.health import HealthView, OpenAPIView, RedocPage, RootView, SwaggerPage
 
 api = [
     path("", include("connections.urls")),
@@ -18,8 +17,8 @@ urlpatterns = [
     path("", RootView.as_view(), name="root"),
     re_path(r"^health/?$", HealthView.as_view(), name="health"),
     re_path(r"^openapi\.json/?$", OpenAPIView.as_view(), name="openapi"),
-    re_path(r"^docs/?$", SpectacularSwaggerView.as_view(url_name="openapi"), name="docs"),
-    re_path(r"^redoc/?$", SpectacularRedocView.as_view(url_name="openapi"), name="redoc"),
+    re_path(r"^docs/?$", SwaggerPage.as_view(url_name="openapi"), name="docs"),
+    re_path(r"^redoc/?$", RedocPage.as_view(url_name="openapi"), name="redoc"),
     path(f"{settings.API_V1_PREFIX.strip('/')}/", include(api)),
     path("admin/", admin.site.urls),
 ]
