@@ -51,7 +51,7 @@ _NUMBER = r"0[xX][0-9a-fA-F]+|(?:\d[\d_]*(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?"
 
 _POSTGRESQL = re.compile(
     rf"""
-    (?P<space>\s+)
+    (?P<space>[ \t\n\r\f\v]+)
   | (?P<line>--[^\n\r]*)
   | (?P<block>/\*)
   | (?P<estring>[eE]'(?:[^'\\]|''|\\.)*(?P<eend>'?))
@@ -68,7 +68,7 @@ _POSTGRESQL = re.compile(
 
 _MYSQL = re.compile(
     rf"""
-    (?P<space>\s+)
+    (?P<space>[ \t\n\r\f\v]+)
   | (?P<line>\#[^\n]*|--(?=[\x00-\x20\x7f]|\Z)[^\n]*)
   | (?P<block>/\*)
   | (?P<estring>(?:[xXbBnN]|_[A-Za-z0-9]+\s*)?'(?:[^'\\]|''|\\.)*(?P<eend>'?))
@@ -98,6 +98,12 @@ def scan(sql: str, kind: str) -> Scan:
         if token is not None:
             tokens.append(token)
     return Scan(tokens, "".join(plain), tuple(hints))
+
+
+def first_word(sql: str, kind: str) -> str:
+    """Return the first word after comments, lower-cased; empty where there is none."""
+    token = next((token for token, _ in _pieces(sql, kind, []) if token is not None), None)
+    return token.text if token is not None and token.kind == "word" else ""
 
 
 def _pieces(sql: str, kind: str, hints: list[str]) -> Iterator[tuple[Token | None, str]]:

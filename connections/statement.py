@@ -20,6 +20,7 @@ from .sql_tokens import Scan, Token, Unreadable, scan
 
 MAX_CHARACTERS = 100_000
 MAX_DEPTH = 60
+MAX_REMEMBERED = 5_000
 
 ACCEPTED = "A query is one SELECT, WITH … SELECT, VALUES, TABLE, SHOW or plain EXPLAIN statement"
 
@@ -121,10 +122,9 @@ def check_statement(sql: str, kind: str) -> None:
     Raises StatementRefused, which says why and, where a place is to blame, its line and column.
     """
     _check_text(sql)
-    _judge(sql, kind)
+    (_judged if len(sql) <= MAX_REMEMBERED else _judge)(sql, kind)
 
 
-@lru_cache(maxsize=512)
 def _judge(sql: str, kind: str) -> None:
     try:
         scanned = scan(sql, kind)
@@ -133,6 +133,9 @@ def _judge(sql: str, kind: str) -> None:
     _Words(sql, kind, scanned).check()
     if scanned.tokens[0].text not in ("show", "explain"):
         _check_tree(scanned.plain, kind)
+
+
+_judged = lru_cache(maxsize=512)(_judge)  # a query is previewed again and again while it is written
 
 
 def _check_text(sql: str) -> None:

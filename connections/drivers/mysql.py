@@ -348,10 +348,9 @@ class MySQLSession(Session):
         )
         if not self.is_mariadb and _numbers(self.conn.server_version) < (5, 7, 8):
             limit = "sql_auto_is_null=0"
-        self.command(
-            f"SET NAMES utf8mb4, sql_mode='{self.modes}', sql_select_limit={limit_rows + 1}, {limit}"
-        )
-        self.command("START TRANSACTION READ ONLY")
+        settings = f"sql_mode='{self.modes}', sql_select_limit={limit_rows + 1}, {limit}"
+        begin = (f"SET NAMES utf8mb4, {settings}", "START TRANSACTION READ ONLY")
+        self.trap(lambda: self.conn.commands(*begin))
 
     def read(self, sql: str, limit_rows: int) -> Result:
         self.watch.stage = "query"
@@ -389,12 +388,8 @@ class MySQLSession(Session):
             yield _row(data, readers), len(data)
 
     def next_row(self) -> bytes | None:
-        packet = self.conn._read_packet()
-        if packet.is_eof_packet():
-            self.conn._result.unbuffered_active = False
-            self.clean = True
-            return None
-        data: bytes = packet.get_all_data()
+        data = self.conn.row()
+        self.clean = data is None
         return data
 
     def drain(self) -> None:

@@ -15,6 +15,8 @@ from .tls import context
 from .watched_socket import WatchedSocket, WatchedTls
 
 COM_RESET_CONNECTION = 31
+_ERROR, _END = 0xFF, 0xFE  # first byte of the packets that end an answer
+_FULL = 2**24 - 1  # a packet of this size has a continuation
 _EXTENDED_METADATA = 1 << 3  # MARIADB_CLIENT_EXTENDED_METADATA, bit 35 of all capabilities
 _EXTENDED_AT = 28  # where a handshake response holds MariaDB's own capabilities
 
@@ -106,6 +108,42 @@ class MySQLConnection(pymysql.Connection):
         """Let the server forget the transaction, variables, locks and temporary tables."""
         self._execute_command(COM_RESET_CONNECTION, b"")
         self._read_ok_packet()
+
+    def commands(self, *statements: str) -> None:
+        """Run statements that have no result, all sent at once; the first error closes the connection."""
+        packets = (
+            struct.pack("<iB", len(sql) + 1, COMMAND.COM_QUERY) + sql
+            for sql in map(str.encode, statements)
+        )
+        self._write_bytes(b"".join(packets))
+        try:
+            for _ in statements:
+                self._next_seq_id = 1
+                self._read_ok_packet()
+        except BaseException:
+            self._force_close()
+            raise
+
+    def row(self) -> bytes | None:
+        """Return the answer's next row as it came, or None after the last one."""
+        data = self._payload()
+        if data[0] == _ERROR:
+            self._result.unbuffered_active = False
+            MysqlPacket(data, self.encoding).raise_for_error()
+        if data[0] == _END and len(data) < 9:
+            self._result.unbuffered_active = False
+            return None
+        return data
+
+    def _payload(self) -> bytes:
+        """Return a packet's bytes, put together where it came in parts of 16 MB."""
+        header = self._read_bytes(4)
+        if header[3] != self._next_seq_id:
+            raise pymysql.err.OperationalError(CR.CR_SERVER_LOST, "packets came out of order")
+        self._next_seq_id = (header[3] + 1) % 256
+        size = int.from_bytes(header[:3], "little")
+        data: bytes = self._read_bytes(size)
+        return data if size < _FULL else data + self._payload()
 
     def quit(self) -> None:
         """Say goodbye if that can be done without waiting, and close."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import select
+import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
@@ -17,6 +18,8 @@ import psycopg
 from psycopg import generators, pq
 from psycopg.conninfo import make_conninfo
 from psycopg.waiting import Ready, Wait
+
+from connections.sql_tokens import first_word
 
 from . import network, tls
 from .base import (
@@ -32,23 +35,25 @@ from .base import (
 )
 from .errors import AnswerTooLarge, QueryFailed, SourceError, SourceTimeout, SourceUnreachable
 from .pg_values import TypeNames, column_type, converter
-from .receive_guard import Guarded, guard
+from .receive_guard import Guarded, bytes_in, guard
 from .values import Budget, Reader
 from .watch import Watch, too_large
 
 T = TypeVar("T")
 
 SNIFF_AFTER_S = 1.0
+MAX_LOGIN_BYTES = 1024 * 1024
+_LABEL = "PostgreSQL"
 CANCEL_S = 1.0
 
 # One command, whose SELECT is also the transaction's first query: from then on it cannot be made writable.
 # The scanner of the statement guard relies on standard_conforming_strings, the values on the rest.
 _BEGIN = """
 BEGIN READ ONLY;
-SELECT set_config('statement_timeout', '{timeout_ms}', true), set_config('standard_conforming_strings', 'on', true),
+SELECT set_config('statement_timeout', '{timeout_ms}', true),
+  set_config('standard_conforming_strings', 'on', true),
   set_config('datestyle', 'ISO, YMD', true), set_config('intervalstyle', 'postgres', true),
-  set_config('bytea_output', 'hex', true), set_config('extra_float_digits', '1', true),
-  set_config('row_security', 'on', true), set_config('transaction_read_only', 'on', true)
+  set_config('bytea_output', 'hex', true), set_config('extra_float_digits', '1', true)
 """
 _DECLARE = b"DECLARE etl_preview NO SCROLL CURSOR FOR "
 
@@ -140,7 +145,7 @@ _LOGIN_ERRORS: tuple[tuple[str, str, str, str], ...] = (
 
 class PostgresDriver(Driver):
     kind = "postgresql"
-    label = "PostgreSQL"
+    label = _LABEL
     default_port = 5432
     sql_dialect = "postgres"
 
@@ -209,18 +214,15 @@ def _drive_connection(
     watch: Watch,
 ) -> T:
     """Advance libpq's connecting; after a second of silence look what else may be listening."""
-    sniffed = False
-    before = watch.ends_at - watch.remaining_s()
+    sniff_at = time.monotonic() + SNIFF_AFTER_S
     try:
         fd, wants = next(steps)
         while True:
             ready = _poll(fd, wants, watch)
-            if (
-                not ready
-                and not sniffed
-                and watch.ends_at - watch.remaining_s() - before > SNIFF_AFTER_S
-            ):
-                sniffed = True
+            if bytes_in(fd) > MAX_LOGIN_BYTES:
+                raise network.something_else(params.address, _LABEL, "something else", watch.stage)
+            if not ready and time.monotonic() > sniff_at:
+                sniff_at = watch.ends_at
                 _refuse_strangers(params, peer, watch)
             fd, wants = steps.send(ready)
     except StopIteration as done:
@@ -249,8 +251,8 @@ def _poll(fd: int, wants: int, watch: Watch) -> int:
 
 def _refuse_strangers(params: SourceParams, peer: tuple[str, int], watch: Watch) -> None:
     found = network.sniff(peer, watch)
-    if found and found != "PostgreSQL":
-        raise network.something_else(params.address, "PostgreSQL", found, watch.stage)
+    if found and found != _LABEL:
+        raise network.something_else(params.address, _LABEL, found, watch.stage)
 
 
 def _login_error(
@@ -273,7 +275,7 @@ def _login_error(
                 f"{message.format(**place)}: {said}", error_code=code, hint=hint, stage=stage
             )
     if re.search(r"invalid response to SSL|expected authentication request|message type 0x", text):
-        raise network.something_else(params.address, "PostgreSQL", "something else", watch.stage)
+        raise network.something_else(params.address, _LABEL, "something else", watch.stage)
     return SourceUnreachable(
         f"{params.address} ended the connection: {said}",
         hint="See the server's log.",
@@ -427,7 +429,7 @@ class PostgresSession(Session):
         self.watch.stage = "query"
         with guard(self.pgconn.socket, self.watch) as self.guarded:
             self.simple(_BEGIN.format(timeout_ms=int(self.watch.remaining_s() * 1000) + 500))
-            if re.match(r"(?:\s|--[^\n]*\n|/\*.*?\*/)*(?:show|explain)\b", sql, re.I | re.S):
+            if first_word(sql, "postgresql") in ("show", "explain"):
                 return self.whole(sql, limit_rows)
             return self.cursor(sql, limit_rows)
 

@@ -96,3 +96,12 @@ def received_bytes(sock: socket.socket) -> int:
     """Return how many bytes the socket has received since it was opened (Linux)."""
     info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _BYTES_RECEIVED_AT + 8)
     return int(struct.unpack_from("=Q", info, _BYTES_RECEIVED_AT)[0])
+
+
+def bytes_in(fd: int) -> int:
+    """Return how many bytes have come in on a socket that belongs to somebody else; 0 if it is none."""
+    try:
+        with socket.socket(fileno=os.dup(fd)) as sock:
+            return received_bytes(sock)
+    except OSError:
+        return 0

@@ -67,7 +67,7 @@ def timestamp(raw: bytes) -> str:
     """Return ISO 8601 with a T and a full offset; infinity, BC and zero dates as the database writes them."""
     written = raw.decode()
     match = _DATETIME.fullmatch(written)
-    if not match or written.startswith("0000"):
+    if not match or written.startswith("0000") or "-00" in match[1]:
         return written
     date, time, offset = match.groups()
     return f"{date}T{time}{full_offset(offset)}"

@@ -383,3 +383,22 @@ def test_a_watch_is_one_clock_for_all_steps():
     time.sleep(0.06)
 
     assert watch.remaining_s() == 0
+
+
+def flood(sock: socket.socket) -> None:
+    """Lets anyone in and then never stops telling about its settings."""
+    sock.recv(8)
+    sock.sendall(b"N")
+    sock.recv(4096)
+    sock.sendall(b"R\0\0\0\x08\0\0\0\0")
+    setting = b"x" * 5000 + b"\0" + b"y" * 5000 + b"\0"
+    while True:
+        sock.sendall(b"S" + (len(setting) + 4).to_bytes(4, "big") + setting)
+
+
+def test_a_server_that_floods_the_login_is_left(listen):
+    with listen(flood) as port:
+        seconds, result = timed(params_for("postgresql", port))
+
+    assert seconds < 3
+    assert result.details["error_code"] == "not_this_database"
