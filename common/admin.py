@@ -1,0 +1,304 @@
+"""The base of every record's admin: the API's rules and refusals, and lists that stay fast.
+
+Django's ORM finds which records a page shows; the records themselves come from their documents,
+as everywhere in this service: odd ones are shown, not stumbled over, and writes are conditional.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property
+from typing import Any, ClassVar
+
+from bson import ObjectId
+from django.contrib import admin, messages
+from django.core.exceptions import ValidationError
+from django.core.paginator import Paginator
+from django.db import models
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import redirect
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils.safestring import SafeString
+from unfold.admin import ModelAdmin
+from unfold.views import ChangeList
+
+from common import store
+from common.badges import age
+from common.exceptions import NotFound, ServiceError, Stale
+from common.fields import EncryptedTextField
+from common.forms import DocumentForm, LinesField, Refusal, SecretField
+from common.models import Document
+from common.store import Stored
+
+PAGE = 50
+MOST_CHOSEN = 500
+"""Records an action takes at a time: each is a write of its own."""
+
+WRITE_ATTEMPTS = 20
+
+
+class EstimatingPaginator(Paginator):
+    """Counts without looking at every record where nothing is filtered."""
+
+    @cached_property
+    def count(self) -> int:
+        queryset = self.object_list
+        if isinstance(queryset, models.QuerySet) and not queryset.query.has_filters():
+            return store.collection(queryset.model).estimated_document_count()
+        return int(super().count)
+
+
+class DocumentChangeList(ChangeList):
+    """A list page: ids through the ORM, then the page's documents in one read."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        # "7 results (100000 total)": the total is an estimate, which costs nothing.
+        self.full_result_count = store.collection(self.model).estimated_document_count()
+        self.show_full_result_count = True
+        identifiers = list(self.result_list.values_list("pk", flat=True))
+        self.result_list = records(self.model, identifiers)
+        self.model_admin.prepare_page(self.result_list)
+
+
+class DocumentAdmin(ModelAdmin):
+    form = DocumentForm
+    paginator = EstimatingPaginator
+    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
+    list_per_page = PAGE
+    list_max_show_all = PAGE
+    list_filter_submit = False
+    warn_unsaved_form = True
+    actions = ("delete_selected",)
+    change_form_before_template = "common/admin/version.html"
+    formfield_overrides: ClassVar[dict[Any, Any]] = {
+        EncryptedTextField: {"form_class": SecretField, "widget": None},
+        models.TextField: {"form_class": LinesField},
+    }
+
+    class Media:
+        css: ClassVar = {"all": ["common/admin.css"]}
+        js: ClassVar = ["common/admin.js"]
+
+    # --- Loading ---------------------------------------------------------------------------------
+
+    def get_object(
+        self, request: HttpRequest, object_id: str, from_field: str | None = None
+    ) -> Document | None:
+        return record_of(self.model, object_id)
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return DocumentChangeList
+
+    def prepare_page(self, page: Sequence[Any]) -> None:
+        """Read what the columns of a page need beyond its records, all at once."""
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if isinstance(db_field, EncryptedTextField):
+            return secret_field(db_field, **kwargs)
+        return super().formfield_for_dbfield(db_field, request, **kwargs)
+
+    # --- Saving ----------------------------------------------------------------------------------
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> Any:
+        """Show or save a record; what the store refuses comes back as an error of the form."""
+        arguments = (request, object_id, form_url, extra_context)
+        try:
+            return super().changeform_view(*arguments)
+        except (ServiceError, ValidationError) as refusal:
+            if is_outage(refusal):
+                raise
+            request.refusal = refusal  # type: ignore[attr-defined]
+            return super().changeform_view(*arguments)
+
+    def get_form(
+        self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any
+    ) -> Any:
+        form = super().get_form(request, obj, change, **kwargs)
+        refusal: Refusal | None = getattr(request, "refusal", None)
+        return type(form.__name__, (form,), {"refusal": refusal}) if refusal else form
+
+    # --- Deleting --------------------------------------------------------------------------------
+
+    def get_deleted_objects(
+        self, objs: Iterable[Any], request: HttpRequest
+    ) -> tuple[list[str], dict[str, int], set[str], list[str]]:
+        """Return what would go, without collecting what hangs on it: the records say that."""
+        doomed = [str(record) for record in objs]
+        shown = doomed[:20] + ([f"… and {len(doomed) - 20} more"] if len(doomed) > 20 else [])
+        lacking = set() if self.has_delete_permission(request) else {str(self.opts.verbose_name)}
+        return shown, {str(self.opts.verbose_name_plural): len(doomed)}, lacking, []
+
+    def delete_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> Any:
+        """Ask, then delete; a record in use is not even asked about."""
+        record = record_of(self.model, object_id)
+        try:
+            if record is not None:
+                record.refuse_if_used()
+            return super().delete_view(request, object_id, extra_context)
+        except ServiceError as refusal:
+            if is_outage(refusal):
+                raise
+            messages.error(request, refusal.detail)
+            return redirect(self.address("change", object_id))
+
+    def delete_model(self, request: HttpRequest, obj: Any) -> None:
+        delete(obj)
+
+    @admin.action(permissions=["delete"], description="Delete the chosen")
+    def delete_selected(
+        self, request: HttpRequest, queryset: models.QuerySet[Any]
+    ) -> HttpResponseBase | None:
+        chosen = self.chosen(request, queryset)
+        if not chosen:
+            return None
+        if request.POST.get("post"):
+            self.log_deletions(request, chosen)
+            self.report(request, "deleted", [(str(one), attempt(delete, one)) for one in chosen])
+            return None
+        return self.deletion_page(request, chosen)
+
+    def deletion_page(self, request: HttpRequest, chosen: list[Any]) -> HttpResponse:
+        shown, count, lacking, protected = self.get_deleted_objects(chosen, request)
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "Are you sure?",
+            "objects_name": str(self.opts.verbose_name_plural),
+            "deletable_objects": [shown],
+            "model_count": dict(count).items(),
+            "queryset": chosen,
+            "perms_lacking": lacking,
+            "protected": protected,
+            "opts": self.opts,
+            "action_checkbox_name": admin.helpers.ACTION_CHECKBOX_NAME,
+            "media": self.media,
+        }
+        request.current_app = self.admin_site.name  # type: ignore[attr-defined]
+        return TemplateResponse(request, "admin/delete_selected_confirmation.html", context)
+
+    # --- Actions ---------------------------------------------------------------------------------
+
+    def chosen(
+        self, request: HttpRequest, queryset: models.QuerySet[Any], most: int = MOST_CHOSEN
+    ) -> list[Any]:
+        """Return the chosen records; none, and a message, where they are more than `most`."""
+        identifiers = list(queryset.values_list("pk", flat=True)[: most + 1])
+        if len(identifiers) > most:
+            messages.error(request, f"Choose up to {most} at a time.")
+            return []
+        return records(self.model, identifiers)
+
+    def report(
+        self, request: HttpRequest, done: str, outcomes: Sequence[tuple[str, str | None]]
+    ) -> None:
+        """Tell how many records an action was done to, and why the others refused."""
+        refused = [refusal for _, refusal in outcomes if refusal]
+        good = len(outcomes) - len(refused)
+        noun = self.opts.verbose_name if len(outcomes) == 1 else self.opts.verbose_name_plural
+        said = "; ".join(text.rstrip(".") for text in refused[:10])
+        more = f"; and {len(refused) - 10} more" if len(refused) > 10 else ""
+        why = f": {said}{more}." if refused else "."
+        level = messages.WARNING if refused else messages.SUCCESS
+        messages.add_message(request, level, f"{good} of {len(outcomes)} {noun} {done}{why}")
+
+    def address(self, page: str, *args: Any) -> str:
+        """Return the address of a page of this model: `change`, `changelist`, `add` or its own."""
+        return reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_{page}", args=args)
+
+    # --- Columns ---------------------------------------------------------------------------------
+
+    @admin.display(description="Changed", ordering="updated_at")
+    def changed(self, obj: Document) -> SafeString:
+        return age(obj.updated_at)
+
+
+def secret_field(field: EncryptedTextField, **kwargs: Any) -> SecretField:
+    label = kwargs.get("label") or field.verbose_name.capitalize()
+    return SecretField(
+        max_length=field.max_length,
+        required=not field.blank,
+        label=label,
+        help_text=kwargs.get("help_text") or field.help_text,
+    )
+
+
+def record_of(model: type[Any], identifier: object) -> Any:
+    """Return the record with this id, None where there is none."""
+    if not ObjectId.is_valid(str(identifier)):
+        return None
+    document = store.collection(model).find_one({"_id": ObjectId(str(identifier))})
+    return model.from_document(document) if document else None
+
+
+def records(model: type[Any], identifiers: Sequence[ObjectId]) -> list[Any]:
+    """Return the records with these ids, in their order; those that are gone are left out."""
+    documents = documents_of(model, identifiers)
+    return [
+        model.from_document(documents[identifier])
+        for identifier in identifiers
+        if identifier in documents
+    ]
+
+
+def documents_of(
+    model: type[models.Model], identifiers: Iterable[Any], *fields: str
+) -> dict[ObjectId, Stored]:
+    """Return the documents with these ids, by id; only the `fields` where some are named."""
+    wanted = {"_id": {"$in": [one for one in set(identifiers) if one is not None]}}
+    found = store.collection(model).find(wanted, dict.fromkeys(fields, 1) or None)
+    return {document["_id"]: document for document in found}
+
+
+def counted(
+    model: type[models.Model], column: str, identifiers: Iterable[Any]
+) -> Mapping[Any, int]:
+    """Return how many of a model's records refer to each of these ids in `column`."""
+    pipeline = [
+        {"$match": {column: {"$in": list(identifiers)}}},
+        {"$group": {"_id": f"${column}", "count": {"$sum": 1}}},
+    ]
+    return {row["_id"]: row["count"] for row in store.collection(model).aggregate(pipeline)}
+
+
+def attempt(work: Callable[[Any], Any], record: Any) -> str | None:
+    """Do something to a record; return the sentence that refuses it, None where it was done.
+
+    Where another writer comes first it is done again, to what the record has become.
+    """
+    for _ in range(WRITE_ATTEMPTS):
+        try:
+            work(record)
+        except Stale:
+            record = record_of(type(record), record.pk) or record
+        except ServiceError as refusal:
+            if is_outage(refusal):
+                raise
+            return refusal.detail
+        except ValidationError as refusal:
+            return f'"{record}": {" ".join(refusal.messages)}'
+        else:
+            return None
+    return Stale().detail
+
+
+def delete(record: Document) -> None:
+    """Delete a record; one that is gone already is no trouble."""
+    try:
+        record.delete()
+    except NotFound:
+        return
+
+
+def is_outage(refusal: Exception) -> bool:
+    return getattr(refusal, "status", None) == 503

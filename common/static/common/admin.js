@@ -1,0 +1,66 @@
+// A button with data-fragment posts its form there and shows the answer, a piece of HTML, in the page.
+// Elements inside [data-rows] add, remove and move rows of a table of inputs.
+"use strict";
+
+(() => {
+    const post = async (button) => {
+        const target = document.getElementById(button.dataset.target);
+        button.disabled = true;
+        target.setAttribute("aria-busy", "true");
+        target.textContent = "Working…";
+        try {
+            const answer = await fetch(button.dataset.fragment, {
+                method: "POST",
+                body: new FormData(button.closest("form")),
+                headers: {"X-Requested-With": "XMLHttpRequest"},
+                redirect: "error",
+            });
+            const text = await answer.text();
+            if (answer.ok) {
+                target.innerHTML = text;
+            } else {
+                target.textContent = `The service refused (${answer.status}); reload the page and try again.`;
+            }
+        } catch {
+            target.textContent = "The service does not answer; try again in a moment.";
+        } finally {
+            button.disabled = false;
+            target.removeAttribute("aria-busy");
+        }
+    };
+
+    const changeRow = (button, table) => {
+        const body = table.querySelector("tbody");
+        const row = button.closest("tr");
+        switch (button.dataset.row) {
+        case "add": {
+            const added = table.querySelector("template").content.firstElementChild.cloneNode(true);
+            body.append(added);
+            added.querySelector("input").focus();
+            break;
+        }
+        case "remove":
+            row.remove();
+            break;
+        case "up":
+            row.previousElementSibling?.before(row);
+            button.focus();
+            break;
+        case "down":
+            row.nextElementSibling?.after(row);
+            button.focus();
+            break;
+        }
+    };
+
+    document.addEventListener("click", (event) => {
+        const button = event.target.closest("button[data-fragment], button[data-row]");
+        if (!button) return;
+        event.preventDefault();
+        if (button.dataset.fragment) {
+            post(button);
+        } else {
+            changeRow(button, button.closest("[data-rows]"));
+        }
+    });
+})();
