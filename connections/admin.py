@@ -1,0 +1,188 @@
+"""Connections in the admin: how each is reached, how its last test went, and a test at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from django.conf import settings
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db import models
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import path
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.views.decorators.http import require_POST
+
+from common.admin import DocumentAdmin, counted
+from common.badges import BAD, GOOD, QUIET, age, badge, list_link
+from common.exceptions import ServiceError
+from common.forms import DocumentForm, state_of
+from connections.checkup import check_all
+from connections.models import Connection, TestStatus
+from connections.probe import probe
+from connections.refusals import as_refusals
+
+MOST_TESTED = 50
+TONES = {TestStatus.SUCCESS: GOOD, TestStatus.FAILED: BAD}
+
+
+class ConnectionForm(DocumentForm):
+    class Meta:
+        labels: ClassVar = {
+            "db_type": "Kind of database",
+            "ssl_mode": "Mode",
+            "ssl_ca": "CA certificate",
+            "ssl_cert": "Client certificate",
+            "ssl_key": "Client key",
+            "ssh_host": "Host",
+            "ssh_port": "Port",
+            "ssh_username": "Username",
+            "ssh_password": "Password",
+            "ssh_private_key": "Private key",
+            "ssh_host_key": "Host key",
+        }
+        help_texts: ClassVar = {
+            "port": "Empty: the usual one of its kind.",
+            "ssl_ca": "PEM text.",
+            "ssl_cert": "PEM text; comes with its key.",
+            "ssh_host_key": "As in known_hosts: ssh-ed25519 AAAA…",
+        }
+
+
+@admin.register(Connection)
+class ConnectionAdmin(DocumentAdmin):
+    form = ConnectionForm
+    list_display = ("name", "source", "last_test", "password_state", "mappings", "changed")
+    list_filter = ("last_test_status", "db_type")
+    search_fields = ("name", "host", "database", "username")
+    actions = ("test_chosen", "delete_selected")
+    readonly_fields = ("mappings", "created_at", "updated_at")
+    fieldsets = (
+        (None, {"fields": ("name", "db_type", ("host", "port"), "database")}),
+        ("Account", {"fields": ("username", "password")}),
+        (
+            "Encryption",
+            {
+                "fields": ("ssl_mode", "ssl_ca", "ssl_cert", "ssl_key"),
+                "classes": ["collapse"],
+            },
+        ),
+        (
+            "SSH tunnel",
+            {
+                "fields": (
+                    ("ssh_host", "ssh_port"),
+                    "ssh_username",
+                    "ssh_password",
+                    "ssh_private_key",
+                    "ssh_host_key",
+                ),
+                "classes": ["collapse"],
+            },
+        ),
+        ("History", {"fields": ("mappings", "created_at", "updated_at"), "classes": ["collapse"]}),
+    )
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        return super().get_fieldsets(request, obj)[: None if obj else -1]
+
+    def get_urls(self) -> list[Any]:
+        test = self.admin_site.admin_view(require_POST(self.test_view))
+        return [path("test/", test, name="connections_connection_test"), *super().get_urls()]
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        connection = self.get_object(request, object_id)
+        context = {"last_test": self.last_test(connection)} if connection else {}
+        context |= extra_context or {}
+        return super().change_view(request, object_id, form_url, context)  # type: ignore[no-any-return]
+
+    # --- Columns ---------------------------------------------------------------------------------
+
+    def prepare_page(self, page: Sequence[Any]) -> None:
+        uses = self._uses([connection.pk for connection in page])
+        for connection in page:
+            connection.uses = uses.get(connection.pk, 0)
+
+    def _uses(self, identifiers: list[Any]) -> Any:
+        relation = Connection._meta.get_field("mappings")
+        return counted(relation.related_model, relation.field.column, identifiers)
+
+    @admin.display(description="Source", ordering="host")
+    def source(self, obj: Connection) -> SafeString:
+        return format_html(
+            '{} <span class="etl-quiet">{}:{}/{}</span>',
+            obj.get_db_type_display(), obj.host, obj.port, obj.database,
+        )  # fmt: skip
+
+    @admin.display(description="Last test", ordering="last_tested_at")
+    def last_test(self, obj: Connection) -> SafeString:
+        if not obj.last_test_status:
+            return badge("never tested", QUIET)
+        shown = badge(obj.last_test_status, TONES.get(obj.last_test_status, QUIET))
+        return format_html("{} {}", shown, age(obj.last_tested_at))
+
+    @admin.display(description="Password")
+    def password_state(self, obj: Connection) -> SafeString:
+        state = state_of(obj.password)
+        if state == "unreadable":
+            return badge(state, BAD, "No configured key opens it: enter a new one, or delete it.")
+        return badge(state, QUIET)
+
+    @admin.display(description="Mappings")
+    def mappings(self, obj: Connection) -> SafeString:
+        uses = getattr(obj, "uses", None)
+        if uses is None:
+            uses = self._uses([obj.pk]).get(obj.pk, 0)
+        relation = Connection._meta.get_field("mappings")
+        return list_link(relation.related_model, str(uses), source_connection__id__exact=obj.pk)
+
+    # --- Tests -----------------------------------------------------------------------------------
+
+    @admin.action(permissions=["change"], description="Test the chosen")
+    def test_chosen(self, request: HttpRequest, queryset: models.QuerySet[Connection]) -> None:
+        chosen = self.chosen(request, queryset, MOST_TESTED)
+        if not chosen:
+            return
+        checks = list(check_all(chosen, settings.PROBE_TIMEOUT_S))
+        failed = [f'"{c.connection}": {c.sentence.rstrip(".")}' for c in checks if not c.answered]
+        why = f": {'; '.join(failed)}." if failed else "."
+        level = messages.WARNING if failed else messages.SUCCESS
+        noun = "connection" if len(checks) == 1 else "connections"
+        answered = f"{len(checks) - len(failed)} of {len(checks)} {noun} answered"
+        messages.add_message(request, level, answered + why)
+
+    def test_view(self, request: HttpRequest) -> HttpResponse:
+        """Test the connection as the form has it; the stored one's test is noted on it."""
+        record = self.get_object(request, request.GET.get("id", ""))
+        allowed = self.has_change_permission if record else self.has_add_permission
+        if not (allowed(request, record) if record else allowed(request)):
+            raise PermissionDenied
+        form = self.get_form(request, record, change=record is not None)(
+            request.POST, instance=record
+        )
+        return render(request, "connections/admin/test.html", self._tested(form))
+
+    def _tested(self, form: Any) -> dict[str, Any]:
+        form.is_valid()
+        errors = {
+            form.fields[name].label or name: sentences
+            for name, sentences in form.errors.items()
+            if name not in ("name", "version", "__all__")
+        }
+        if errors:
+            return {"errors": errors}
+        connection: Connection = form.instance
+        is_stored = connection._stored is not None and set(form.changed_data) <= {"name", "version"}
+        try:
+            with as_refusals():
+                result = probe(connection.params(), timeout_s=settings.PROBE_TIMEOUT_S)
+        except ServiceError as refusal:
+            return {"refusal": refusal.detail}
+        if is_stored:
+            connection.record_test(result.success)
+        return {"result": result, "is_stored": is_stored}
