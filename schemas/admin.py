@@ -1,0 +1,163 @@
+"""Schemas in the admin: the columns of a target table as rows to fill, and who uses it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.core.exceptions import ValidationError
+from django.http import HttpRequest, QueryDict
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from unfold.widgets import INPUT_CLASSES, SELECT_CLASSES
+
+from common.admin import DocumentAdmin, counted
+from common.badges import list_link
+from common.exceptions import InUse, ServiceError
+from common.forms import DocumentForm
+from schemas.models import Column, DataType, Schema
+
+Row = tuple[str, str]
+SHOWN = 5
+EMPTY_ROWS = 3
+
+
+class ColumnsWidget(forms.Widget):
+    """Rows of a name and a type, in the order of the table; their inputs share two names."""
+
+    template_name = "schemas/admin/columns.html"
+
+    def __init__(self, attrs: Any = None) -> None:
+        super().__init__(attrs)
+        self.marked: set[int] = set()
+
+    def get_context(self, name: str, value: Any, attrs: Any) -> dict[str, Any]:
+        context = super().get_context(name, None, attrs)
+        rows = [_row(item) for item in value or []]
+        context["widget"] |= {
+            "rows": [
+                {"name": column, "type": data_type, "marked": index in self.marked}
+                for index, (column, data_type) in enumerate(rows or [("", "")] * EMPTY_ROWS)
+            ],
+            "types": DataType.values,
+            "input_class": " ".join(INPUT_CLASSES),
+            "select_class": " ".join(SELECT_CLASSES),
+        }
+        return context
+
+    def value_from_datadict(self, data: Mapping[str, Any], files: Any, name: str) -> list[Row]:
+        assert isinstance(data, QueryDict)  # noqa: S101 - what a form in a page sends
+        sent = zip(data.getlist(f"{name}-name"), data.getlist(f"{name}-data_type"), strict=False)
+        return [(column.strip(), data_type) for column, data_type in sent if column.strip()]
+
+    def value_omitted_from_data(self, data: Any, files: Any, name: str) -> bool:
+        return f"{name}-name" not in data
+
+    def id_for_label(self, id_: str) -> str:
+        return f"{id_}_0" if id_ else id_
+
+
+def _row(item: Any) -> Row:
+    if isinstance(item, tuple):
+        return item
+    return str(getattr(item, "name", "")), str(getattr(item, "data_type", ""))
+
+
+class ColumnsField(forms.Field):
+    """The columns of a schema; a row without a name is none."""
+
+    widget = ColumnsWidget
+
+    def clean(self, value: Sequence[Row]) -> list[Column]:
+        if not value:
+            raise ValidationError("This list may not be empty.", code="empty")
+        errors = []
+        for index, row in enumerate(value):
+            if found := _row_errors(*row):
+                self.mark(f"columns.{index}")
+                errors += found
+        if errors:
+            raise ValidationError(errors)
+        return [Column(name=name, data_type=data_type) for name, data_type in value]
+
+    def mark(self, path: str) -> None:
+        """Mark the row that a path such as `columns.2.name` leads to."""
+        index = path.split(".")[1:2]
+        if index and index[0].isdigit():
+            self.widget.marked.add(int(index[0]))
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        return [_row(item) for item in initial or []] != list(data or [])
+
+
+def _row_errors(name: str, data_type: str) -> list[ValidationError]:
+    errors = []
+    if len(name) > 100:
+        message = "Ensure this field has no more than 100 characters."
+        errors.append(ValidationError(message, code="max_length"))
+    if data_type not in DataType.values:
+        message = f"Expected one of {', '.join(DataType.values)}."
+        errors.append(ValidationError(message, code="invalid_choice"))
+    return errors
+
+
+class SchemaForm(DocumentForm):
+    columns = ColumnsField(
+        help_text="Columns may be added and moved; a type never changes, and a column goes only "
+        "while no mapping uses the schema."
+    )
+
+    def add_refusal(self, refusal: ServiceError) -> None:
+        if isinstance(refusal, InUse):
+            self.add_error("columns", ValidationError(refusal.detail, code=refusal.code))
+        else:
+            super().add_refusal(refusal)
+
+
+@admin.register(Schema)
+class SchemaAdmin(DocumentAdmin):
+    form = SchemaForm
+    list_display = ("name", "columns_shown", "about", "mappings", "changed")
+    search_fields = ("name", "description")
+    readonly_fields = ("mappings", "created_at", "updated_at")
+    fieldsets = (
+        (None, {"fields": ("name", "description")}),
+        ("Columns", {"fields": ("columns",)}),
+        ("History", {"fields": ("mappings", "created_at", "updated_at"), "classes": ["collapse"]}),
+    )
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        return super().get_fieldsets(request, obj)[: None if obj else -1]
+
+    def prepare_page(self, page: Sequence[Any]) -> None:
+        uses = self._uses([schema.pk for schema in page])
+        for schema in page:
+            schema.uses = uses.get(schema.pk, 0)
+
+    def _uses(self, identifiers: list[Any]) -> Any:
+        relation = Schema._meta.get_field("mappings")
+        return counted(relation.related_model, relation.field.column, identifiers)
+
+    @admin.display(description="Columns")
+    def columns_shown(self, obj: Schema) -> SafeString:
+        names = [_row(column)[0] for column in obj.columns or []]
+        more = ", …" if len(names) > SHOWN else ""
+        return format_html(
+            '<strong>{}</strong> <span class="etl-quiet etl-mono">{}{}</span>',
+            len(names), ", ".join(names[:SHOWN]), more,
+        )  # fmt: skip
+
+    @admin.display(description="Description")
+    def about(self, obj: Schema) -> str:
+        text = obj.description or ""
+        return text if len(text) <= 60 else text[:59] + "…"
+
+    @admin.display(description="Mappings")
+    def mappings(self, obj: Schema) -> SafeString:
+        uses = getattr(obj, "uses", None)
+        if uses is None:
+            uses = self._uses([obj.pk]).get(obj.pk, 0)
+        relation = Schema._meta.get_field("mappings")
+        return list_link(relation.related_model, str(uses), target_schema__id__exact=obj.pk)
