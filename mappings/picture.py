@@ -1,0 +1,210 @@
+"""A mapping drawn: source columns left, target fields right, a line for every rule, as SVG.
+
+Plain values in, text out. Whatever is written into the picture is escaped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+
+WIDTH = 860
+ROW = 34
+BOX = 26
+TOP = 40
+BOX_WIDTH = 250
+LEFT = 8
+RIGHT = WIDTH - BOX_WIDTH - LEFT
+NODE_WIDTH = 96
+NODE_X = (WIDTH - NODE_WIDTH) / 2
+SHOWN = 26
+"""Characters of a name that fit; the whole one shows on hovering."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A column mapping; `option` is its delimiter or separator."""
+
+    kind: str
+    source_columns: Sequence[str]
+    target_fields: Sequence[str]
+    option: str | None = None
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where each name stands: the middle of its row. `unmapped` are fields that nothing writes,
+    `missing` those that are written and not in the schema.
+    """
+
+    sources: Mapping[str, float]
+    targets: Mapping[str, float]
+    unmapped: frozenset[str]
+    missing: frozenset[str]
+    height: int
+
+
+def layout(rules: Sequence[Rule], fields: Mapping[str, str]) -> Layout:
+    """Place the names: sources in the order of the rules, `fields` (name to type) in their own."""
+    sources = dict.fromkeys(name for rule in rules for name in rule.source_columns)
+    written = dict.fromkeys(name for rule in rules for name in rule.target_fields)
+    targets = [*fields, *(name for name in written if name not in fields)]
+    rows = max(len(sources), len(targets), 1)
+    return Layout(
+        sources=_spread(list(sources), rows),
+        targets=_spread(targets, rows),
+        unmapped=frozenset(fields) - frozenset(written),
+        missing=frozenset(written) - frozenset(fields),
+        height=TOP + rows * ROW + 8,
+    )
+
+
+def _spread(names: list[str], rows: int) -> dict[str, float]:
+    """Return the middle of each name's row; the shorter side stands in the middle."""
+    first = TOP + (rows - len(names)) * ROW / 2
+    return {name: first + index * ROW + ROW / 2 for index, name in enumerate(names)}
+
+
+def draw(rules: Sequence[Rule], fields: Mapping[str, str]) -> str:
+    """Return the picture of a mapping as an SVG element; `fields` are the schema's, with types."""
+    place = layout(rules, fields)
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {place.height}" '
+        f'role="img" class="etl-map" aria-label="{_text(describe(rules, place))}">',
+        STYLE,
+        _heading(LEFT, "Source columns"),
+        _heading(RIGHT, "Target fields"),
+    ]
+    nodes = _nodes(rules, place)
+    for rule, node in zip(rules, nodes, strict=True):
+        parts += _lines(rule, place, node)
+    for rule, node in zip(rules, nodes, strict=True):
+        if node is not None:
+            parts.append(_node(rule, node))
+    parts += [_box(LEFT, y, name, "", "source") for name, y in place.sources.items()]
+    parts += [
+        _box(RIGHT, y, name, fields.get(name, "not in the schema"), _field_class(name, place))
+        for name, y in place.targets.items()
+    ]
+    return "".join([*parts, "</svg>"])
+
+
+def describe(rules: Sequence[Rule], place: Layout) -> str:
+    """Return the picture in words, for those who cannot see it."""
+    said = [
+        f"{rule.kind} {', '.join(rule.source_columns)} to {', '.join(rule.target_fields)}"
+        for rule in rules
+    ]
+    lacking = [name for name in place.targets if name in place.unmapped]
+    if lacking:
+        said.append(f"unmapped: {', '.join(lacking)}")
+    return "; ".join(said) or "no rules"
+
+
+def _nodes(rules: Sequence[Rule], place: Layout) -> list[float | None]:
+    """Return the height of each split's and join's sign; those of one height move apart."""
+    wanted = [
+        (_middle(rule, place), index) for index, rule in enumerate(rules) if rule.kind != "direct"
+    ]
+    nodes: list[float | None] = [None] * len(rules)
+    last = float("-inf")
+    for height, index in sorted(wanted):
+        last = nodes[index] = max(height, last + BOX + 4)
+    return nodes
+
+
+def _middle(rule: Rule, place: Layout) -> float:
+    ends = [place.sources[name] for name in rule.source_columns]
+    ends += [place.targets[name] for name in rule.target_fields]
+    return sum(ends) / len(ends) if ends else float(TOP)
+
+
+def _lines(rule: Rule, place: Layout, node: float | None) -> Iterable[str]:
+    start, end = LEFT + BOX_WIDTH, RIGHT
+    if node is None:
+        for source in rule.source_columns:
+            for target in rule.target_fields:
+                yield _curve(rule, start, place.sources[source], end, place.targets[target])
+        return
+    for source in rule.source_columns:
+        yield _curve(rule, start, place.sources[source], NODE_X, node)
+    for target in rule.target_fields:
+        yield _curve(rule, NODE_X + NODE_WIDTH, node, end, place.targets[target])
+
+
+def _curve(rule: Rule, x1: float, y1: float, x2: float, y2: float) -> str:
+    bend = (x2 - x1) / 2
+    path = f"M{x1:g} {y1:g}C{x1 + bend:g} {y1:g} {x2 - bend:g} {y2:g} {x2:g} {y2:g}"
+    return f'<path class="line {_text(rule.kind)}" d="{path}"/>'
+
+
+def _node(rule: Rule, y: float) -> str:
+    sign = f"{rule.kind} {visible(rule.option)}" if rule.option else rule.kind
+    return (
+        f'<g class="node {_text(rule.kind)}"><title>{_text(sign)}</title>'
+        f'<rect x="{NODE_X:g}" y="{y - BOX / 2:g}" width="{NODE_WIDTH}" height="{BOX}" rx="13"/>'
+        f'<text x="{WIDTH / 2:g}" y="{y + 4:g}" text-anchor="middle">{_text(_cut(sign, 13))}</text>'
+        "</g>"
+    )
+
+
+def _box(x: float, y: float, name: str, note: str, css_class: str) -> str:
+    label = "unmapped" if css_class == "unmapped" else note
+    shown = _cut(name, SHOWN - min(len(label), 18) // 2)
+    return (
+        f'<g class="box {css_class}"><title>{_text(f"{name} {note}".strip())}'
+        f"{', unmapped' if css_class == 'unmapped' else ''}</title>"
+        f'<rect x="{x:g}" y="{y - BOX / 2:g}" width="{BOX_WIDTH}" height="{BOX}" rx="5"/>'
+        f'<text x="{x + 10:g}" y="{y + 4:g}">{_text(shown)}</text>'
+        f'<text class="note" x="{x + BOX_WIDTH - 10:g}" y="{y + 4:g}" text-anchor="end">'
+        f"{_text(label)}</text></g>"
+    )
+
+
+def _field_class(name: str, place: Layout) -> str:
+    if name in place.unmapped:
+        return "unmapped"
+    return "missing" if name in place.missing else "target"
+
+
+def _heading(x: float, text: str) -> str:
+    return f'<text class="heading" x="{x:g}" y="20">{text}</text>'
+
+
+def visible(text: str) -> str:
+    """Return a delimiter as one can see it: white space as signs."""
+    return text.replace(" ", "␣").replace("\t", "⇥").replace("\n", "↵").replace("\r", "↵")
+
+
+def _cut(text: str, length: int) -> str:
+    return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def _text(text: str) -> str:
+    """Return text fit for an element or an attribute; characters that XML lacks are dropped."""
+    kept = "".join(c for c in text if c >= " " or c in "\t\n" or c == "\r")
+    return escape(kept.replace("\ufffe", "").replace("\uffff", ""))
+
+
+STYLE = (
+    "<style>"
+    ".etl-map text{font:13px ui-sans-serif,system-ui,sans-serif;fill:var(--etl-text,#1f2937)}"
+    ".etl-map .heading{font-size:12px;font-weight:600;fill:var(--etl-quiet,#6b7280)}"
+    ".etl-map .note{font-size:11px;fill:var(--etl-quiet,#6b7280)}"
+    ".etl-map .box rect{fill:var(--etl-shade,#f9fafb);stroke:var(--etl-line,#d1d5db)}"
+    ".etl-map .unmapped rect{fill:var(--etl-warn-bg,#fef3c7);stroke:var(--etl-warn,#b45309);"
+    "stroke-dasharray:5 3}"
+    ".etl-map .unmapped .note{fill:var(--etl-warn,#92400e);font-weight:600}"
+    ".etl-map .missing rect{fill:var(--etl-bad-bg,#fee2e2);stroke:var(--etl-bad,#991b1b)}"
+    ".etl-map .missing .note{fill:var(--etl-bad,#991b1b);font-weight:600}"
+    ".etl-map .line{fill:none;stroke-width:2;stroke:var(--etl-quiet,#6b7280)}"
+    ".etl-map .line.direct{stroke:#3b82f6}"
+    ".etl-map .line.split{stroke:#a855f7}"
+    ".etl-map .line.join{stroke:#10b981}"
+    ".etl-map .node rect{fill:var(--etl-panel,#fff);stroke-width:2}"
+    ".etl-map .node.split rect{stroke:#a855f7}"
+    ".etl-map .node.join rect{stroke:#10b981}"
+    ".etl-map .node text{font-size:12px;font-weight:600}"
+    "</style>"
+)
