@@ -1,0 +1,214 @@
+"""Schedules in the admin: when each runs next, on its own clock, and switches for many at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
+
+from django import forms
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db import models
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import path
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.views.decorators.http import require_POST
+from unfold.contrib.filters.admin import AutocompleteSelectFilter
+
+from common import store
+from common.admin import DocumentAdmin, attempt, documents_of
+from common.badges import BAD, GOOD, NOTHING, QUIET, age, badge, link, span
+from common.forms import INPUT, MONO, DocumentForm
+from mappings.models import Mapping
+from schedules import cron
+from schedules.models import Schedule, upcoming_run
+
+RUNS = 10
+
+
+class TimezoneInput(forms.TextInput):
+    """A text with every zone's name to choose from."""
+
+    template_name = "schedules/admin/timezone.html"
+
+    def get_context(self, name: str, value: Any, attrs: Any) -> dict[str, Any]:
+        context = super().get_context(name, value, attrs)
+        context["widget"]["zones"] = sorted(cron.timezone_names())
+        return context
+
+
+class ScheduleForm(DocumentForm):
+    class Meta:
+        widgets = {
+            "cron_expression": forms.TextInput({"class": f"{INPUT} {MONO}"}),
+            "timezone": TimezoneInput({"class": INPUT}),
+        }
+        help_texts = {
+            "cron_expression": "Minute, hour, day of month, month, day of week; or @daily and "
+            "the like. Both days set: either counts.",
+            "timezone": "The clock that the expression is read on.",
+        }
+
+
+class Run(NamedTuple):
+    """A firing time: on the schedule's own clock, in UTC, and how far off."""
+
+    local: datetime
+    utc: datetime
+    distance: str
+
+    @property
+    def local_text(self) -> str:
+        return f"{self.local:%a %d %b %Y %H:%M %Z}"
+
+    @property
+    def utc_text(self) -> str:
+        return f"{self.utc:%d %b %H:%M}"
+
+
+@admin.register(Schedule)
+class ScheduleAdmin(DocumentAdmin):
+    form = ScheduleForm
+    list_display = ("name", "of_mapping", "cron", "next_run", "last_run", "state", "changed")
+    list_filter = ("enabled", ("mapping", AutocompleteSelectFilter))
+    search_fields = ("name", "cron_expression", "timezone")
+    autocomplete_fields = ("mapping",)
+    actions = ("enable", "disable", "delete_selected")
+    readonly_fields = ("next_run", "last_run", "created_at", "updated_at")
+    fieldsets = (
+        (None, {"fields": ("name", "mapping", "cron_expression", "timezone", "enabled")}),
+        (
+            "History",
+            {
+                "fields": ("next_run", "last_run", "created_at", "updated_at"),
+                "classes": ["collapse"],
+            },
+        ),
+    )
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        return super().get_fieldsets(request, obj)[: None if obj else -1]
+
+    def get_urls(self) -> list[Any]:
+        runs = self.admin_site.admin_view(require_POST(self.runs_view))
+        return [path("runs/", runs, name="schedules_schedule_runs"), *super().get_urls()]
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        schedule = self.get_object(request, object_id)
+        runs = upcoming(schedule.cron_expression, schedule.timezone) if schedule else {}
+        context = {**runs, "is_enabled": bool(schedule and schedule.enabled)}
+        context |= extra_context or {}
+        return super().change_view(request, object_id, form_url, context)  # type: ignore[no-any-return]
+
+    def runs_view(self, request: HttpRequest) -> HttpResponse:
+        """List the next runs of the expression as the form has it."""
+        if not (self.has_change_permission(request) or self.has_add_permission(request)):
+            raise PermissionDenied
+        expression = request.POST.get("cron_expression", "")
+        runs = upcoming(expression, request.POST.get("timezone", ""))
+        is_enabled = bool(request.POST.get("enabled"))
+        return render(request, "schedules/admin/runs.html", {**runs, "is_enabled": is_enabled})
+
+    # --- Columns ---------------------------------------------------------------------------------
+
+    def prepare_page(self, page: Sequence[Any]) -> None:
+        mappings = documents_of(Mapping, (schedule.mapping_id for schedule in page), "name")
+        for schedule in page:
+            found = mappings.get(schedule.mapping_id)
+            schedule.shown_mapping = Mapping.from_document(found) if found else None
+
+    @admin.display(description="Mapping")
+    def of_mapping(self, obj: Any) -> SafeString:
+        return link(obj.shown_mapping) if obj.shown_mapping else badge("missing", BAD)
+
+    @admin.display(description="Cron", ordering="cron_expression")
+    def cron(self, obj: Schedule) -> SafeString:
+        return format_html(
+            '<code>{}</code> <span class="etl-quiet">{}</span>', obj.cron_expression, obj.timezone
+        )
+
+    @admin.display(description="Next run", ordering="next_run_at")
+    def next_run(self, obj: Schedule) -> SafeString:
+        if not obj.enabled:
+            return NOTHING
+        run = next_run_of(obj)
+        if run is None:
+            return badge("never", BAD, "The expression or its time zone makes no sense.")
+        return format_html(
+            '<time datetime="{}">{}</time> <span class="etl-age">in {}</span>',
+            run.utc.isoformat(), f"{run.local:%a %d %b %H:%M %Z}", run.distance,
+        )  # fmt: skip
+
+    @admin.display(description="Last run", ordering="last_run_at")
+    def last_run(self, obj: Schedule) -> SafeString:
+        return age(obj.last_run_at)
+
+    @admin.display(description="State", ordering="enabled")
+    def state(self, obj: Schedule) -> SafeString:
+        return badge("enabled", GOOD) if obj.enabled else badge("disabled", QUIET)
+
+    # --- Actions ---------------------------------------------------------------------------------
+
+    @admin.action(permissions=["change"], description="Enable the chosen")
+    def enable(self, request: HttpRequest, queryset: models.QuerySet[Schedule]) -> None:
+        self._switch(request, queryset, True)
+
+    @admin.action(permissions=["change"], description="Disable the chosen")
+    def disable(self, request: HttpRequest, queryset: models.QuerySet[Schedule]) -> None:
+        self._switch(request, queryset, False)
+
+    def _switch(
+        self, request: HttpRequest, queryset: models.QuerySet[Schedule], enabled: bool
+    ) -> None:
+        chosen = self.chosen(request, queryset)
+        wanting = [schedule for schedule in chosen if schedule.enabled is not enabled]
+        word = "enabled" if enabled else "disabled"
+        if len(wanting) < len(chosen):
+            before = len(chosen) - len(wanting)
+            messages.info(request, f"{before} of {len(chosen)} had been {word} before.")
+        switch = partial(switched, enabled=enabled)
+        outcomes = [(str(schedule), attempt(switch, schedule)) for schedule in wanting]
+        if outcomes:
+            self.report(request, word, outcomes)
+
+
+def switched(schedule: Schedule, enabled: bool) -> None:
+    """Enable or disable a schedule, by the rules of any other change."""
+    schedule.enabled = enabled
+    schedule.clean()
+    schedule.save()
+
+
+def next_run_of(schedule: Schedule) -> Run | None:
+    stored = schedule.next_run_at
+    naive = stored.astimezone(UTC).replace(tzinfo=None) if stored else None
+    moment = upcoming_run(schedule.cron_expression, schedule.timezone, naive)
+    zone = zone_of(schedule.timezone)
+    return as_run(moment.replace(tzinfo=UTC), zone) if moment and zone else None
+
+
+def upcoming(expression: str, timezone: str) -> dict[str, Any]:
+    """Return the next runs on the schedule's own clock, or the sentence that refuses."""
+    zone = zone_of(timezone)
+    if zone is None:
+        return {"refusal": f'"{timezone}" is not an IANA time zone name.'}
+    try:
+        runs = cron.next_runs(expression, zone, store.now(), RUNS)
+    except cron.InvalidCron as wrong:
+        return {"refusal": str(wrong)}
+    return {"runs": [as_run(run, zone) for run in runs], "zone": timezone}
+
+
+def zone_of(name: str) -> ZoneInfo | None:
+    return ZoneInfo(name) if name in cron.timezone_names() else None
+
+
+def as_run(moment: datetime, zone: ZoneInfo) -> Run:
+    return Run(moment.astimezone(zone), moment, span(moment - store.now()))
