@@ -1,27 +1,80 @@
-"""System checks: each wrong setting has an id, and a hint that says how to mend it."""
+"""System checks: each wrong setting has an id, and a hint that says how to mend it.
 
+Those tagged `service` need nothing but the settings, and keep the service from starting. Those
+tagged `database` ask the store: `python manage.py check --database default`.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlsplit
 
+from cryptography.fernet import Fernet
+from django.apps import apps
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, Warning, register
-from django.core.exceptions import ImproperlyConfigured
+from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.db import DatabaseError, connections, models
+from django.db.migrations.executor import MigrationExecutor
+from pymongo import timeout as within
+from pymongo.errors import PyMongoError
+from pymongo.uri_parser import parse_uri
 
-from common import crypto
+from common import store
+from common.crypto import HOW_TO_MAKE_A_KEY
+from common.fields import EncryptedTextField
+from common.models import Document
+
+KEEP_IT_SAFE = "Put the key into the environment or `.env`, and keep a copy safe."
+STORE_TIMEOUT_S = 2.0
+LONGEST_TIMEOUT_S = 60.0
+TAKEN_PREFIXES = ("/", "/admin", "/health", "/docs", "/redoc", "/openapi.json", "/static")
 
 
 @register("service")
-def encryption_keys(**kwargs: Any) -> list[CheckMessage]:
-    try:
-        crypto.cipher()
-    except ImproperlyConfigured as wrong:
-        return [
-            Error(
-                str(wrong),
-                hint="Put the key into the environment or `.env`, and keep a copy safe.",
-                id="service.E001",
+def readable_settings(**kwargs: Any) -> list[CheckMessage]:
+    hint = "Mend it in the environment or in `.env`."
+    return [Error(problem, hint=hint, id="service.E004") for problem in settings.SETTINGS_PROBLEMS]
+
+
+# --- Keys -----------------------------------------------------------------------------------------
+
+
+@register("service")
+def encryption_key(**kwargs: Any) -> list[CheckMessage]:
+    if not settings.ENCRYPTION_KEY:
+        said = f"Set ENCRYPTION_KEY to a Fernet key; {HOW_TO_MAKE_A_KEY}."
+    elif not _is_key(settings.ENCRYPTION_KEY):
+        said = f"ENCRYPTION_KEY is not a Fernet key; {HOW_TO_MAKE_A_KEY}."
+    else:
+        return []
+    return [Error(said, hint=KEEP_IT_SAFE, id="service.E001")]
+
+
+@register("service")
+def retired_keys(**kwargs: Any) -> Iterator[CheckMessage]:
+    for number, key in enumerate(settings.ENCRYPTION_KEYS_RETIRED, 1):
+        if not _is_key(key):
+            yield Error(
+                f"Key {number} of ENCRYPTION_KEYS_RETIRED is not a Fernet key.",
+                hint="Give the key as it was in ENCRYPTION_KEY, a comma between two keys.",
+                id="service.E005",
             )
-        ]
-    return []
+        elif key == settings.ENCRYPTION_KEY:
+            yield Warning(
+                f"Key {number} of ENCRYPTION_KEYS_RETIRED is ENCRYPTION_KEY itself.",
+                hint="Leave it out, or set ENCRYPTION_KEY to a new key.",
+                id="service.W002",
+            )
+
+
+def _is_key(text: str) -> bool:
+    try:
+        Fernet(text)
+    except ValueError:
+        return False
+    return True
 
 
 @register("service")
@@ -38,9 +91,27 @@ def secret_key(**kwargs: Any) -> list[CheckMessage]:
 
 
 @register("service")
+def secrets_in_documents(**kwargs: Any) -> list[CheckMessage]:
+    """A key rotation walks the records' own fields."""
+    return [
+        Error(
+            f"{model._meta.label}.{field.name} is an EncryptedTextField outside of a Document.",
+            hint="Move it to a Document, where rotate_encryption_key finds it.",
+            obj=model,
+            id="service.E011",
+        )
+        for model in apps.get_models(include_auto_created=True)
+        for field in model._meta.local_fields
+        if isinstance(field, EncryptedTextField) and not issubclass(model, Document)
+    ]
+
+
+# --- Addresses ------------------------------------------------------------------------------------
+
+
+@register("service")
 def api_prefix(**kwargs: Any) -> list[CheckMessage]:
-    taken = ("/", "/admin", "/health", "/docs", "/redoc", "/openapi.json", "/static")
-    if settings.API_V1_PREFIX not in taken:
+    if settings.API_V1_PREFIX not in TAKEN_PREFIXES:
         return []
     return [
         Error(
@@ -49,6 +120,88 @@ def api_prefix(**kwargs: Any) -> list[CheckMessage]:
             id="service.E003",
         )
     ]
+
+
+@register("service")
+def allowed_hosts(**kwargs: Any) -> list[CheckMessage]:
+    if settings.ALLOWED_HOSTS or settings.DEBUG:
+        return []
+    return [
+        Error(
+            "ALLOWED_HOSTS is empty: every request would be refused.",
+            hint="Name the hosts of the service's own address, such as etl.example.com.",
+            id="service.E006",
+        )
+    ]
+
+
+@register("service")
+def cors_origins(**kwargs: Any) -> list[CheckMessage]:
+    return [
+        Error(
+            f'CORS_ORIGINS has "{origin}", which is not an origin.',
+            hint="An origin is a scheme, a host and perhaps a port: https://app.example.com.",
+            id="service.E007",
+        )
+        for origin in settings.CORS_ALLOWED_ORIGINS
+        if not _is_origin(origin)
+    ]
+
+
+def _is_origin(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        _ = parts.port
+    except ValueError:
+        return False
+    return text == f"{parts.scheme}://{parts.netloc}" and bool(parts.scheme and parts.hostname)
+
+
+@register("service")
+def mongodb_url(**kwargs: Any) -> list[CheckMessage]:
+    url = settings.MONGODB_URL
+    # The servers of an SRV address are asked of the DNS: a matter of the store, not of settings.
+    plain = url.replace("mongodb+srv://", "mongodb://", 1)
+    try:
+        parse_uri(plain, warn=True)
+    except (PyMongoError, ValueError):
+        # The driver's own words may quote the password.
+        return [
+            Error(
+                "MONGODB_URL is not a MongoDB address.",
+                hint="Expected mongodb://USER:PASSWORD@HOST:PORT; in USER and PASSWORD write "
+                "special characters as %40 for @, %3A for :, %2F for /.",
+                id="service.E008",
+            )
+        ]
+    return []
+
+
+# --- Limits ---------------------------------------------------------------------------------------
+
+
+@register("service")
+def timeouts(**kwargs: Any) -> Iterator[CheckMessage]:
+    for name in ("PROBE_TIMEOUT_S", "PREVIEW_TIMEOUT_S"):
+        seconds = getattr(settings, name)
+        if not 0 < seconds <= LONGEST_TIMEOUT_S:
+            yield Error(
+                f"{name} is {seconds:g}; expected seconds, more than 0 and up to "
+                f"{LONGEST_TIMEOUT_S:g}.",
+                hint="Its clients wait for the answer; 5 seconds is usual.",
+                id="service.E009",
+            )
+
+
+@register("service")
+def limits(**kwargs: Any) -> Iterator[CheckMessage]:
+    for name in ("PROBE_MAX_CONCURRENT", "PREVIEW_MAX_CONCURRENT"):
+        if getattr(settings, name) < 1:
+            yield Error(
+                f"{name} is {getattr(settings, name)}; expected 1 or more.",
+                hint="Leave it out for the default.",
+                id="service.E010",
+            )
 
 
 @register("service")
@@ -62,3 +215,78 @@ def debug_is_off(**kwargs: Any) -> list[CheckMessage]:
             id="service.W001",
         )
     ]
+
+
+# --- The store ------------------------------------------------------------------------------------
+
+
+@register(Tags.database)
+def store_is_ready(**kwargs: Any) -> list[CheckMessage]:
+    if not kwargs.get("databases") or mongodb_url():
+        return []
+    try:
+        with within(STORE_TIMEOUT_S):
+            store.ping()
+        # `migrate` asks this before it does what would be asked for.
+        return [] if "migrate" in sys.argv[1:2] else (_unmigrated() or _without_indexes())
+    except (PyMongoError, DatabaseError) as failure:
+        return [_unavailable(failure)]
+
+
+def _unavailable(failure: Exception) -> CheckMessage:
+    return Error(
+        f"The store of MONGODB_URL does not answer as it should ({type(failure).__name__}).",
+        hint="Is it running, reachable from here, and are the account and password right?",
+        id="service.E020",
+    )
+
+
+def _unmigrated() -> list[CheckMessage]:
+    executor = MigrationExecutor(connections["default"])
+    due = executor.migration_plan(executor.loader.graph.leaf_nodes())
+    if not due:
+        return []
+    listed = ", ".join(f"{migration.app_label}.{migration.name}" for migration, _ in due)
+    hint = "Run python manage.py migrate."
+    return [Error(f"The store lacks migrations: {listed}.", hint=hint, id="service.E021")]
+
+
+def _without_indexes() -> list[CheckMessage]:
+    documents = [model for model in apps.get_models() if issubclass(model, Document)]
+    return [
+        Error(
+            f"The collection {model._meta.db_table} lacks indexes on: {'; '.join(missing)}.",
+            hint="Were they dropped, or was the collection restored without them? Mend it with "
+            f"python manage.py migrate {model._meta.app_label} zero --fake; "
+            "python manage.py migrate",
+            id="service.E022",
+        )
+        for model in documents
+        if (missing := _missing_indexes(model))
+    ]
+
+
+def _missing_indexes(model: type[models.Model]) -> list[str]:
+    found = store.collection(model).index_information().values()
+    there = {(_columns(index["key"]), bool(index.get("unique"))) for index in found}
+    return [
+        f"{columns} (unique)" if unique else columns
+        for columns, unique in _expected_indexes(model)
+        if not {(columns, unique), (columns, True)} & there
+    ]
+
+
+def _columns(key: list[tuple[str, Any]]) -> str:
+    return ", ".join(name for name, _ in key)
+
+
+def _expected_indexes(model: type[models.Model]) -> Iterator[tuple[str, bool]]:
+    """Yield the columns of each index a model declares, and whether it is unique."""
+    for field in model._meta.local_concrete_fields:
+        if field.unique and not field.primary_key:
+            yield str(field.column), True
+    for index in [*model._meta.indexes, *model._meta.constraints]:
+        names = [name.lstrip("-") for name in getattr(index, "fields", ())]
+        by_name = {field.name: str(field.column) for field in model._meta.concrete_fields}
+        columns = [by_name[name] for name in names]
+        yield ", ".join(columns), isinstance(index, models.UniqueConstraint)

@@ -18,17 +18,16 @@ HOW_TO_MAKE_A_KEY = "make one with `python manage.py generate_key`"
 
 @lru_cache(maxsize=8)
 def _cipher(keys: tuple[str, ...]) -> MultiFernet:
-    return MultiFernet([_fernet(key) for key in keys])
+    return MultiFernet([_fernet(key, number) for number, key in enumerate(keys)])
 
 
-def _fernet(key: str) -> Fernet:
+def _fernet(key: str, number: int) -> Fernet:
     try:
         return Fernet(key)
     except (ValueError, binascii.Error):
         # The key itself stays out of the message, and so does the exception that may quote it.
-        raise ImproperlyConfigured(
-            f"ENCRYPTION_KEY is not a Fernet key; {HOW_TO_MAKE_A_KEY}."
-        ) from None
+        name = f"Key {number} of ENCRYPTION_KEYS_RETIRED" if number else "ENCRYPTION_KEY"
+        raise ImproperlyConfigured(f"{name} is not a Fernet key; {HOW_TO_MAKE_A_KEY}.") from None
 
 
 def cipher() -> MultiFernet:

@@ -91,6 +91,11 @@ def patiently() -> AbstractContextManager[None]:
     return pymongo.timeout(PATIENCE_S)
 
 
+def ping() -> None:
+    """Ask the store whether it is there. Raises PyMongoError."""
+    connection.database.command("ping")
+
+
 def now() -> datetime:
     """Return this moment in UTC, cut to the milliseconds that the store keeps."""
     moment = datetime.now(UTC)

@@ -1,0 +1,79 @@
+"""Reads settings from the environment.
+
+A value that makes no sense is noted, and the default taken in its place, so that `check` can name
+every wrong setting at once; the service does not start while there is one.
+"""
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import environ
+
+SWITCH = {
+    **dict.fromkeys(("true", "yes", "on", "1"), True),
+    **dict.fromkeys(("false", "no", "off", "0"), False),
+}
+
+
+class Environment:
+    """The process's environment, and below it a `.env` file; `problems` collects what is wrong."""
+
+    def __init__(self, file: Path) -> None:
+        self._env = environ.Env()
+        self._env.read_env(file)
+        self.problems: list[str] = []
+
+    def text(self, name: str, default: str = "") -> str:
+        return str(self._env.str(name, default)).strip()
+
+    def flag(self, name: str, default: bool) -> bool:
+        """Return a switch; one that is misspelled is a problem, and not simply off."""
+        value = self.text(name).lower()
+        if value and value not in SWITCH:
+            self._note(name, "true or false")
+        return SWITCH.get(value, default)
+
+    def number(self, name: str, default: float) -> float:
+        try:
+            number = float(self.text(name) or default)
+        except ValueError:
+            number = math.nan
+        if math.isfinite(number):
+            return number
+        self._note(name, "a number")
+        return default
+
+    def whole(self, name: str, default: int) -> int:
+        try:
+            return int(self.text(name) or default)
+        except ValueError:
+            self._note(name, "a whole number")
+            return default
+
+    def choice(self, name: str, choices: Sequence[str], default: str) -> str:
+        value = self.text(name).upper() or default
+        if value in choices:
+            return value
+        self._note(name, f"one of {', '.join(choices)}")
+        return default
+
+    def listed(self, name: str, default: str = "") -> list[str]:
+        """Return a list's items: a JSON list (`["a","b"]`) or a comma-separated one (`a,b`)."""
+        text = self.text(name, default)
+        # An address such as `[::1]` begins like JSON.
+        if not text.startswith("[") or '"' not in text:
+            return _items(text.split(","))
+        try:
+            return _items(json.loads(text))
+        except ValueError:
+            self._note(name, 'a JSON list such as ["a","b"], or a comma-separated one')
+            return []
+
+    def _note(self, name: str, expected: str) -> None:
+        self.problems.append(f"{name} makes no sense: expected {expected}.")
+
+
+def _items(values: Sequence[object]) -> list[str]:
+    return [str(value).strip() for value in values if str(value).strip()]
