@@ -1,15 +1,11 @@
-"""The service about itself: its name, its health, its OpenAPI document."""
+"""The service about itself: its name and its health."""
 
 import time
-from functools import cache
 from typing import Any
 
 from django.conf import settings
 from django.db import connection
-from django.http import HttpResponse
-from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.utils import extend_schema, inline_serializer
-from drf_spectacular.views import SpectacularRedocView, SpectacularSwaggerView
 from pymongo import timeout as within
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -17,7 +13,6 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from common import crypto
-from common.http import JSONRenderer, to_json
 
 PING_TIMEOUT_S = 2.0
 
@@ -98,35 +93,3 @@ def _checked(check: Any) -> dict[str, Any]:
         "status": "healthy",
         "latency_ms": round((time.perf_counter() - started) * 1000, 2),
     }
-
-
-class OpenAPIView(APIView):
-    """The OpenAPI document, made once a process."""
-
-    @extend_schema(exclude=True)
-    def get(self, request: Request) -> HttpResponse:
-        return HttpResponse(openapi_document(), content_type="application/json")
-
-
-@cache
-def openapi_document() -> bytes:
-    return to_json(SchemaGenerator().get_schema(request=None, public=True))
-
-
-class _Page:
-    """A page for people; whatever else is asked of it gets JSON, like everywhere."""
-
-    request: Request
-
-    def get_renderers(self) -> list[Any]:
-        if self.request.method in ("GET", "HEAD"):
-            return super().get_renderers()  # type: ignore[misc,no-any-return]
-        return [JSONRenderer()]
-
-
-class SwaggerPage(_Page, SpectacularSwaggerView):
-    pass
-
-
-class RedocPage(_Page, SpectacularRedocView):
-    pass

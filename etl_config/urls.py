@@ -18,6 +18,7 @@ urlpatterns = [
     re_path(r"^health/?$", HealthView.as_view(), name="health"),
     re_path(r"^openapi\.json/?$", OpenAPIView.as_view(), name="openapi"),
     re_path(r"^docs/?$", SwaggerPage.as_view(url_name="openapi"), name="docs"),
+    re_path(r"^redoc\.js$", redoc_script, name="redoc-script"),
     re_path(r"^redoc/?$", RedocPage.as_view(url_name="openapi"), name="redoc"),
     path(f"{settings.API_V1_PREFIX.strip('/')}/", include(api)),
     path("admin/", admin.site.urls),

@@ -1,0 +1,43 @@
+"""The pages that explain the API, made from this server alone."""
+
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from drf_spectacular.generators import SchemaGenerator
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from common.http import JSON, to_json
+
+REDOC = "drf_spectacular_sidecar/static/drf_spectacular_sidecar/redoc/bundles/redoc.standalone.js"
+LOGO_FROM_ELSEWHERE = b"https://cdn.redoc.ly/redoc/logo-mini.svg"
+
+
+class OpenAPIView(APIView):
+    """The OpenAPI document, made once a process."""
+
+    @extend_schema(exclude=True)
+    def get(self, request: Request) -> HttpResponse:
+        return HttpResponse(openapi_document(), content_type=JSON)
+
+
+@cache
+def openapi_document() -> bytes:
+    return to_json(SchemaGenerator().get_schema(request=None, public=True))
+
+
+def redoc_script(request: HttpRequest) -> HttpResponse:
+    """Redoc's script, without the logo that it would load from its makers' host."""
+    headers = {"Cache-Control": "no-store" if settings.DEBUG else "max-age=86400"}
+    return HttpResponse(_redoc(), content_type="text/javascript; charset=utf-8", headers=headers)
+
+
+@cache
+def _redoc() -> bytes:
+    package, _, path = REDOC.partition("/")
+    script: Any = files(package).joinpath(path)
+    return bytes(script.read_bytes().replace(LOGO_FROM_ELSEWHERE, b"data:,"))
