@@ -1,7 +1,8 @@
 """Run a query that only reads and show its first rows; list what there is to query.
 
-Three walls stand between a stranger's SQL and the source: the statement guard, a read-only session with a
-time limit, and the account's own rights, which the documentation asks to keep small.
+Three walls stand between a stranger's SQL and the source: the statement guard, a read-only
+session with a time limit, and the account's own rights, which the documentation asks to keep
+small.
 """
 
 from __future__ import annotations
@@ -30,8 +31,9 @@ slots = Slots(16, TooManyPreviews, "queries")
 class Preview:
     """A query's first rows.
 
-    `columns` are the names in order, and can repeat; `column_types` the fitting schema types, None where none
-    fits; each row a list of JSON values. `truncated` tells exactly whether the query has further rows.
+    `columns` are the names in order, and can repeat; `column_types` the fitting schema types,
+    None where none fits; each row a list of JSON values. `truncated` tells exactly whether the
+    query has further rows.
     """
 
     columns: list[str]
@@ -43,7 +45,7 @@ class Preview:
 
 
 def configure(max_previews: int | None = None, limits: Limits | None = None) -> None:
-    """Set how many queries may run at the same time in this process, and how many sessions are kept."""
+    """Set how many queries may run at once in this process, and how many sessions are kept."""
     slots.limit = max_previews or slots.limit
     pool.limits = limits or pool.limits
 
@@ -55,13 +57,13 @@ def run_preview(
     timeout_s: float = 5.0,
     cancelled: Cancelled = None,
 ) -> Preview:
-    """Return the first `limit_rows` rows of one statement that only reads, within `timeout_s` in all.
+    """Return the first rows of one statement that only reads, within `timeout_s` in all.
 
-    `cancelled` is asked about every 50 ms; once it says True the query is stopped. What is stopped is also
-    cancelled in the database.
+    `cancelled` is asked about every 50 ms; once it says True the query is stopped. What is
+    stopped is also cancelled in the database.
 
-    Raises StatementRefused, QueryFailed, AnswerTooLarge, SourceUnreachable, SourceTimeout, TooManyPreviews,
-    RequestAborted.
+    Raises StatementRefused, QueryFailed, AnswerTooLarge, SourceUnreachable, SourceTimeout,
+    TooManyPreviews, RequestAborted.
     """
     started = time.monotonic()
     check_statement(sql, params.kind)
@@ -81,8 +83,8 @@ def propose_schema(
 ) -> list[dict[str, str]]:
     """Return the columns of a schema that takes the query's rows: [{"name", "data_type"}].
 
-    A column that no schema type fits becomes a string. A name that comes again, in whatever capitals, gets a
-    number: name, name_2.
+    A column that no schema type fits becomes a string. A name that comes again, in whatever
+    capitals, gets a number: name, name_2.
 
     Raises as run_preview does.
     """
@@ -122,7 +124,7 @@ def list_tables(
 def describe_table(
     params: SourceParams, name: str, timeout_s: float = 5.0, cancelled: Cancelled = None
 ) -> list[TableColumn]:
-    """Describe the columns of `name`, which may be "table" or "schema.table"; empty where there is none.
+    """Describe the columns of `name`, "table" or "schema.table"; empty where there is none.
 
     A name that itself contains a dot is looked for whole first.
     """

@@ -1,8 +1,8 @@
 """Split SQL into words exactly as the database's own scanner does.
 
-The guard trusts no parser with quoting: where the two disagree about the end of a string or a comment,
-a statement hides in it. PostgreSQL is read with standard_conforming_strings, MySQL and MariaDB without
-ANSI_QUOTES and NO_BACKSLASH_ESCAPES: the preview's session sets both.
+The guard trusts no parser with quoting: where the two disagree about the end of a string or a
+comment, a statement hides in it. PostgreSQL is read with standard_conforming_strings, MySQL and
+MariaDB without ANSI_QUOTES and NO_BACKSLASH_ESCAPES: the preview's session sets both.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ MARK = "'x'"  # stands for a string whose content says nothing about the stateme
 class Token:
     """`kind` is word, name (a quoted identifier), string, number or sign; `text` is lower-cased.
 
-    A name's text is without its quotes. `start` counts characters from 0. `escaped` marks strings in which
-    a backslash escapes, and names written with Unicode escapes.
+    A name's text is without its quotes. `start` counts characters from 0. `escaped` marks strings
+    in which a backslash escapes, and names written with Unicode escapes.
     """
 
     kind: str
@@ -39,7 +39,7 @@ class Unreadable(Exception):
 
 @dataclass(frozen=True)
 class Scan:
-    """The tokens, and the text again with comments blanked and strings reduced to what is harmless."""
+    """The tokens, and the text with comments blanked and strings reduced to the harmless."""
 
     tokens: list[Token]
     plain: str

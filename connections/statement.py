@@ -1,8 +1,9 @@
 """The guard in front of the sources: exactly one statement, and one that only reads.
 
-The first of a preview's three walls; it needs no database, so that it also judges a query that is being
-saved. Two readings must agree: the words, split as the database splits them, and the tree of a real
-parser. The words alone decide where the parser does not know a form of the language that the database knows.
+The first of a preview's three walls; it needs no database, so that it also judges a query that is
+being saved. Two readings must agree: the words, split as the database splits them, and the tree
+of a real parser. The words alone decide where the parser does not know a form of the language
+that the database knows.
 """
 
 from __future__ import annotations

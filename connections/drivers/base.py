@@ -12,13 +12,14 @@ from .watch import Watch
 SCHEMA_TYPES = ("string", "integer", "float", "boolean", "date", "timestamp")
 SSL_MODES = ("disable", "prefer", "require", "verify-ca", "verify-full")
 
-# Everything in a row is one of JSON's own: text, whole number, finite float, bool, None, list, dict.
+# Everything in a row is one of JSON's own: text, whole number, finite float, bool, None, list,
+# dict.
 Json = Any
 
 
 @dataclass(frozen=True)
 class SshTunnel:
-    """A host that reaches the database; `host_key` is an OpenSSH line such as `ssh-ed25519 AAAA…`."""
+    """A host that reaches the database; `host_key` is a line such as `ssh-ed25519 AAAA…`."""
 
     host: str
     username: str
@@ -54,7 +55,7 @@ class SourceParams:
 
 @dataclass(frozen=True)
 class ServerFacts:
-    """Who answered: the product's name, its version such as "15.18", and what the account may do."""
+    """Who answered: the product, its version such as "15.18", and what the account may do."""
 
     product: str
     version: str

@@ -54,7 +54,7 @@ class QueryFailed(SourceError):
 
 
 class StatementRefused(SourceError):
-    """The guard's verdict; `line` and `column` count from 1, or are None where no place is to blame."""
+    """The guard's verdict; `line` and `column` count from 1, or are None without a place."""
 
     error_code = "statement_refused"
 

@@ -393,7 +393,7 @@ class MySQLSession(Session):
         return data
 
     def drain(self) -> None:
-        """Read what little is left, so that the connection can be used again; a lot is not worth it."""
+        """Read what little is left, so that the session can be kept; a lot is not worth it."""
         until = self.conn.watched.received + DRAIN_BYTES
         for _ in range(DRAIN_ROWS):
             if self.clean or self.conn.watched.received > until:
@@ -459,7 +459,7 @@ class MySQLSession(Session):
         return True
 
     def abort(self) -> None:
-        """Kill the connection from a second one: the server does not notice that a reader has gone."""
+        """Kill the session from a second one: the server does not notice a reader's going."""
         self.conn._force_close()
         try:
             with ExitStack() as stack:
@@ -537,7 +537,7 @@ def _warnings(can_write: bool, powerful: bool) -> tuple[str, ...]:
     found = []
     if powerful:
         found.append(
-            "The account administers the server: it may do more than read even in a read-only session."
+            "The account administers the server: a read-only session does not stop it from all."
         )
     if can_write:
         found.append("The account may write; an account that can only read is safer.")

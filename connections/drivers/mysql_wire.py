@@ -110,7 +110,7 @@ class MySQLConnection(pymysql.Connection):
         self._read_ok_packet()
 
     def commands(self, *statements: str) -> None:
-        """Run statements that have no result, all sent at once; the first error closes the connection."""
+        """Run statements without results, sent at once; the first error closes the connection."""
         packets = (
             struct.pack("<iB", len(sql) + 1, COMMAND.COM_QUERY) + sql
             for sql in map(str.encode, statements)
@@ -153,7 +153,7 @@ class MySQLConnection(pymysql.Connection):
         self._force_close()
 
     def _force_close(self) -> None:
-        """Close at once; a result that was not read to its end would otherwise try to be, when it is deleted."""
+        """Close at once; an unread result would otherwise read on when it is deleted."""
         if self._result is not None:
             self._result.unbuffered_active = False
         super()._force_close()
@@ -177,7 +177,7 @@ class MySQLConnection(pymysql.Connection):
 
 
 def _offers_extended_metadata(greeting: bytes) -> bool:
-    """Tell a MariaDB of 10.5 and newer: it leaves the flag CLIENT_MYSQL out and adds its own capabilities."""
+    """Tell a MariaDB that names its types: no flag CLIENT_MYSQL, and capabilities of its own."""
     end = greeting.find(b"\0", 1)
     tail = greeting[end + 1 + 4 + 9 :]
     if end < 0 or len(tail) < 18 or tail[0] & CLIENT.LONG_PASSWORD:

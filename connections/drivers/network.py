@@ -52,12 +52,15 @@ def _literal(name: str) -> str | None:
 
 
 def _in_thread(name: str, host: str, watch: Watch) -> list[str] | Exception:
-    if not _lookups.acquire(blocking=False):
+    places = _lookups
+    if not places.acquire(blocking=False):
         raise SourceTimeout(
             f'Too many look-ups of names are waiting; "{host}" was not tried.', stage="name"
         )
     answer: queue.SimpleQueue[list[str] | Exception] = queue.SimpleQueue()
-    threading.Thread(target=_look_up, args=(name, answer), name="lookup", daemon=True).start()
+    threading.Thread(
+        target=_look_up, args=(name, answer, places), name="lookup", daemon=True
+    ).start()
     while True:
         try:
             return answer.get(timeout=max(0.001, min(SLICE_S, watch.remaining_s())))
@@ -76,7 +79,11 @@ def _check_lookup(host: str, watch: Watch) -> None:
         ) from exc
 
 
-def _look_up(name: str, answer: queue.SimpleQueue[list[str] | Exception]) -> None:
+def _look_up(
+    name: str,
+    answer: queue.SimpleQueue[list[str] | Exception],
+    places: threading.BoundedSemaphore,
+) -> None:
     try:
         found = _system_lookup(name)
         addresses = dict.fromkeys(str(entry[4][0]) for entry in found)
@@ -84,11 +91,11 @@ def _look_up(name: str, answer: queue.SimpleQueue[list[str] | Exception]) -> Non
     except (OSError, UnicodeError, ValueError) as exc:
         answer.put(exc)
     finally:
-        _lookups.release()
+        places.release()
 
 
 def _system_lookup(name: str) -> list[tuple[Any, ...]]:
-    """Look up `name`; a final dot, which the hosts file does not know, is left out the second time."""
+    """Look up `name`; a final dot, which a hosts file does not know, is dropped if need be."""
     try:
         return socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
     except OSError:
@@ -196,9 +203,10 @@ def _refused(address: str, failures: list[int]) -> SourceUnreachable:
 
 
 def sniff(peer: tuple[str, int], watch: Watch) -> str | None:
-    """Name what listens at `peer`, such as "an SSH server", within 0.6 s; None where nothing is known.
+    """Name what listens at `peer`, such as "an SSH server", within 0.6 s; None if unknown.
 
-    Three connections at once: one listens, one asks as PostgreSQL's clients do, one asks as a browser does.
+    Three connections at once: one listens, one asks as PostgreSQL's clients do, one asks as a
+    browser does.
     """
     greetings = (b"", b"\x00\x00\x00\x08\x04\xd2\x16\x2f", b"GET / HTTP/1.0\r\n\r\n")
     until = time.monotonic() + min(SNIFF_S, watch.remaining_s())

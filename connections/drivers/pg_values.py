@@ -106,7 +106,7 @@ FROM pg_catalog.pg_type WHERE oid = ANY ($1::oid[])
 
 @dataclass
 class TypeNames:
-    """What this database has told about types of its own: enumerations, domains, arrays of both, extensions."""
+    """What this database has told about its own types: enumerations, domains, extensions."""
 
     kinds: dict[int, tuple[Reader, str | None]] = field(default_factory=dict)
     arrays: dict[int, tuple[int, str]] = field(default_factory=dict)
@@ -162,20 +162,23 @@ def converter(oid: int, types: TypeNames) -> Reader:
 
 
 def column_type(oid: int, types: TypeNames) -> str | None:
-    """Return the schema type that fits, or None (arrays, JSON, binary, ranges, geometry, composites)."""
+    """Return the schema type that fits, or None (arrays, JSON, binary, ranges, geometry)."""
     element = types.array(oid)
     if element is None:
         return types.kind(oid)[1]
     return None if element[1] else column_type(element[0], types)
 
 
-_ITEM = r"""(?P<open>\{{)|(?P<close>\}})|(?P<sep>{sep})|"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<bare>[^{{}}"{sep}]+)"""
+_ITEM = (
+    r"""(?P<open>\{{)|(?P<close>\}})|(?P<sep>{sep})"""
+    r"""|"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<bare>[^{{}}"{sep}]+)"""
+)
 _ITEMS = {sep: re.compile(_ITEM.format(sep=sep), re.DOTALL) for sep in (",", ";")}
 _BOUNDS = re.compile(r"(?:\[-?\d+:-?\d+\])+=")
 
 
 def array(raw: bytes, read: Reader, separator: str = ",") -> Json:
-    """Read {1,NULL,"a"} and nested ones as lists; bounds that do not start at 1 keep the exact text."""
+    """Read {1,NULL,"a"}, nested ones too, as lists; one with bounds keeps its exact text."""
     written = values.text(raw)
     if len(raw) > values.MAX_CELL_BYTES or _BOUNDS.match(written):
         return written

@@ -1,6 +1,7 @@
 """Keeps open sessions for the next use: few a source, few in all, none for long.
 
-A pool belongs to the whole of its SourceParams: another password, host or certificate is another pool.
+A pool belongs to the whole of its SourceParams: another password, host or certificate is another
+pool.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ RESET_S = 0.5
 
 @dataclass(frozen=True)
 class Limits:
-    """At most so many sessions a source and a process; an idle one is closed after `idle_s` seconds."""
+    """At most so many sessions a source and a process; idle ones are closed after `idle_s`."""
 
     per_source: int = 5
     in_all: int = 40
@@ -180,7 +181,7 @@ class Pool:
         )
 
     def _oldest_elsewhere(self, params: SourceParams) -> tuple[SourceParams, _Kept] | None:
-        """Take the longest idle session of another source, when the process has no room for one more."""
+        """Take another source's longest idle session, when the process has no room for more."""
         if self._counts.get(params, 0) >= self.limits.per_source:
             return None
         idle = [(key, kept) for key, sessions in self._idle.items() for kept in sessions]

@@ -1,7 +1,7 @@
 """PostgreSQL, through libpq's asynchronous calls (psycopg 3), so that every wait is ours.
 
-The query goes out in the extended protocol as `DECLARE … CURSOR FOR <query>`: the server itself refuses
-a second statement, and whatever is not a SELECT, VALUES, TABLE or WITH that only reads.
+The query goes out in the extended protocol as `DECLARE … CURSOR FOR <query>`: the server itself
+refuses a second statement, and whatever is not a SELECT, VALUES, TABLE or WITH that only reads.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ MAX_LOGIN_BYTES = 1024 * 1024
 _LABEL = "PostgreSQL"
 CANCEL_S = 1.0
 
-# One command, whose SELECT is also the transaction's first query: from then on it cannot be made writable.
-# The scanner of the statement guard relies on standard_conforming_strings, the values on the rest.
+# One command, whose SELECT is also the transaction's first query: from then on it cannot be made
+# writable. The statement guard relies on standard_conforming_strings, the values on the rest.
 _BEGIN = """
 BEGIN READ ONLY;
 SELECT set_config('statement_timeout', '{timeout_ms}', true),
@@ -70,9 +70,11 @@ FROM pg_roles r WHERE r.rolname = current_user
 
 _TABLES = """
 SELECT n.nspname, c.relname,
-  CASE c.relkind WHEN 'v' THEN 'view' WHEN 'm' THEN 'materialized view' WHEN 'f' THEN 'foreign table'
+  CASE c.relkind WHEN 'v' THEN 'view' WHEN 'm' THEN 'materialized view'
+    WHEN 'f' THEN 'foreign table'
     ELSE 'table' END,
-  CASE WHEN c.relkind = 'v' OR c.reltuples < 0 THEN NULL ELSE c.reltuples::bigint END
+  CASE WHEN c.relkind = 'v' OR c.reltuples < 0 THEN NULL
+    ELSE c.reltuples::bigint END
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND NOT c.relispartition
   AND n.nspname !~ '^(pg_|information_schema$)'
@@ -83,14 +85,16 @@ ORDER BY 1, 2
 _COLUMNS = """
 SELECT a.attname, format_type(a.atttypid, a.atttypmod), NOT a.attnotnull,
   (SELECT min(CASE WHEN i.indisprimary THEN 'primary' ELSE 'unique' END) FROM pg_index i
-   WHERE i.indrelid = c.oid AND (i.indisprimary OR i.indisunique AND i.indnkeyatts = 1 AND i.indpred IS NULL)
+   WHERE i.indrelid = c.oid AND (i.indisprimary OR i.indisunique AND i.indnkeyatts = 1
+     AND i.indpred IS NULL)
      AND a.attnum = ANY (i.indkey::int2[])),
   CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE a.atttypid END
 FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid JOIN pg_type t ON t.oid = a.atttypid
 WHERE c.oid = (
     SELECT k.oid FROM pg_class k JOIN pg_namespace n ON n.oid = k.relnamespace
     WHERE k.relname = $2 AND k.relkind IN ('r', 'p', 'v', 'm', 'f')
-      AND CASE WHEN $1::text IS NULL THEN n.nspname !~ '^(pg_|information_schema$)' ELSE n.nspname = $1 END
+      AND CASE WHEN $1::text IS NULL THEN n.nspname !~ '^(pg_|information_schema$)'
+        ELSE n.nspname = $1 END
     ORDER BY pg_table_is_visible(k.oid) DESC, n.nspname LIMIT 1)
   AND a.attnum > 0 AND NOT a.attisdropped
 ORDER BY a.attnum
@@ -122,14 +126,14 @@ _LOGIN_ERRORS: tuple[tuple[str, str, str, str], ...] = (
         "Wait, raise the server's limit, or close connections that are not needed.",
     ),
     (
-        r"password authentication failed|authentication failed|no password supplied|role .* does not exist"
+        r"authentication failed|no password supplied|role .* does not exist"
         r"|not permitted to log in|SCRAM|GSSAPI|LDAP|RADIUS|Ident",
         "authentication_failed",
         "{address} refused the login of user {user}",
         "Check the user name and the password.",
     ),
     (
-        r"server does not support SSL|SSL error|SSL SYSCALL|certificate|root certificate|private key|TLS",
+        r"server does not support SSL|SSL error|SSL SYSCALL|certificate|private key|TLS",
         "tls_failed",
         "TLS with {address} failed",
         "",
@@ -284,7 +288,7 @@ def _login_error(
 
 
 def _said(text: str, params: SourceParams) -> str:
-    """Return the server's own words on one line, without libpq's preamble and without the password."""
+    """Return the server's words on one line, without libpq's preamble and the password."""
     words = re.sub(r"^connection (failed|is bad): ", "", text)
     words = re.sub(r'connection to server at "[^"]*"(?: \([^)]*\))?, port \d+ failed: ', "", words)
     words = re.sub(r"(?:FATAL|ERROR):\s+", "", words)
@@ -311,7 +315,7 @@ class PostgresSession(Session):
     # -- the wire
 
     def drive(self, steps: Generator[Any, Any, T]) -> T:
-        """Advance libpq's steps until they end, the deadline passes, or too much has been received."""
+        """Advance libpq's steps until they end, the time is up, or too much has come in."""
         fd = self.pgconn.socket
         try:
             wants = next(steps)
@@ -340,7 +344,7 @@ class PostgresSession(Session):
     def extended(
         self, sql: bytes, params: list[str | None] | None = None, offset: int = 0
     ) -> pq.abc.PGresult:
-        """Run one statement; the server refuses more than one. Errors count characters after `offset`."""
+        """Run one statement; the server refuses more. Errors count characters after `offset`."""
         values = None if params is None else [p if p is None else p.encode() for p in params]
         self.send(lambda: self.pgconn.send_query_params(sql, values))
         return self.checked(self.drive(generators.execute(self.pgconn)), offset)[-1]
@@ -399,7 +403,7 @@ class PostgresSession(Session):
         warnings = []
         if row[2] == "t":
             warnings.append(
-                "The account is a superuser: it may do more than read even in a read-only session."
+                "The account is a superuser: a read-only session does not stop it from all."
             )
         can_write = row[4] == "t" and row[3] == "f"
         if can_write or row[2] == "t":
@@ -465,7 +469,7 @@ class PostgresSession(Session):
     def collect(
         self, budget: Budget, parts: Iterator[pq.abc.PGresult], readers: list[Reader]
     ) -> None:
-        """Take rows until there are no more, or no more fit; then read what is left if it is little."""
+        """Take rows until there are no more, or no more fit; read on where little is left."""
         try:
             for part in parts:
                 if not budget.add_all(_cells(part, readers)):

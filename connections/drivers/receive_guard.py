@@ -1,7 +1,8 @@
 """Ends a connection that is being flooded.
 
-libpq makes room for a whole cell before it hands anything over, and reads as long as bytes come in: nobody
-who waits for it can count. One thread a process asks the kernel how much each guarded socket has received.
+libpq makes room for a whole cell before it hands anything over, and reads as long as bytes come
+in: nobody who waits for it can count. One thread a process asks the kernel how much each guarded
+socket has received.
 """
 
 from __future__ import annotations
@@ -99,7 +100,7 @@ def received_bytes(sock: socket.socket) -> int:
 
 
 def bytes_in(fd: int) -> int:
-    """Return how many bytes have come in on a socket that belongs to somebody else; 0 if it is none."""
+    """Return how many bytes have come in on somebody else's socket; 0 if it is none."""
     try:
         with socket.socket(fileno=os.dup(fd)) as sock:
             return received_bytes(sock)

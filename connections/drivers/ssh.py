@@ -1,7 +1,7 @@
 """Reach a database through an SSH server, whose host key must be the pinned one.
 
-The tunnel ends in a loopback port of this process, because libpq takes addresses and no sockets. It lives as
-long as the session that it was opened for.
+The tunnel ends in a loopback port of this process, because libpq takes addresses and no sockets.
+It lives as long as the session that it was opened for.
 """
 
 from __future__ import annotations
@@ -143,7 +143,7 @@ def _private_key(tunnel: SshTunnel) -> paramiko.PKey | None:
 
 
 def _pinned(tunnel: SshTunnel) -> tuple[str, str] | None:
-    """Return kind and base64 of the pinned key, which is a line as in known_hosts or a .pub file."""
+    """Return kind and base64 of the pinned key, a line as in known_hosts or a .pub file."""
     words = (tunnel.host_key or "").split()
     for kind, data in pairwise(words):
         if kind.startswith(("ssh-", "ecdsa-", "sk-")):
@@ -176,7 +176,7 @@ def _check_host_key(offered: paramiko.PKey, tunnel: SshTunnel) -> None:
             tunnel,
             f"its host key is not the pinned one; it shows {offered.get_name()} SHA256:{digest}",
             "authentication_failed",
-            "Somebody may be in between. Change the tunnel's host_key only if the server was renewed.",
+            "Somebody may be in between. Change host_key only if the server was renewed.",
         )
 
 

@@ -6,6 +6,7 @@ import os
 import ssl
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 from .base import SSL_MODES, SourceParams
 from .errors import SourceUnreachable
@@ -13,7 +14,7 @@ from .errors import SourceUnreachable
 
 @contextmanager
 def memory_file(text: str) -> Iterator[str]:
-    """Give `text` a path for libraries that only read files; it exists in this process's memory alone."""
+    """Give `text` a path for libraries that only read files; it exists in memory alone."""
     fd = os.memfd_create("pem", os.MFD_CLOEXEC)
     try:
         os.fchmod(fd, 0o600)  # libpq refuses a key that others may read
@@ -67,7 +68,7 @@ def system_ca() -> str | None:
     """Return the path of this machine's own list of authorities, if it has one."""
     paths = ssl.get_default_verify_paths()
     candidates = (paths.cafile, paths.openssl_cafile, "/etc/ssl/certs/ca-certificates.crt")
-    return next((path for path in candidates if path and os.path.exists(path)), None)  # noqa: PTH110
+    return next((path for path in candidates if path and Path(path).exists()), None)
 
 
 def libpq_options(params: SourceParams, files: ExitStack) -> dict[str, str]:

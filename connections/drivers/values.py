@@ -1,7 +1,8 @@
 """Turn what a database sends into JSON that says exactly the same.
 
-JSON's numbers reach a browser as 64-bit floats: whole numbers beyond 2^53 and fractions that a float cannot
-hold would arrive changed, so they travel as text. docs/values.md has the whole table.
+JSON's numbers reach a browser as 64-bit floats: whole numbers beyond 2^53 and fractions that a
+float cannot hold would arrive changed, so they travel as text. docs/values.md has the whole
+table.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ def cut_mark(size: int) -> str:
 
 
 def binary(raw: bytes) -> str:
-    """Return base64; past 64 KiB the first 65,535 bytes (no padding inside) and the mark of a cut."""
+    """Return base64; past 64 KiB that of the first 65,535 bytes, and the mark of a cut."""
     if len(raw) > MAX_CELL_BYTES:
         return base64.b64encode(raw[: MAX_CELL_BYTES - 1]).decode() + cut_mark(len(raw))
     return base64.b64encode(raw).decode()
@@ -64,7 +65,7 @@ def floating(raw: bytes) -> Json:
 
 
 def timestamp(raw: bytes) -> str:
-    """Return ISO 8601 with a T and a full offset; infinity, BC and zero dates as the database writes them."""
+    """Return ISO 8601 with a T and a full offset; infinity, BC and zero dates as they are."""
     written = raw.decode()
     match = _DATETIME.fullmatch(written)
     if not match or written.startswith("0000") or "-00" in match[1]:
@@ -81,7 +82,7 @@ def full_offset(offset: str | None) -> str:
 
 
 def json_value(raw: bytes) -> Json:
-    """Return JSON as JSON, its numbers by the rule for numbers; text where it cannot be kept exactly."""
+    """Return JSON as JSON, its numbers by the rule for numbers; text where that is not exact."""
     if len(raw) > MAX_CELL_BYTES:
         return cut_text(raw)
     written = raw.decode("utf-8", "backslashreplace")
@@ -141,8 +142,8 @@ def _without_surrogates(value: Json) -> Json:
 class Budget:
     """Collects rows until the limit of rows or of bytes is reached.
 
-    Most answers are far below the limit of bytes: rows are only written out and counted once a worst case
-    could pass it.
+    Most answers are far below the limit of bytes: rows are only written out and counted once a
+    worst case could pass it.
     """
 
     limit_rows: int

@@ -76,7 +76,7 @@ class WatchedSocket:
 
     @property
     def quiet(self) -> bool:
-        """Nothing is buffered and nothing has come in: an idle server only speaks to say goodbye."""
+        """Nothing is buffered or has come in: an idle server only speaks to say goodbye."""
         if self.sock.fileno() < 0 or len(self._buffer) > self._at:
             return False
         poll = select.poll()

@@ -1,4 +1,4 @@
-"""Throwaway databases on the two real servers that the launcher names, and listeners that misbehave."""
+"""Throwaway databases on the two real servers that the launcher names, and odd listeners."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PASSWORD = "s3cr3t-pa'ss\\word %x"
 
 @dataclass(frozen=True)
 class Server:
-    """A real server with a database of our own: `run` executes as administrator and returns rows."""
+    """A real server with a database of our own; `run` executes as administrator."""
 
     params: SourceParams  # the administrator's
     reader: SourceParams  # an account that may only read

@@ -33,7 +33,7 @@ def free_port() -> int:
 
 
 def unprivileged(*candidates: str) -> str | None:
-    """Return the account that a server which refuses to run as root should run as; None without root."""
+    """Return the account for a server that refuses to run as root; None without root."""
     if os.geteuid() != 0:
         return None
     for name in (*candidates, "nobody"):

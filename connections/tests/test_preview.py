@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - tables of cases, one a line
 """A preview reads, and only reads; it ends in time and leaves nothing running behind it."""
 
 import resource

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - tables of cases, one a line
 """A probe says what is wrong with a source, and answers in time whatever the host does."""
 
 import contextlib

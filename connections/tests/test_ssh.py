@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - tables of cases, one a line
 """A tunnel through a real sshd, whose host key must be the pinned one."""
 
 import getpass

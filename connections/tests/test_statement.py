@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - tables of cases, one a line
 """The guard accepts exactly one statement, and one that only reads."""
 
 import time
@@ -311,7 +312,7 @@ def test_monstrous_texts_are_refused_quickly(sql, kind):
     started = time.monotonic()
     with pytest.raises(StatementRefused):
         check_statement(sql, kind)
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 4
 
 
 @pytest.mark.parametrize("kind", ["postgresql", "mysql"])
@@ -325,7 +326,7 @@ def test_many_comments_in_front_cost_little(kind):
     started = time.monotonic()
     check_statement("/**/" * 20_000 + "SELECT 1", kind)
     assert first_word("/**/ " * 19_000 + "\n-- x\nSHOW x", kind) == "show"
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 4
 
 
 @pytest.mark.parametrize("kind", ["postgresql", "mysql"])

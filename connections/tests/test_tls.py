@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - tables of cases, one a line
 """TLS with servers whose certificates are made for the test: each mode does what it promises."""
 
 import subprocess

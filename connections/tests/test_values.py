@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - tables of cases, one a line
 """Every common type of both databases, the JSON that it becomes and the schema type that fits.
 
 The same tables as in docs/values.md.
