@@ -8,10 +8,11 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.utils import extend_schema
+from drf_spectacular.views import SpectacularRedocView, SpectacularSwaggerView
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from common.http import JSON, to_json
+from common.http import JSON, JSONRenderer, to_json
 
 REDOC = "drf_spectacular_sidecar/static/drf_spectacular_sidecar/redoc/bundles/redoc.standalone.js"
 LOGO_FROM_ELSEWHERE = b"https://cdn.redoc.ly/redoc/logo-mini.svg"
@@ -41,3 +42,22 @@ def _redoc() -> bytes:
     package, _, path = REDOC.partition("/")
     script: Any = files(package).joinpath(path)
     return bytes(script.read_bytes().replace(LOGO_FROM_ELSEWHERE, b"data:,"))
+
+
+class _Page:
+    """A page for people; whatever else is asked of it gets JSON, like everywhere."""
+
+    request: Request
+
+    def get_renderers(self) -> list[Any]:
+        if self.request.method in ("GET", "HEAD"):
+            return super().get_renderers()  # type: ignore[misc,no-any-return]
+        return [JSONRenderer()]
+
+
+class SwaggerPage(_Page, SpectacularSwaggerView):
+    pass
+
+
+class RedocPage(_Page, SpectacularRedocView):
+    pass

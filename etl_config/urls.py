@@ -4,7 +4,8 @@ from django.conf import settings
 from django.contrib import admin
 from django.urls import include, path, re_path
 
-from etl_config.health import HealthView, OpenAPIView, RedocPage, RootView, SwaggerPage
+from etl_config.documentation import OpenAPIView, RedocPage, SwaggerPage, redoc_script
+from etl_config.health import HealthView, RootView
 
 api = [
     path("", include("connections.urls")),
