@@ -6,6 +6,7 @@ tagged `database` ask the store: `python manage.py check --database default`.
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -175,6 +176,19 @@ def mongodb_url(**kwargs: Any) -> list[CheckMessage]:
             )
         ]
     return []
+
+
+@register("service")
+def mongodb_db_name(**kwargs: Any) -> list[CheckMessage]:
+    if re.fullmatch(r"[^\s/\\.\"$*<>:|?]{1,63}", settings.MONGODB_DB_NAME):
+        return []
+    return [
+        Error(
+            f'MONGODB_DB_NAME "{settings.MONGODB_DB_NAME}" is not a name that MongoDB takes.',
+            hint="Take up to 63 letters, digits, - and _.",
+            id="service.E012",
+        )
+    ]
 
 
 # --- Limits ---------------------------------------------------------------------------------------
