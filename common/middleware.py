@@ -6,7 +6,8 @@ from corsheaders.middleware import CorsMiddleware as ListedHeadersCorsMiddleware
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.middleware.common import CommonMiddleware as HostCheckingCommonMiddleware
 
-from common.problems import problem_response, translated
+from common.pages import is_admin, refusal_response
+from common.problems import translated
 
 Handler = Callable[[HttpRequest], HttpResponseBase]
 
@@ -38,8 +39,8 @@ class CommonMiddleware(HostCheckingCommonMiddleware):
 
 
 class ProblemMiddleware:
-    """Turns what middleware and routing raise into a problem; the admin keeps its own pages,
-    except while the store is down.
+    """Turns what middleware and routing raise into a problem; the admin keeps its own pages, and
+    has a page for a store that is down.
     """
 
     def __init__(self, get_response: Handler) -> None:
@@ -50,6 +51,6 @@ class ProblemMiddleware:
 
     def process_exception(self, request: HttpRequest, raised: Exception) -> HttpResponse | None:
         error = translated(raised)
-        if request.path.startswith("/admin") and error.status != 503:
+        if is_admin(request) and error.status != 503:
             return None
-        return problem_response(error)
+        return refusal_response(request, error)

@@ -1,7 +1,6 @@
 """Every refusal in one shape: `application/problem+json`, as RFC 9457 describes it."""
 
 import logging
-import sys
 from http import HTTPStatus
 from typing import Any
 
@@ -13,7 +12,7 @@ from django.core.exceptions import (
     SuspiciousOperation,
 )
 from django.db import DatabaseError
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpResponse
 from rest_framework import exceptions
 from rest_framework.response import Response
 
@@ -147,19 +146,3 @@ def _joined(path: str, key: object) -> str:
 
 def _field_error(item: Any, path: str) -> FieldError:
     return {"field": path, "code": str(getattr(item, "code", "invalid")), "message": str(item)}
-
-
-# --- Django's own error pages, outside of views ---------------------------------------------------
-
-
-def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    return problem_response(translated(exception))
-
-
-def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
-    return problem_response(NotFound(f"There is nothing at {request.path}."))
-
-
-def server_error(request: HttpRequest) -> HttpResponse:
-    raised = sys.exc_info()[1]
-    return problem_response(translated(raised) if raised else UNEXPECTED)

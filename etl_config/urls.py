@@ -25,6 +25,6 @@ urlpatterns = [
     path("admin/", admin.site.urls),
 ]
 
-handler400 = "common.problems.bad_request"
-handler404 = "common.problems.not_found"
-handler500 = "common.problems.server_error"
+handler400 = "common.pages.bad_request"
+handler404 = "common.pages.not_found"
+handler500 = "common.pages.server_error"

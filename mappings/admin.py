@@ -24,6 +24,7 @@ from unfold.contrib.filters.admin import AutocompleteSelectFilter
 from common import store
 from common.admin import DocumentAdmin, attempt, counted, documents_of
 from common.badges import BAD, GOOD, QUIET, WARN, badge, link, list_link
+from common.clients import hung_up
 from common.exceptions import ServiceError
 from common.forms import MONO, TEXTAREA, DocumentForm, LinesField
 from common.problems import translated
@@ -187,6 +188,7 @@ def previewed(request: HttpRequest) -> dict[str, Any]:
                 query["source_query"],
                 limit_rows=PREVIEW_ROWS,
                 timeout_s=settings.PREVIEW_TIMEOUT_S,
+                cancelled=hung_up(request),
             )
     except (ServiceError, APIException) as raised:
         refusal = translated(raised)
