@@ -60,8 +60,20 @@ class ServerFacts:
     product: str
     version: str
     tls: bool
-    can_write: bool
+    can_write: bool | None  # None where the server does not say
     warnings: tuple[str, ...] = ()
+
+
+def account_warnings(can_write: bool | None, powerful: bool) -> tuple[str, ...]:
+    """Return what a person should know of an account that is meant to read."""
+    warnings = []
+    if powerful:
+        warnings.append(
+            "The account administers the server: a read-only session does not stop it from all."
+        )
+    if can_write:
+        warnings.append("The account may write; an account that can only read is safer.")
+    return tuple(warnings)
 
 
 @dataclass(frozen=True)

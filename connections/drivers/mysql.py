@@ -21,6 +21,7 @@ from .base import (
     SourceParams,
     Table,
     TableColumn,
+    account_warnings,
 )
 from .errors import AnswerTooLarge, QueryFailed, SourceError, SourceTimeout, SourceUnreachable
 from .mysql_values import column_type, reader
@@ -322,17 +323,24 @@ class MySQLSession(Session):
         version, comment = (
             str(value) for value in self.rows("SELECT version(), @@version_comment")[0]
         )
-        grants = [_GRANT.match(str(row[0])) for row in self.rows("SHOW GRANTS")]
-        here = [g for g in grants if g and _applies(g["scope"], self.params.database)]
-        can_write = any(_WRITES.search(grant["rights"]) for grant in here)
-        powerful = any(grant["scope"] == "*" and _POWERS.search(grant["rights"]) for grant in here)
+        powerful, can_write = self.rights()
         return ServerFacts(
             product="MariaDB" if "mariadb" in f"{version} {comment}".lower() else "MySQL",
             version=_plain_version(version),
             tls=self.tls,
             can_write=can_write,
-            warnings=_warnings(can_write, powerful),
+            warnings=account_warnings(can_write, powerful),
         )
+
+    def rights(self) -> tuple[bool, bool | None]:
+        """Tell whether the account administers, and whether it may write: None where unknown."""
+        try:
+            grants = [_GRANT.match(str(row[0])) for row in self.rows("SHOW GRANTS")]
+        except QueryFailed:
+            return False, None
+        here = [g for g in grants if g and _applies(g["scope"], self.params.database)]
+        powerful = any(g["scope"] == "*" and _POWERS.search(g["rights"]) for g in here)
+        return powerful, any(_WRITES.search(grant["rights"]) for grant in here)
 
     @property
     def is_mariadb(self) -> bool:
@@ -531,14 +539,3 @@ def _applies(scope: str, database: str) -> bool:
     pattern = re.escape(scope[1:-1].replace("``", "`"))
     pattern = re.sub(r"(?<!\\)%", ".*", re.sub(r"(?<!\\)_", ".", pattern))
     return re.fullmatch(pattern.replace("\\\\", ""), database, re.IGNORECASE) is not None
-
-
-def _warnings(can_write: bool, powerful: bool) -> tuple[str, ...]:
-    found = []
-    if powerful:
-        found.append(
-            "The account administers the server: a read-only session does not stop it from all."
-        )
-    if can_write:
-        found.append("The account may write; an account that can only read is safer.")
-    return tuple(found)

@@ -32,6 +32,7 @@ from .base import (
     SourceParams,
     Table,
     TableColumn,
+    account_warnings,
 )
 from .errors import AnswerTooLarge, QueryFailed, SourceError, SourceTimeout, SourceUnreachable
 from .pg_values import TypeNames, column_type, converter
@@ -53,19 +54,19 @@ BEGIN READ ONLY;
 SELECT set_config('statement_timeout', '{timeout_ms}', true),
   set_config('standard_conforming_strings', 'on', true),
   set_config('datestyle', 'ISO, YMD', true), set_config('intervalstyle', 'postgres', true),
-  set_config('bytea_output', 'hex', true), set_config('extra_float_digits', '1', true)
+  set_config('bytea_output', 'hex', true), set_config('extra_float_digits', '1', true){jit}
 """
 _DECLARE = b"DECLARE etl_preview NO SCROLL CURSOR FOR "
 
-_FACTS = """
-SELECT version(), current_setting('server_version'), r.rolsuper,
-  pg_is_in_recovery(),
-  has_database_privilege(current_database(), 'CREATE') OR EXISTS (
-    SELECT 1 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-    WHERE c.relkind IN ('r', 'p') AND n.nspname !~ '^(pg_|information_schema$)'
-      AND has_schema_privilege(n.oid, 'USAGE')
-      AND has_table_privilege(c.oid, 'INSERT, UPDATE, DELETE, TRUNCATE'))
-FROM pg_roles r WHERE r.rolname = current_user
+_FACTS = "SELECT version(), current_setting('server_version')"
+_RIGHTS = """
+SELECT (SELECT rolsuper FROM pg_roles WHERE rolname = current_user),
+  NOT pg_is_in_recovery() AND (
+    has_database_privilege(current_database(), 'CREATE') OR EXISTS (
+      SELECT 1 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+      WHERE c.relkind IN ('r', 'p') AND n.nspname !~ '^(pg_|information_schema$)'
+        AND has_schema_privilege(n.oid, 'USAGE')
+        AND has_table_privilege(c.oid, 'INSERT, UPDATE, DELETE, TRUNCATE')))
 """
 
 _TABLES = """
@@ -398,23 +399,26 @@ class PostgresSession(Session):
 
     def facts(self) -> ServerFacts:
         self.watch.stage = "query"
-        row = self.rows(_FACTS)[0]
-        product = str(row[0]).split()[0]
-        warnings = []
-        if row[2] == "t":
-            warnings.append(
-                "The account is a superuser: a read-only session does not stop it from all."
-            )
-        can_write = row[4] == "t" and row[3] == "f"
-        if can_write or row[2] == "t":
-            warnings.append("The account may write; an account that can only read is safer.")
+        version, number = (str(value) for value in self.rows(_FACTS)[0])
+        superuser, can_write = self.rights()
         return ServerFacts(
-            product=product,
-            version=str(row[1]).split()[0],
+            product=version.split()[0],
+            version=number.split()[0],
             tls=bool(self.pgconn.ssl_in_use),
             can_write=can_write,
-            warnings=tuple(warnings),
+            warnings=account_warnings(can_write, superuser),
         )
+
+    def rights(self) -> tuple[bool, bool | None]:
+        """Tell whether the account is a superuser, and whether it may write: None where unknown.
+
+        Some databases that speak PostgreSQL's protocol do not have all that this asks for.
+        """
+        try:
+            superuser, can_write = self.rows(_RIGHTS)[0]
+        except QueryFailed:
+            return False, None
+        return superuser == "t", can_write == "t"
 
     def rows(self, sql: str, params: list[str | None] | None = None) -> list[list[str | None]]:
         """Run a query of our own and return its rows as text."""
@@ -432,10 +436,18 @@ class PostgresSession(Session):
     def read(self, sql: str, limit_rows: int) -> Result:
         self.watch.stage = "query"
         with guard(self.pgconn.socket, self.watch) as self.guarded:
-            self.simple(_BEGIN.format(timeout_ms=int(self.watch.remaining_s() * 1000) + 500))
+            self.simple(self.begin())
             if first_word(sql, "postgresql") in ("show", "explain"):
                 return self.whole(sql, limit_rows)
             return self.cursor(sql, limit_rows)
+
+    def begin(self) -> str:
+        """Return the command that opens the read-only transaction.
+
+        PostgreSQL compiles a query that looks expensive, for longer than its first rows take.
+        """
+        jit = ", set_config('jit', 'off', true)" if self.pgconn.server_version >= 110000 else ""
+        return _BEGIN.format(timeout_ms=int(self.watch.remaining_s() * 1000) + 500, jit=jit)
 
     def whole(self, sql: str, limit_rows: int) -> Result:
         """Read SHOW and EXPLAIN, which a cursor does not take."""

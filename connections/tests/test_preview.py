@@ -132,7 +132,7 @@ def test_show_and_explain_are_shown(server):
 
 
 def test_a_cross_join_of_a_thousand_million_rows_answers_at_once(server):
-    sql = "SELECT a.id, b.id, c.name FROM many a CROSS JOIN many b CROSS JOIN (SELECT * FROM many LIMIT 10) c"
+    sql = "SELECT a.id, b.id, c.name FROM many a CROSS JOIN many b CROSS JOIN many c"
     run_preview(server.reader, sql)
     started = time.monotonic()
     shown = run_preview(server.reader, sql)
