@@ -2,7 +2,7 @@ PYTHON := .venv/bin/python
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test servers check lint format types venv clean
+.PHONY: help run test servers check bench lint format types venv clean
 
 help: ## Show what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -18,6 +18,9 @@ servers: venv ## Hold the test servers up, for quick repeated test runs
 
 check: ## Run all that CI runs
 	@.ci/run
+
+bench: venv ## Measure beside a FastAPI peer: make bench ARGS="--rounds 3 --only read"
+	@exec $(PYTHON) -m benchmarks $(ARGS)
 
 lint: venv ## Look for mistakes and for imports that cross a border
 	@$(PYTHON) -m ruff check .

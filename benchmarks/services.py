@@ -10,8 +10,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
-
 from benchmarks.load import Client, request
 from benchmarks.store import ROOT
 from devtools.console import LauncherError, say
@@ -19,6 +17,7 @@ from devtools.processes import LOOPBACK, free_port, running, wait_until
 
 PEER_VENV = ROOT / ".run" / "bench-venv"
 REQUIREMENTS = Path(__file__).with_name("requirements.txt")
+CPUCLOCK_SCHED = 2
 FIRST_REQUEST = request("GET", "/api/v1/connections?limit=1")
 
 
@@ -49,20 +48,18 @@ class Service:
 
     name: str
     port: int
-    worker: psutil.Process
+    worker_pid: int
     first_answer_s: float
     """From the start of the program to its first answer from the store."""
 
     def cpu_s(self) -> float:
         """Return the processor time that the worker has used, all of its threads."""
-        if sys.platform == "linux":
-            # The process's own clock: nanoseconds, where /proc counts hundredths of a second.
-            return time.clock_gettime((~self.worker.pid << 3) | 2)
-        times = self.worker.cpu_times()
-        return float(times.user + times.system)
+        # The process's own clock: nanoseconds, where /proc counts hundredths of a second.
+        return time.clock_gettime((~self.worker_pid << 3) | CPUCLOCK_SCHED)
 
     def resident_mib(self) -> float:
-        return float(self.worker.memory_info().rss) / 2**20
+        pages = int(Path(f"/proc/{self.worker_pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 @contextlib.contextmanager
@@ -89,11 +86,10 @@ def _answers(port: int) -> bool:
         return False
 
 
-def _worker(pid: int) -> psutil.Process:
+def _worker(pid: int) -> int:
     """Return the process that answers: gunicorn's child, uvicorn itself."""
-    process = psutil.Process(pid)
-    children: list[psutil.Process] = process.children()
-    return children[0] if children else process
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return int(children[0]) if children else pid
 
 
 def ensure_peer() -> None:
@@ -104,8 +100,8 @@ def ensure_peer() -> None:
         return
     say(f"Installing the peer's packages into {PEER_VENV.relative_to(ROOT)}")
     venv.create(PEER_VENV, with_pip=True)
-    pip = [PEER_VENV / "bin" / "python", "-m", "pip", "install", "--quiet"]
-    result = subprocess.run([*pip, "-r", REQUIREMENTS], stdin=subprocess.DEVNULL, check=False)
+    pip = [str(PEER_VENV / "bin" / "python"), "-m", "pip", "install", "--quiet"]
+    result = subprocess.run([*pip, "-r", str(REQUIREMENTS)], stdin=subprocess.DEVNULL, check=False)
     if result.returncode != 0:
         raise LauncherError("Installing the peer's packages failed; the lines above say why.")
     stamp.write_text(wanted)

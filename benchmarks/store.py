@@ -87,7 +87,7 @@ def _build() -> None:
     # The crate names a newer compiler than it needs.
     command = [
         "cargo", "install", CRATE, "--version", VERSION, "--ignore-rust-version", "--quiet",
-        "--root", SERVER_ROOT,
+        "--root", str(SERVER_ROOT),
     ]  # fmt: skip
     if subprocess.run(command, stdin=subprocess.DEVNULL, check=False).returncode != 0:
         raise LauncherError("Building the compiled server failed; the lines above say why.")
