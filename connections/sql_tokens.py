@@ -85,29 +85,29 @@ _ENDS = {"estring": "eend", "dstring": "dend", "string": "send", "name": "nend",
 _HARMLESS = re.compile(r"[\w .:,$/+-]{0,64}")
 
 
-def scan(sql: str, kind: str) -> Scan:
-    """Split `sql` as the database `kind` ("postgresql" or "mysql") would.
+def scan(sql: str, dialect: str) -> Scan:
+    """Split `sql` as a database of `dialect` ("postgres" or "mysql") would.
 
     Raises Unreadable for an open string or comment, and for MySQL's executable comments.
     """
     tokens: list[Token] = []
     plain: list[str] = []
     hints: list[str] = []
-    for token, text in _pieces(sql, kind, hints):
+    for token, text in _pieces(sql, dialect, hints):
         plain.append(text)
         if token is not None:
             tokens.append(token)
     return Scan(tokens, "".join(plain), tuple(hints))
 
 
-def first_word(sql: str, kind: str) -> str:
+def first_word(sql: str, dialect: str) -> str:
     """Return the first word after comments, lower-cased; empty where there is none."""
-    token = next((token for token, _ in _pieces(sql, kind, []) if token is not None), None)
+    token = next((token for token, _ in _pieces(sql, dialect, []) if token is not None), None)
     return token.text if token is not None and token.kind == "word" else ""
 
 
-def _pieces(sql: str, kind: str, hints: list[str]) -> Iterator[tuple[Token | None, str]]:
-    match = (_POSTGRESQL if kind == "postgresql" else _MYSQL).match
+def _pieces(sql: str, dialect: str, hints: list[str]) -> Iterator[tuple[Token | None, str]]:
+    match = (_POSTGRESQL if dialect == "postgres" else _MYSQL).match
     at = 0
     while at < len(sql):
         found = match(sql, at)
@@ -123,7 +123,7 @@ def _pieces(sql: str, kind: str, hints: list[str]) -> Iterator[tuple[Token | Non
         elif group == "line":
             yield None, " "
         elif group == "block":
-            end = _comment_end(sql, at, kind)
+            end = _comment_end(sql, at, dialect)
             if sql.startswith("/*+", at):
                 hints.append(sql[at:end].lower())
             yield None, " "
@@ -158,8 +158,8 @@ def _plain(group: str, text: str) -> str:
     return f"'{inner}'" if _HARMLESS.fullmatch(inner) else MARK
 
 
-def _comment_end(sql: str, at: int, kind: str) -> int:
-    if kind != "postgresql":
+def _comment_end(sql: str, at: int, dialect: str) -> int:
+    if dialect != "postgres":
         return _flat_comment_end(sql, at)
     depth = 0
     for found in re.compile(r"/\*|\*/").finditer(sql, at):

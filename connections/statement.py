@@ -16,6 +16,7 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
+from .drivers import DRIVERS
 from .drivers.errors import StatementRefused
 from .sql_tokens import Scan, Token, Unreadable, scan
 
@@ -25,7 +26,6 @@ MAX_REMEMBERED = 5_000
 
 ACCEPTED = "A query is one SELECT, WITH … SELECT, VALUES, TABLE, SHOW or plain EXPLAIN statement"
 
-_DIALECTS = {"postgresql": "postgres", "mysql": "mysql"}
 _QUERIES = {"select", "with", "values", "table"}
 _WRITES = {"insert", "update", "delete", "merge", "replace"}
 # What may follow a column that is called "update" or "delete".
@@ -51,30 +51,10 @@ _AFTER_A_VALUE = {
 }
 _EXPLAIN_WORDS = {"verbose", "extended", "partitions", "format", "json", "tree", "traditional"}
 
-# Functions that change something outside the query, or run text as SQL where no guard looks.
-_PATTERNS = {
-    "postgresql": r"""
-        pg_(terminate|cancel)_backend | pg_(reload_conf|promote|nextoid|notify|export_snapshot)
-      | pg_rotate_logfile\w* | pg_read_(binary_)?file\w* | pg_stat_file | pg_ls_\w+ | pg_file_\w+
-      | pg_write\w* | pg_(try_)?advisory_\w+ | pg_logical_\w+ | pg_replication_\w+ | pg_copy_\w+
-      | pg_create_\w+ | pg_drop_\w+ | pg_switch_\w+ | pg_wal_replay_\w+ | pg_(start|stop)_backup
-      | pg_backup_\w+ | pg_stat_reset\w* | pg_stat_statements_reset | pg_log_\w+ | pg_import_\w+
-      | pg_extension_config_dump | pg_stop_making_pinned_objects | pg_sync_\w+ | pg_restore_\w+
-      | pg_clear_\w+ | pg_truncate_\w+ | pg_prewarm | autoprewarm_\w+ | pg_buffercache_evict\w*
-      | binary_upgrade_\w+ | heap_force_\w+ | brin_(de)?summarize\w* | gin_clean_\w+
-      | lo_\w+ | loread | lowrite | nextval | setval | set_config | dblink\w*
-      | postgres_fdw_disconnect\w* | (query|cursor|table|schema|database)_to_xml\w* | ts_stat
-      | ts_rewrite | crosstab\w* | connectby | xpath_table | plpgsql_\w+
-    """,
-    "mysql": r"""
-        load_file | get_lock | release_lock | release_all_locks | sys_(exec|eval|set|get)
-      | nextval | setval | (master|source)_\w+_wait | wait_for_\w+ | wait_until_\w+
-      | keyring_\w+ | group_replication_\w+ | asynchronous_connection_failover_\w+
-      | service_\w+_locks? | audit_\w+ | mysql_firewall_\w+ | http\w*
-    """,
-}
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_FORBIDDEN = {kind: re.compile(text, re.VERBOSE) for kind, text in _PATTERNS.items()}
+_SIDE_EFFECTS = {
+    kind: re.compile(driver.side_effects, re.VERBOSE) for kind, driver in DRIVERS.items()
+}
 
 # Tree nodes that write, lock or run something, by sqlglot's names.
 _WRITING_NODES = tuple(
@@ -122,18 +102,21 @@ def check_statement(sql: str, kind: str) -> None:
 
     Raises StatementRefused, which says why and, where a place is to blame, its line and column.
     """
+    if kind not in DRIVERS:
+        raise StatementRefused(f'"{kind}" is not a kind of database known here.')
     _check_text(sql)
     (_judged if len(sql) <= MAX_REMEMBERED else _judge)(sql, kind)
 
 
 def _judge(sql: str, kind: str) -> None:
+    dialect = DRIVERS[kind].sql_dialect
     try:
-        scanned = scan(sql, kind)
+        scanned = scan(sql, dialect)
     except Unreadable as exc:
         raise _refusal(sql, f"The query was not run: {exc.message}", exc.start) from exc
-    _Words(sql, kind, scanned).check()
+    _Words(sql, dialect, _SIDE_EFFECTS[kind], scanned).check()
     if scanned.tokens[0].text not in ("show", "explain"):
-        _check_tree(scanned.plain, kind)
+        _check_tree(scanned.plain, dialect)
 
 
 _judged = lru_cache(maxsize=512)(_judge)  # a query is previewed again and again while it is written
@@ -161,9 +144,12 @@ def _refusal(sql: str, reason: str, start: int | None = None) -> StatementRefuse
 class _Words:
     """The reading by words: sound on its own, whatever the parser makes of the statement."""
 
-    def __init__(self, sql: str, kind: str, scanned: Scan) -> None:
+    def __init__(
+        self, sql: str, dialect: str, side_effects: re.Pattern[str], scanned: Scan
+    ) -> None:
         self.sql = sql
-        self.kind = kind
+        self.dialect = dialect
+        self.side_effects = side_effects
         self.hints = scanned.hints
         self.tokens = scanned.tokens
 
@@ -252,7 +238,7 @@ class _Words:
         for index, token in enumerate(self.tokens):
             if token.kind == "word" and not self.after_dot(index):
                 self.check_word(index, token)
-            elif token.text == ":=" and token.kind == "sign" and self.kind == "mysql":
+            elif token.text == ":=" and token.kind == "sign" and self.dialect == "mysql":
                 raise self.refuse("The query assigns a variable with :=", token)
 
     def after_dot(self, index: int) -> bool:
@@ -289,20 +275,19 @@ class _Words:
         return token.kind == "name" or (token.kind == "word" and token.text not in _AFTER_A_VALUE)
 
     def check_functions(self) -> None:
-        forbidden = _FORBIDDEN[self.kind]
         for index, token in enumerate(self.tokens):
             if token.kind not in ("word", "name") or self.sign(index + 1) != "(":
                 continue
             if token.escaped:
                 raise self.refuse("The query calls a function by an escaped name", token)
-            if forbidden.fullmatch(token.text):
+            if self.side_effects.fullmatch(token.text):
                 raise self.refuse(
                     f"The query calls {token.text}(), which does more than read", token
                 )
 
     def check_strings(self) -> None:
         """PostgreSQL goes on escaping in the text that continues an E'…' on the next line."""
-        if self.kind != "postgresql":
+        if self.dialect != "postgres":
             return
         for before, token in zip(self.tokens, self.tokens[1:], strict=False):
             if before.kind == "string" == token.kind and before.escaped:
@@ -313,10 +298,10 @@ class _Words:
             raise self.refuse("The query changes the session with an optimizer hint")
 
 
-def _check_tree(plain: str, kind: str) -> None:
+def _check_tree(plain: str, dialect: str) -> None:
     """Refuse what the parser sees written; what it cannot read is the words' decision."""
     try:
-        trees = [tree for tree in sqlglot.parse(plain, dialect=_DIALECTS[kind]) if tree is not None]
+        trees = [tree for tree in sqlglot.parse(plain, dialect=dialect) if tree is not None]
     except SqlglotError:
         return
     except RecursionError as exc:

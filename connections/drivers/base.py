@@ -163,7 +163,8 @@ class Driver(ABC):
     kind: ClassVar[str]
     label: ClassVar[str]
     default_port: ClassVar[int]
-    sql_dialect: ClassVar[str]
+    sql_dialect: ClassVar[str]  # "postgres" or "mysql": whose language the statement guard reads
+    side_effects: ClassVar[str]  # verbose pattern of the functions that do more than read
     stages: ClassVar[Sequence[str]] = ("name", "port", "tls", "login", "database", "query")
 
     @abstractmethod

@@ -10,7 +10,7 @@ from typing import Any
 
 import pymysql
 
-from . import network, tls
+from . import network, tls, values
 from .base import (
     Driver,
     Json,
@@ -132,11 +132,21 @@ for _codes, _error in (
     _LOGIN_ERRORS |= dict.fromkeys(_codes, _error)
 
 
+# They change something outside the query, or run text as SQL where no guard looks.
+_SIDE_EFFECTS = r"""
+    load_file | get_lock | release_lock | release_all_locks | sys_(exec|eval|set|get)
+  | nextval | setval | (master|source)_\w+_wait | wait_for_\w+ | wait_until_\w+
+  | keyring_\w+ | group_replication_\w+ | asynchronous_connection_failover_\w+
+  | service_\w+_locks? | audit_\w+ | mysql_firewall_\w+ | http\w*
+"""
+
+
 class MySQLDriver(Driver):
     kind = "mysql"
     label = "MySQL or MariaDB"
     default_port = 3306
     sql_dialect = "mysql"
+    side_effects = _SIDE_EFFECTS
 
     def open(self, params: SourceParams, watch: Watch) -> MySQLSession:
         tls.check_mode(params)
@@ -393,7 +403,7 @@ class MySQLSession(Session):
 
     def packets(self, readers: list[Reader]) -> Iterator[tuple[list[Json], int]]:
         while (data := self.next_row()) is not None:
-            yield _row(data, readers), len(data)
+            yield values.row(_cells(data, len(readers)), readers), len(data)
 
     def next_row(self) -> bytes | None:
         data = self.conn.row()
@@ -487,23 +497,23 @@ class MySQLSession(Session):
         return bool(self.conn.open) and self.conn.watched.quiet
 
 
-def _row(data: bytes, readers: list[Reader]) -> list[Json]:
+def _cells(data: bytes, count: int) -> list[bytes | None]:
     """Split a row of the text protocol: each cell is its length and its bytes, or 251 for NULL."""
-    row: list[Json] = []
+    cells: list[bytes | None] = []
     at = 0
-    for read in readers:
+    for _ in range(count):
         size = data[at]
         at += 1
         if size == 251:
-            row.append(None)
+            cells.append(None)
             continue
         if size > 251:
             width = {252: 2, 253: 3, 254: 8}[size]
             size = int.from_bytes(data[at : at + width], "little")
             at += width
-        row.append(read(data[at : at + size]))
+        cells.append(data[at : at + size])
         at += size
-    return row
+    return cells
 
 
 def _text(name: str | bytes) -> str:

@@ -21,7 +21,7 @@ from psycopg.waiting import Ready, Wait
 
 from connections.sql_tokens import first_word
 
-from . import network, tls
+from . import network, tls, values
 from .base import (
     Driver,
     Json,
@@ -148,11 +148,28 @@ _LOGIN_ERRORS: tuple[tuple[str, str, str, str], ...] = (
 )
 
 
+# They change something outside the query, or run text as SQL where no guard looks.
+_SIDE_EFFECTS = r"""
+    pg_(terminate|cancel)_backend | pg_(reload_conf|promote|nextoid|notify|export_snapshot)
+  | pg_rotate_logfile\w* | pg_read_(binary_)?file\w* | pg_stat_file | pg_ls_\w+ | pg_file_\w+
+  | pg_write\w* | pg_(try_)?advisory_\w+ | pg_logical_\w+ | pg_replication_\w+ | pg_copy_\w+
+  | pg_create_\w+ | pg_drop_\w+ | pg_switch_\w+ | pg_wal_replay_\w+ | pg_(start|stop)_backup
+  | pg_backup_\w+ | pg_stat_reset\w* | pg_stat_statements_reset | pg_log_\w+ | pg_import_\w+
+  | pg_extension_config_dump | pg_stop_making_pinned_objects | pg_sync_\w+ | pg_restore_\w+
+  | pg_clear_\w+ | pg_truncate_\w+ | pg_prewarm | autoprewarm_\w+ | pg_buffercache_evict\w*
+  | binary_upgrade_\w+ | heap_force_\w+ | brin_(de)?summarize\w* | gin_clean_\w+
+  | lo_\w+ | loread | lowrite | nextval | setval | set_config | dblink\w*
+  | postgres_fdw_disconnect\w* | (query|cursor|table|schema|database)_to_xml\w* | ts_stat
+  | ts_rewrite | crosstab\w* | connectby | xpath_table | plpgsql_\w+
+"""
+
+
 class PostgresDriver(Driver):
     kind = "postgresql"
     label = _LABEL
     default_port = 5432
     sql_dialect = "postgres"
+    side_effects = _SIDE_EFFECTS
 
     def open(self, params: SourceParams, watch: Watch) -> PostgresSession:
         tls.check_mode(params)
@@ -346,8 +363,8 @@ class PostgresSession(Session):
         self, sql: bytes, params: list[str | None] | None = None, offset: int = 0
     ) -> pq.abc.PGresult:
         """Run one statement; the server refuses more. Errors count characters after `offset`."""
-        values = None if params is None else [p if p is None else p.encode() for p in params]
-        self.send(lambda: self.pgconn.send_query_params(sql, values))
+        given = None if params is None else [p if p is None else p.encode() for p in params]
+        self.send(lambda: self.pgconn.send_query_params(sql, given))
         return self.checked(self.drive(generators.execute(self.pgconn)), offset)[-1]
 
     def stream(self, sql: str) -> Iterator[pq.abc.PGresult]:
@@ -437,7 +454,7 @@ class PostgresSession(Session):
         self.watch.stage = "query"
         with guard(self.pgconn.socket, self.watch) as self.guarded:
             self.simple(self.begin())
-            if first_word(sql, "postgresql") in ("show", "explain"):
+            if first_word(sql, PostgresDriver.sql_dialect) in ("show", "explain"):
                 return self.whole(sql, limit_rows)
             return self.cursor(sql, limit_rows)
 
@@ -577,7 +594,4 @@ def _cells(result: pq.abc.PGresult, readers: list[Reader]) -> Iterator[tuple[lis
     """Yield each row as JSON values, with the bytes that it took on the wire."""
     for row in range(result.ntuples):
         raw = [result.get_value(row, column) for column in range(len(readers))]
-        yield (
-            [None if cell is None else read(cell) for read, cell in zip(readers, raw, strict=True)],
-            sum(map(len, filter(None, raw))),
-        )
+        yield values.row(raw, readers), sum(map(len, filter(None, raw)))

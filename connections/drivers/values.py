@@ -11,7 +11,7 @@ import base64
 import json
 import math
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 
@@ -34,6 +34,25 @@ def text(raw: bytes) -> str:
     if len(raw) > MAX_CELL_BYTES:
         return cut_text(raw)
     return raw.decode("utf-8", "backslashreplace")
+
+
+def row(cells: Sequence[bytes | None], readers: Sequence[Reader]) -> list[Json]:
+    """Return a row's cells read; one in a form that its reader does not know stays text."""
+    pairs = zip(readers, cells, strict=True)
+    try:
+        return [None if cell is None else read(cell) for read, cell in pairs]
+    except (ValueError, IndexError, OverflowError, RecursionError):
+        return [
+            None if c is None else _tolerant(read, c)
+            for read, c in zip(readers, cells, strict=True)
+        ]
+
+
+def _tolerant(read: Reader, cell: bytes) -> Json:
+    try:
+        return read(cell)
+    except (ValueError, IndexError, OverflowError, RecursionError):
+        return text(cell)
 
 
 def cut_text(raw: bytes) -> str:

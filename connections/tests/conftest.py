@@ -16,6 +16,7 @@ import pymysql
 import pytest
 
 from connections import preview
+from connections.drivers import DRIVERS
 from connections.drivers.base import SourceParams
 
 PASSWORD = "s3cr3t-pa'ss\\word %x"
@@ -107,10 +108,14 @@ def mysql() -> Iterator[Server]:
     root.close()
 
 
-@pytest.fixture(params=["postgresql", "mysql"])
+# A new kind of source joins the contract's tests with a fixture and a row here.
+SERVERS = {"postgresql": "postgres", "mysql": "mysql"}
+
+
+@pytest.fixture(params=sorted(DRIVERS))
 def server(request: pytest.FixtureRequest) -> Server:
-    """Each of the two servers: what is tested with it is the contract of every driver."""
-    return request.getfixturevalue("postgres" if request.param == "postgresql" else "mysql")
+    """A server of each kind: what is tested with it is the contract of every driver."""
+    return request.getfixturevalue(SERVERS[request.param])
 
 
 @contextmanager

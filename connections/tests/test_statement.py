@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from connections.drivers import DRIVERS
 from connections.drivers.errors import StatementRefused
 from connections.sql_tokens import first_word
 from connections.statement import _judged, check_statement
@@ -325,7 +326,8 @@ def test_long_but_flat_queries_are_accepted(kind):
 def test_many_comments_in_front_cost_little(kind):
     started = time.monotonic()
     check_statement("/**/" * 20_000 + "SELECT 1", kind)
-    assert first_word("/**/ " * 19_000 + "\n-- x\nSHOW x", kind) == "show"
+    dialect = DRIVERS[kind].sql_dialect
+    assert first_word("/**/ " * 19_000 + "\n-- x\nSHOW x", dialect) == "show"
     assert time.monotonic() - started < 4
 
 
@@ -341,3 +343,8 @@ def test_a_usual_query_costs_about_a_millisecond(kind):
     for number in range(20):
         check_statement(f"{sql} LIMIT {number}", kind)
     assert (time.perf_counter() - started) / 20 < 0.02
+
+
+def test_an_unknown_kind_of_database_is_refused():
+    with pytest.raises(StatementRefused, match="not a kind of database known here"):
+        check_statement("SELECT 1", "oracle")
