@@ -25,7 +25,9 @@ from common import crypto, store
 from common.fields import EncryptedTextField
 from common.store import Stored
 
-BATCH = 1000
+BATCH = 200
+"""Secrets written at a time: few enough that the service's own requests pass between."""
+
 MAX_PASSES = 5
 MAX_LOSSES = 5
 
