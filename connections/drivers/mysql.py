@@ -50,6 +50,7 @@ _FOREIGN_MODES = {
     "MYSQL40",
 }
 _TIMED_OUT = {1317, 1969, 3024}
+_READ_ONLY = 1792
 _GRANT = re.compile(r"GRANT (?P<rights>.+?) ON (?:\w+ )?(?P<scope>\*|`(?:[^`]|``)+`)\.")
 _WRITES = re.compile(
     r"ALL PRIVILEGES|\b(INSERT|UPDATE|DELETE|CREATE|DROP|ALTER|SUPER|FILE|TRIGGER)\b"
@@ -322,9 +323,10 @@ class MySQLSession(Session):
                 stage=self.watch.stage,
             )
         self.clean = True  # an error ends the answer: the session can go on
-        return QueryFailed(
-            _said(exc, self.params).rstrip("."), database_code=str(code), stage="query"
-        )
+        said = _said(exc, self.params).rstrip(".")
+        if code == _READ_ONLY:
+            said = f"The session is read-only: {said}"
+        return QueryFailed(said, database_code=str(code), stage="query")
 
     # -- what a session does
 
@@ -482,7 +484,7 @@ class MySQLSession(Session):
         try:
             with ExitStack() as stack:
                 other = _connect(self.params, Watch.seconds(KILL_S), stack)
-                other.query(f"KILL {self.conn.thread_id()}")
+                other.query(f"KILL {self.conn.thread_id()}".encode())
         except Exception:  # noqa: S110 - the server's own time limit remains
             pass
         finally:

@@ -16,6 +16,7 @@ from .watched_socket import WatchedSocket, WatchedTls
 
 COM_RESET_CONNECTION = 31
 _ERROR, _END = 0xFF, 0xFE  # first byte of the packets that end an answer
+_MAX_COLUMNS = 4096
 _FULL = 2**24 - 1  # a packet of this size has a continuation
 _EXTENDED_METADATA = 1 << 3  # MARIADB_CLIENT_EXTENDED_METADATA, bit 35 of all capabilities
 _EXTENDED_AT = 28  # where a handshake response holds MariaDB's own capabilities
@@ -86,6 +87,7 @@ class MySQLConnection(pymysql.Connection):
         self._greeted = False
         self._extended = False
         self._responding = True
+        self._columns = 0
         if params.ssl_mode != "disable":
             self._use_tls(params)
 
@@ -159,13 +161,24 @@ class MySQLConnection(pymysql.Connection):
         super()._force_close()
 
     def _read_packet(self, packet_type: Any = MysqlPacket) -> Any:
-        if packet_type is FieldDescriptorPacket and self._extended:
-            packet_type = MariaDBField
+        if packet_type is FieldDescriptorPacket:
+            packet_type = MariaDBField if self._extended else FieldDescriptorPacket
+            self._count_column()
         packet = super()._read_packet(packet_type)
         if not self._greeted:
             self._greeted = True
             self._extended = _offers_extended_metadata(packet.get_all_data())
         return packet
+
+    def query(self, sql: bytes, unbuffered: bool = False) -> Any:
+        self._columns = 0
+        return super().query(sql, unbuffered)
+
+    def _count_column(self) -> None:
+        """No MySQL has more than 4,096 columns; whatever tells of more is something else."""
+        self._columns += 1
+        if self._columns > _MAX_COLUMNS:
+            raise pymysql.err.InternalError("too many columns")
 
     def write_packet(self, payload: bytes) -> None:
         if self._responding and self._extended and len(payload) >= _EXTENDED_AT + 4:

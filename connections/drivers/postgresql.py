@@ -11,7 +11,7 @@ import select
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from typing import Any, TypeVar
 
 import psycopg
@@ -44,6 +44,7 @@ T = TypeVar("T")
 
 SNIFF_AFTER_S = 1.0
 MAX_LOGIN_BYTES = 1024 * 1024
+MAX_MESSAGE = 1000
 _LABEL = "PostgreSQL"
 CANCEL_S = 1.0
 
@@ -346,6 +347,16 @@ class PostgresSession(Session):
         except psycopg.Error as exc:
             raise self.lost(exc) from exc
 
+    @contextmanager
+    def guarding(self) -> Iterator[None]:
+        """End the connection when more comes in than the watch lets in."""
+        outer = self.guarded
+        try:
+            with guard(self.pgconn.socket, self.watch) as self.guarded:
+                yield
+        finally:
+            self.guarded = outer
+
     def lost(self, exc: Exception) -> SourceError:
         words = _said(str(exc), self.params)
         if self.guarded is not None and self.guarded.tripped:
@@ -439,7 +450,8 @@ class PostgresSession(Session):
 
     def rows(self, sql: str, params: list[str | None] | None = None) -> list[list[str | None]]:
         """Run a query of our own and return its rows as text."""
-        result = self.extended(sql.encode(), params)
+        with self.guarding():
+            result = self.extended(sql.encode(), params)
         return [
             [
                 None
@@ -452,7 +464,7 @@ class PostgresSession(Session):
 
     def read(self, sql: str, limit_rows: int) -> Result:
         self.watch.stage = "query"
-        with guard(self.pgconn.socket, self.watch) as self.guarded:
+        with self.guarding():
             self.simple(self.begin())
             if first_word(sql, PostgresDriver.sql_dialect) in ("show", "explain"):
                 return self.whole(sql, limit_rows)
@@ -541,9 +553,10 @@ class PostgresSession(Session):
         ):
             return False
         try:
-            if status != pq.TransactionStatus.IDLE:
-                self.simple("ROLLBACK")
-            self.simple("DISCARD ALL")
+            with self.guarding():
+                if status != pq.TransactionStatus.IDLE:
+                    self.simple("ROLLBACK")
+                self.simple("DISCARD ALL")
         except SourceError:
             return False
         return bool(self.pgconn.transaction_status == pq.TransactionStatus.IDLE)
@@ -583,9 +596,12 @@ def _quiet(fd: int) -> bool:
 
 
 def _query_message(parts: dict[str, str], offset: int) -> str:
-    message = parts["message"]
+    """Return the database's message, its detail, and where in the query it points."""
+    message = parts["message"][:MAX_MESSAGE]
     if parts["detail"]:
-        message += f" ({parts['detail'].rstrip('.')})"
+        message += f" ({parts['detail'].rstrip('.')[:MAX_MESSAGE]})"
+    if parts["code"] == "25006":
+        message = f"The session is read-only: {message}"
     position = int(parts["position"] or 0) - offset
     return f"{message} (at character {position})" if position > 0 else message
 

@@ -2,6 +2,7 @@
 """A preview reads, and only reads; it ends in time and leaves nothing running behind it."""
 
 import resource
+import socket
 import threading
 import time
 from dataclasses import replace
@@ -21,6 +22,7 @@ from connections.drivers.errors import (
 )
 from connections.drivers.watch import Watch
 from connections.preview import describe_table, list_tables, propose_schema, run_preview
+from connections.probe import probe
 from connections.slots import Slots
 
 SLEEP = {"postgresql": "SELECT pg_sleep({})", "mysql": "SELECT SLEEP({})"}
@@ -224,12 +226,13 @@ def test_mysql_s_session_cannot_write_even_without_the_guard(mysql, sql):
     mysql.run("CREATE SEQUENCE IF NOT EXISTS counter")
     session = open_session(mysql.params, Watch.seconds(5))
     try:
-        with pytest.raises(QueryFailed):
+        with pytest.raises(QueryFailed) as refused:
             session.read(sql, 10)
     finally:
         session.close()
 
     assert kept(mysql) == 1
+    assert ";" in sql or refused.value.message.startswith("The session is read-only: ")
 
 
 def test_a_mode_that_moves_the_end_of_a_text_does_not_reach_the_session(mysql):
@@ -404,6 +407,35 @@ def test_a_giant_packet_of_mysql_is_refused_before_it_is_read(mysql):
     finally:
         mysql.run("SET GLOBAL max_allowed_packet = DEFAULT")
     assert gone(mysql, "giant")
+
+
+def message(kind: bytes, body: bytes) -> bytes:
+    return kind + (len(body) + 4).to_bytes(4, "big") + body
+
+
+def endless_rows(sock: socket.socket) -> None:
+    """Lets anyone in and answers every query with rows that never end."""
+    sock.recv(8)
+    sock.sendall(b"N")
+    sock.recv(4096)
+    sock.sendall(message(b"R", bytes(4)) + message(b"Z", b"I"))
+    sock.recv(4096)
+    column = b"x\0" + bytes(6) + (25).to_bytes(4, "big") + b"\xff\xff" + b"\xff" * 4 + bytes(2)
+    row = message(b"D", b"\0\x01" + (1000).to_bytes(4, "big") + b"x" * 1000)
+    sock.sendall(message(b"T", b"\0\x01" + column))
+    while True:
+        sock.sendall(row * 100)
+
+
+def test_a_server_that_never_stops_sending_is_left(postgres, listen):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with listen(endless_rows) as port:
+        params = replace(postgres.reader, host="127.0.0.1", port=port)
+        with pytest.raises((AnswerTooLarge, QueryFailed, SourceUnreachable)):
+            list_tables(params)
+        assert not probe(params).success
+
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200 * 1024
 
 
 # -- what there is
