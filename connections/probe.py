@@ -48,7 +48,7 @@ def probe(params: SourceParams, timeout_s: float = 5.0) -> ProbeResult:
             return _fail(params, exc)
         except Exception:
             logger.exception("A probe of kind %s failed in an unforeseen way", params.kind)
-            return _fail(params, SourceError(f"The test of {params.address} failed unexpectedly."))
+            return _fail(params, _unforeseen(params))
 
 
 def _succeed(params: SourceParams, watch: Watch) -> ProbeResult:
@@ -81,3 +81,9 @@ def _fail(params: SourceParams, exc: SourceError) -> ProbeResult:
         "stage": exc.stage,
     }
     return ProbeResult(False, exc.message, details)
+
+
+def _unforeseen(params: SourceParams) -> SourceError:
+    return SourceError(
+        f"The test of {params.address} failed unexpectedly.", hint="See this service's log."
+    )

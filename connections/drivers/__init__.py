@@ -23,10 +23,15 @@ def open_session(params: SourceParams, watch: Watch) -> Session:
 def _check_params(params: SourceParams) -> None:
     if params.kind not in DRIVERS:
         raise SourceUnreachable(
-            f'"{params.kind}" is not a kind of database known here: {", ".join(DRIVERS)}.'
+            f'"{params.kind}" is not a kind of database known here.',
+            hint=f"Choose one of {', '.join(DRIVERS)}.",
         )
     if not 1 <= params.port <= 65535:
-        raise SourceUnreachable(f"The port {params.port} is not between 1 and 65535.", stage="port")
+        raise SourceUnreachable(
+            f"The port {params.port} is not between 1 and 65535.", hint="Correct it.", stage="port"
+        )
     for name in ("host", "database", "username", "password"):
         if "\0" in getattr(params, name):
-            raise SourceUnreachable(f"The {name} contains a NUL character.", stage="login")
+            raise SourceUnreachable(
+                f"The {name} contains a NUL character.", hint="Leave it out.", stage="login"
+            )

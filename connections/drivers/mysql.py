@@ -310,7 +310,9 @@ class MySQLSession(Session):
         except Exception as exc:
             self.conn._force_close()
             raise SourceUnreachable(
-                f"{self.params.address} sent what is not MySQL's protocol.", stage=self.watch.stage
+                f"{self.params.address} sent what is not MySQL's protocol.",
+                hint="See the server's log.",
+                stage=self.watch.stage,
             ) from exc
 
     def failure(self, exc: pymysql.Error) -> SourceError:
@@ -320,6 +322,7 @@ class MySQLSession(Session):
         if code is None or (code >= 2000 and code < 3000) or code == 0 or not self.conn.open:
             return SourceUnreachable(
                 f"The connection to {self.params.address} broke: {_said(exc, self.params)}",
+                hint="See the server's log.",
                 stage=self.watch.stage,
             )
         self.clean = True  # an error ends the answer: the session can go on

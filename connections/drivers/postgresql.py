@@ -138,7 +138,7 @@ _LOGIN_ERRORS: tuple[tuple[str, str, str, str], ...] = (
         r"server does not support SSL|SSL error|SSL SYSCALL|certificate|private key|TLS",
         "tls_failed",
         "TLS with {address} failed",
-        "",
+        "Check ssl_mode, and with verify-ca or verify-full that ssl_ca signed the certificate.",
     ),
     (
         r"starting up|shutting down|recovery mode|not yet accepting",
@@ -362,7 +362,9 @@ class PostgresSession(Session):
         if self.guarded is not None and self.guarded.tripped:
             return too_large(self.watch)
         return SourceUnreachable(
-            f"The connection to {self.params.address} broke: {words}", stage=self.watch.stage
+            f"The connection to {self.params.address} broke: {words}",
+            hint="See the server's log.",
+            stage=self.watch.stage,
         )
 
     def simple(self, sql: str) -> list[pq.abc.PGresult]:
@@ -414,7 +416,9 @@ class PostgresSession(Session):
             return SourceTimeout("The query did not end in time and was cancelled.", stage="query")
         if parts["code"].startswith(("08", "57P")):
             return SourceUnreachable(
-                f"{self.params.address} ended the connection: {parts['message']}.", stage="query"
+                f"{self.params.address} ended the connection: {parts['message']}.",
+                hint="Try again, and see the server's log.",
+                stage="query",
             )
         return QueryFailed(
             _query_message(parts, offset),

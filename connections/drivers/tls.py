@@ -28,9 +28,11 @@ def memory_file(text: str) -> Iterator[str]:
 def check_mode(params: SourceParams) -> None:
     """Raise SourceUnreachable (tls_failed) for settings that cannot work together."""
     if params.ssl_mode not in SSL_MODES:
-        raise failed(f'ssl_mode "{params.ssl_mode}" is not one of {", ".join(SSL_MODES)}.')
+        raise failed(
+            f'ssl_mode "{params.ssl_mode}" is not known.', f"Choose one of {', '.join(SSL_MODES)}."
+        )
     if bool(params.ssl_cert) != bool(params.ssl_key):
-        raise failed("A client certificate needs both ssl_cert and ssl_key.")
+        raise failed("A client certificate needs both ssl_cert and ssl_key.", "Give both or none.")
 
 
 def failed(message: str, hint: str = "") -> SourceUnreachable:

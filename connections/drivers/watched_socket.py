@@ -108,7 +108,8 @@ class WatchedTls:
                 plain.close()
             reason = getattr(exc, "reason", None) or str(exc)
             raise failed(
-                f"TLS with {self.address} failed: {str(reason).replace('_', ' ').lower()}."
+                f"TLS with {self.address} failed: {str(reason).replace('_', ' ').lower()}.",
+                "Check that the server offers TLS 1.2 or newer, or set ssl_mode to disable.",
             ) from exc
         plain.watch.stage = "login"
         return WatchedSocket(sock, plain.watch)

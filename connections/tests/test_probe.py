@@ -75,6 +75,7 @@ def test_each_failure_has_its_code_and_the_step_it_failed_at(server, change, cod
     assert result.details["stage"] == stage
     assert set(result.details) == {"db_type", "error_code", "hint", "stage"}
     assert "\n" not in result.message
+    assert result.details["hint"]
     assert server.reader.password not in str(result)
 
 
