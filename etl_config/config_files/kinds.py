@@ -177,8 +177,7 @@ def _age(rule: Stored) -> tuple[bool, Any, str]:
 def variables_for(names: Iterable[str]) -> Variables:
     """Return a variable for each secret of these connections, such as CRM_PASSWORD.
 
-    Names that would share a variable each get a few digits made of the name, which stay the same
-    whatever else is there.
+    Where two would share one, each gets a few digits made of its connection's name.
     """
     secrets = BY_SECTION["connections"].secrets
     plain = {(name, secret): _variable(name, secret) for name in names for secret in secrets}
