@@ -37,7 +37,7 @@ def plain(value: Any) -> Any:
 
 
 def hexed(value: Any) -> Any:
-    return str(value) if isinstance(value, ObjectId) else value
+    return value.binary.hex() if isinstance(value, ObjectId) else value
 
 
 def moment(value: Any) -> Any:
@@ -114,26 +114,41 @@ class Column(NamedTuple):
 
 
 class Reader:
-    """Makes records of stored documents, field by field as a serializer declares them."""
+    """Makes records of stored documents, as a serializer declares their fields."""
 
     def __init__(self, serializer: serializers.BaseSerializer[Any]) -> None:
         model = getattr(getattr(serializer, "Meta", None), "model", None)
         fields = serializer.fields.items()  # type: ignore[attr-defined]
-        self.columns = [
-            _column(name, field, model) for name, field in fields if not field.write_only
-        ]
-        self.projection = {column.stored_name: 1 for column in self.columns}
+        columns = [_column(name, field, model) for name, field in fields if not field.write_only]
+        self.projection = {column.stored_name: 1 for column in columns}
+        self.known = self.projection.keys()
+        # Order and nulls; what differs from the stored form is put in afterwards.
+        self.template = dict.fromkeys(column.name for column in columns)
+        self.renamed = [(c.name, c.stored_name) for c in columns if c.name != c.stored_name]
+        self.converted = [(c.name, c.convert) for c in columns if c.convert is not plain]
+        self.defaults = [(c.name, c.default) for c in columns if c.default is not None]
 
     def record(self, document: Stored) -> dict[str, Any]:
         """Return the record a client sees; what the document lacks has the field's default."""
-        get = document.get
-        return {
-            name: default if (value := get(stored_name)) is None else convert(value)
-            for name, stored_name, convert, default in self.columns
-        }
+        if not document.keys() <= self.known:
+            document = {name: document[name] for name in self.known if name in document}
+        record = {**self.template, **document}
+        for name, stored_name in self.renamed:
+            record[name] = document.get(stored_name)
+        for name, default in self.defaults:
+            if record[name] is None:
+                record[name] = default
+        for name, convert in self.converted:
+            if (value := record[name]) is not None:
+                record[name] = convert(value)
+        return record
 
     def record_or_as_is(self, value: Any) -> Any:
         return self.record(value) if isinstance(value, Mapping) else value
+
+    def clocked(self, document: Stored) -> str:
+        """Return what of the record changes with the clock alone; part of its ETag."""
+        return ""
 
 
 def _column(
@@ -205,19 +220,33 @@ class StrictMixin:
     def _known(self, data: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         values: dict[str, Any] = {}
         errors: dict[str, Any] = {}
-        for field in self.fields.values():
+        for name, field in self.fields.items():
             if field.read_only:
+                continue
+            if name not in data:
+                self._absent(name, field, values, errors)
                 continue
             field.parent = self
             try:
-                value = field.run_validation(field.get_value(data))
+                values[field.source] = field.run_validation(data[name])
             except serializers.ValidationError as wrong:
-                errors[field.field_name] = wrong.detail
+                errors[name] = wrong.detail
             except SkipField:
                 pass
-            else:
-                values[field.source] = value
         return values, errors
+
+    def _absent(self, name: str, field: Any, values: Any, errors: dict[str, Any]) -> None:
+        """Note what a field that is not sent means.
+
+        Only the record as a whole is changed in part: what stands in its lists is whole.
+        """
+        if self.partial:  # type: ignore[attr-defined]
+            return
+        if field.required:
+            required = serializers.ErrorDetail(field.error_messages["required"], code="required")
+            errors[name] = [required]
+        elif field.default is not empty:
+            values[field.source] = field.get_default()
 
     def _unknown(self, data: Mapping[str, Any]) -> dict[str, Any]:
         return {

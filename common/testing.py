@@ -16,6 +16,7 @@ from bson import ObjectId
 from django.conf import settings
 from django.http import HttpResponse
 from django.test import Client
+from pymongo.database import Database
 
 PREFIX = settings.API_V1_PREFIX
 JSON = "application/json"
@@ -202,6 +203,26 @@ def schedule_body(api: Api, **changes: Any) -> dict[str, Any]:
     return {"name": f"schedule {next(number)}", "cron_expression": "0 6 * * *"} | changes
 
 
+KINDS = ("connections", "schemas", "mappings", "schedules")
+
+
+def body(api: Api, kind: str, **changes: Any) -> dict[str, Any]:
+    """Return a body that a POST to `kind` takes."""
+    match kind:
+        case "connections":
+            return connection_body(**changes)
+        case "schemas":
+            return schema_body(**changes)
+        case "mappings":
+            return mapping_body(api, **changes)
+    return schedule_body(api, **changes)
+
+
+def made(api: Api, kind: str, **changes: Any) -> Any:
+    """Return a new record of `kind`."""
+    return api.create(kind, body(api, kind, **changes))
+
+
 def direct(source: str = "id", target: str = "id") -> dict[str, Any]:
     return {"type": "direct", "source_columns": [source], "target_fields": [target]}
 
@@ -224,7 +245,7 @@ def join(*sources: str, target: str = "name", separator: str = " ") -> dict[str,
     }
 
 
-# --- Documents as another program writes them: the fields of the first design, no more --------------
+# --- Documents as another program writes them: the fields of the first design, no more ------------
 
 
 def connection_document(**changes: Any) -> dict[str, Any]:
@@ -288,6 +309,25 @@ def schedule_document(**changes: Any) -> dict[str, Any]:
         "last_run_at": None,
         "next_run_at": None,
     } | changes
+
+
+def document(database: Database[Any], kind: str, **changes: Any) -> dict[str, Any]:
+    """Store a document of `kind`, with what it refers to, as another program would."""
+    if kind == "mappings":
+        changes.setdefault("source_connection_id", document(database, "connections")["_id"])
+        changes.setdefault("target_schema_id", document(database, "schemas")["_id"])
+    if kind in ("schedules", "column_mappings"):
+        changes.setdefault("mapping_id", document(database, "mappings")["_id"])
+    makers = {
+        "connections": connection_document,
+        "schemas": schema_document,
+        "mappings": mapping_document,
+        "column_mappings": column_mapping_document,
+        "schedules": schedule_document,
+    }
+    stored = makers[kind](**changes)
+    database[kind].insert_one(stored)
+    return stored
 
 
 def moments() -> dict[str, datetime]:
