@@ -128,6 +128,8 @@ class Session(ABC):
     def read(self, sql: str, limit_rows: int) -> Result:
         """Run one statement that only reads, in a session that cannot write.
 
+        With `limit_rows` 0 only the columns are asked for, and `truncated` says nothing.
+
         Raises QueryFailed, SourceTimeout, AnswerTooLarge, RequestAborted.
         """
 

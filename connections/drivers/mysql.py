@@ -371,7 +371,8 @@ class MySQLSession(Session):
         )
         if not self.is_mariadb and _numbers(self.conn.server_version) < (5, 7, 8):
             limit = "sql_auto_is_null=0"
-        settings = f"sql_mode='{self.modes}', sql_select_limit={limit_rows + 1}, {limit}"
+        rows = limit_rows + 1 if limit_rows else 0
+        settings = f"sql_mode='{self.modes}', sql_select_limit={rows}, {limit}"
         begin = (f"SET NAMES utf8mb4, {settings}", "START TRANSACTION READ ONLY")
         self.trap(lambda: self.conn.commands(*begin))
 

@@ -492,7 +492,7 @@ class PostgresSession(Session):
         self.send(lambda: self.pgconn.send_describe_portal(b"etl_preview"))
         shape = self.checked(self.drive(generators.execute(self.pgconn)))[-1]
         fetch = self.stream(f"FETCH FORWARD {limit_rows + 1} FROM etl_preview")
-        return self.result(shape, fetch, limit_rows)
+        return self.result(shape, fetch if limit_rows else iter(()), limit_rows)
 
     def result(
         self, shape: pq.abc.PGresult, parts: Iterator[pq.abc.PGresult], limit_rows: int

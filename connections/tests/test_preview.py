@@ -515,3 +515,11 @@ def test_a_schema_is_proposed_from_a_query_without_its_rows(server):
         {"name": "name_2", "data_type": "string"},
     ]
     assert time.monotonic() - started < 1
+
+
+def test_a_proposal_does_not_run_the_query_for_its_rows(server):
+    started = time.monotonic()
+    proposed = propose_schema(server.reader, SLEEP[server.kind].format(20), timeout_s=2)
+
+    assert len(proposed) == 1
+    assert time.monotonic() - started < 1
