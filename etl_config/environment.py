@@ -62,14 +62,15 @@ class Environment:
     def listed(self, name: str, default: str = "") -> list[str]:
         """Return a list's items: a JSON list (`["a","b"]`) or a comma-separated one (`a,b`)."""
         text = self.text(name, default)
-        # An address such as `[::1]` begins like JSON.
-        if not text.startswith("[") or '"' not in text:
-            return _items(text.split(","))
-        try:
-            return _items(json.loads(text))
-        except ValueError:
-            self._note(name, 'a JSON list such as ["a","b"], or a comma-separated one')
-            return []
+        if text.startswith("["):
+            try:
+                return _items(json.loads(text))
+            except ValueError:
+                # An address such as `[::1]` begins like JSON, and is none.
+                if '"' in text:
+                    self._note(name, 'a JSON list such as ["a","b"], or a comma-separated one')
+                    return []
+        return _items(text.split(","))
 
     def _note(self, name: str, expected: str) -> None:
         self.problems.append(f"{name} makes no sense: expected {expected}.")

@@ -1,0 +1,104 @@
+"""What every operators' command has in common: help, exit codes, progress, a calm end."""
+
+import io
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from cryptography.fernet import Fernet
+from django.conf import settings
+from django.core.management import get_commands, load_command_class
+
+from common.commands import OperatorCommand, Progress
+
+MANAGE = Path(settings.BASE_DIR, "manage.py")
+COMMANDS = sorted(name for name, app in get_commands().items() if app == "etl_config")
+DEAD_STORE = "mongodb://127.0.0.1:1"
+
+
+def run(*arguments, **environment):
+    return subprocess.run(
+        [sys.executable, MANAGE, *arguments],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_its_help_has_examples_and_exit_codes(name):
+    command = load_command_class("etl_config", name)
+    assert isinstance(command, OperatorCommand)
+    said = command.create_parser("manage.py", name).format_help()
+
+    assert f"examples:\n  python manage.py {name}" in said
+    assert "exit codes:\n  0 " in said
+    assert "130  stopped by Ctrl-C" in said
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_ctrl_c_ends_it_with_130_and_a_word(name, monkeypatch, capsys):
+    command = load_command_class("etl_config", name)
+    monkeypatch.setattr(
+        command, "handle", lambda *args, **options: (_ for _ in ()).throw(KeyboardInterrupt)
+    )
+    arguments = ["file"] if name == "import_config" else []
+
+    with pytest.raises(SystemExit) as end:
+        command.run_from_argv(["manage.py", name, *arguments])
+
+    assert end.value.code == 130
+    assert capsys.readouterr().err == f"\nStopped. {command.when_stopped}\n"
+
+
+@pytest.mark.parametrize("name", ["rotate_encryption_key", "export_config"])
+def test_a_dead_store_is_one_sentence_and_exit_code_3(name):
+    process = run(name, MONGODB_URL=DEAD_STORE)
+
+    assert process.returncode == 3
+    assert process.stderr == (
+        "CommandError: The store does not answer. Start it, or set MONGODB_URL to where it is, and "
+        "run the command again.\n"
+    )
+
+
+def test_a_key_can_be_made_before_there_is_one():
+    process = run("generate_key", ENCRYPTION_KEY="", SECRET_KEY="", MONGODB_URL=DEAD_STORE)
+
+    assert process.returncode == 0
+    assert Fernet(process.stdout.strip())
+    assert process.stdout.count("\n") == 1
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def shown(out, every_s):
+    progress = Progress("Records", 4, out)
+    progress._every_s = every_s
+    with progress:
+        for _ in range(4):
+            progress.advance()
+    return out.getvalue()
+
+
+def test_progress_is_a_bar_on_a_terminal_and_leaves_no_trace():
+    said = shown(Terminal(), 0)
+
+    assert "Records ███████·······················" in said
+    assert said.endswith("\r\x1b[K")
+
+
+def test_progress_is_plain_lines_elsewhere():
+    lines = shown(io.StringIO(), 0).splitlines()
+
+    assert [line.split(",")[0] for line in lines] == [f"Records: {n} of 4" for n in (1, 2, 3, 4)]
+
+
+def test_short_work_shows_no_progress():
+    assert shown(io.StringIO(), 5.0) == ""
