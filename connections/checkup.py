@@ -37,13 +37,17 @@ def check_all(
 
     Only the tests run in threads: the store is spoken to by the caller's.
     """
-    with ThreadPoolExecutor(at_once) as executor:
+    executor = ThreadPoolExecutor(at_once)
+    try:
         asked = [executor.submit(_probe, params, timeout_s) for params in map(_params, connections)]
         for connection, future in zip(connections, asked, strict=True):
             checked = _checked(connection, future.result())
             if checked.result is not None:
                 connection.record_test(checked.answered)
             yield checked
+    finally:
+        # Who stops early waits for the tests that run, and not for those in line.
+        executor.shutdown(cancel_futures=True)
 
 
 def _params(connection: Connection) -> SourceParams | str:
