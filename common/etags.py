@@ -2,33 +2,30 @@
 
 from hashlib import blake2b
 
-import bson
 from django.utils.http import parse_etags
 from rest_framework.request import Request
 
 from common.exceptions import Stale
-from common.store import Stored
 
 
-def etag_of(document: Stored, body: bytes) -> str:
-    """Return the strong ETag of a record.
+def etag_of(raw: bytes, clocked: str = "") -> str:
+    """Return the strong ETag of a record, from its stored document in BSON.
 
-    Its first half is made of the whole stored document, so that it changes with any program's
-    write, and with a hidden field such as the password; the second of the body it became, which
-    the clock may change too: a schedule's next run passes.
+    Made of the whole document, so that it changes with any program's write, and with a hidden
+    field such as the password; and of what the clock changes: a schedule's next run passes.
     """
-    return f'"{_digest(bson.encode(document))}-{_digest(body)}"'
+    return f'"{_digest(raw)}-{_digest(clocked.encode()) if clocked else "0"}"'
 
 
-def refuse_if_stale(request: Request, document: Stored) -> None:
-    """Raise Stale where `If-Match` names only other versions of the stored `document`.
+def refuse_if_stale(request: Request, raw: bytes) -> None:
+    """Raise Stale where `If-Match` names only other versions of the stored document `raw`.
 
     What the clock alone changed since the client read it is nobody's write.
     """
     wanted = request.headers.get("If-Match")
     if wanted is None or wanted.strip() == "*":
         return
-    opening = f'"{_digest(bson.encode(document))}-'
+    opening = f'"{_digest(raw)}-'
     if not any(tag.startswith(opening) for tag in parse_etags(wanted)):
         raise Stale
 

@@ -26,7 +26,8 @@ PROBLEM_JSON = "application/problem+json"
 
 def iso_utc(moment: datetime) -> str:
     """Return a UTC moment, naive or aware, as `2026-01-31T08:00:00.000Z`."""
-    return moment.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
+    naive = moment.replace(tzinfo=None) if moment.tzinfo else moment
+    return naive.isoformat(timespec="milliseconds") + "Z"
 
 
 def to_json(value: Any) -> bytes:

@@ -30,12 +30,12 @@ _counts: dict[bytes, tuple[float, int]] = {}
 
 
 @contextmanager
-def within_reason(listing: Listing) -> Iterator[None]:
+def within_reason(searches: bool) -> Iterator[None]:
     """End a search, which reads every record, before its client gives up.
 
     Raises SearchTooBroad.
     """
-    if not listing.searches:
+    if not searches:
         yield
         return
     try:
@@ -48,25 +48,25 @@ def within_reason(listing: Listing) -> Iterator[None]:
         ) from slow
 
 
-def count(model: type[models.Model], listing: Listing) -> int:
-    """Return how many records the whole list has.
+def count(model: type[models.Model], condition: Stored) -> int:
+    """Return how many records meet a condition.
 
     Never by reading the records: all of them are counted in the collection's own figures, those
     of a filter in its index, up to `EXACT_UP_TO` each time, and beyond it once in `COUNT_TTL_S`.
     """
     collection = store.collection(model)
-    if not listing.condition:
+    if not condition:
         return collection.estimated_document_count()
-    counted = collection.count_documents(listing.condition, limit=EXACT_UP_TO + 1)
+    counted = collection.count_documents(condition, limit=EXACT_UP_TO + 1)
     if counted <= EXACT_UP_TO:
         return counted
-    key = to_json([collection.full_name, listing.condition])
+    key = to_json([collection.full_name, condition])
     counted_at, known = _counts.get(key, (0.0, 0))
     if time.monotonic() - counted_at < COUNT_TTL_S:
         return known
     if len(_counts) > 1000:
         _counts.clear()
-    total = collection.count_documents(listing.condition)
+    total = collection.count_documents(condition)
     _counts[key] = (time.monotonic(), total)
     return total
 

@@ -3,6 +3,9 @@
 from collections.abc import Callable
 
 from corsheaders.middleware import CorsMiddleware as ListedHeadersCorsMiddleware
+from django.contrib.auth import middleware as auth
+from django.contrib.messages import middleware as messages
+from django.contrib.sessions import middleware as sessions
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.middleware.common import CommonMiddleware as HostCheckingCommonMiddleware
 
@@ -38,6 +41,29 @@ class CommonMiddleware(HostCheckingCommonMiddleware):
         return super().process_request(request)
 
 
+class _OfTheAdmin:
+    """Keeps a middleware to the admin's pages: nobody logs in to the API."""
+
+    get_response: Handler
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        if is_admin(request):
+            return super().__call__(request)  # type: ignore[misc,no-any-return]
+        return self.get_response(request)
+
+
+class SessionMiddleware(_OfTheAdmin, sessions.SessionMiddleware):
+    pass
+
+
+class AuthenticationMiddleware(_OfTheAdmin, auth.AuthenticationMiddleware):
+    pass
+
+
+class MessageMiddleware(_OfTheAdmin, messages.MessageMiddleware):
+    pass
+
+
 class ProblemMiddleware:
     """Turns what middleware and routing raise into a problem; the admin keeps its own pages, and
     has a page for a store that is down.
@@ -51,6 +77,6 @@ class ProblemMiddleware:
 
     def process_exception(self, request: HttpRequest, raised: Exception) -> HttpResponse | None:
         error = translated(raised)
-        if is_admin(request) and error.status != 503:
+        if is_admin(request) and error.status != 503 and error is not raised:
             return None
         return refusal_response(request, error)

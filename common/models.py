@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, ClassVar, Self
 
 from bson import ObjectId
 from django.core.exceptions import ValidationError
 from django.db import connection, models
-from pymongo import ReturnDocument
 from pymongo.client_session import ClientSession
 from pymongo.errors import DuplicateKeyError
 
 from common import store
 from common.exceptions import DuplicateName, InUse, NotFound, Stale
+from common.fields import EncryptedTextField
 from common.store import Stored
 
 RuleErrors = dict[str, ValidationError]
@@ -50,9 +51,9 @@ class Document(models.Model):
     def from_document(cls, document: Stored) -> Self:
         """Return the record of a stored document; what it lacks, or garbles, has its default."""
         values = {
-            field.attname: _value(field, document[field.column])
-            for field in cls._meta.concrete_fields
-            if document.get(field.column) is not None
+            field.attname: _value(field, expected, value)
+            for field, expected in plan(cls)
+            if (value := document.get(field.column)) is not None
         }
         record = cls(**values)
         record._state.db = connection.alias
@@ -62,7 +63,7 @@ class Document(models.Model):
     @classmethod
     def from_db(cls, db: str | None, field_names: Any, values: Any) -> Self:
         record = super().from_db(db, field_names, values)
-        record._stored = record._loaded = record._prepared(set(record.__dict__))
+        record._stored = record._loaded = record._prepared(record.__dict__)
         record._fill_defaults()
         return record
 
@@ -73,14 +74,17 @@ class Document(models.Model):
 
     def to_document(self) -> Stored:
         """Return the record as it is stored, `_id` left out while it has none."""
-        return self._prepared({field.attname for field in self._meta.concrete_fields})
+        return self._prepared(self.__dict__)
 
-    def _prepared(self, attnames: set[str]) -> Stored:
-        return {
-            field.column: field.get_db_prep_save(getattr(self, field.attname), connection)
-            for field in self._meta.concrete_fields
-            if field.attname in attnames and not (field.primary_key and self.pk is None)
+    def _prepared(self, values: Mapping[str, Any]) -> Stored:
+        prepared = {
+            field.column: _prepared(field, expected, values[field.attname])
+            for field, expected in plan(type(self))
+            if field.attname in values
         }
+        if self.pk is None:
+            del prepared["_id"]
+        return prepared
 
     # --- Rules -----------------------------------------------------------------------------------
 
@@ -192,13 +196,12 @@ class Document(models.Model):
 
         Raises Stale where another writer came first, NotFound where it was deleted.
         """
-        document = store.collection(type(self)).find_one_and_update(
-            unchanged(stored), {"$set": dict(changes)}, return_document=ReturnDocument.AFTER
-        )
-        if document is None:
+        written = store.collection(type(self)).update_one(unchanged(stored), {"$set": changes})
+        if not written.matched_count:
             self._raise_missing()
-        else:
-            self.stored_as(document)
+        # What was there is known, being the condition; new fields come last, by name.
+        added = sorted(changes.keys() - stored.keys())
+        self.stored_as({**stored, **changes} | {name: changes[name] for name in added})
 
     def _raise_missing(self) -> None:
         if store.collection(type(self)).find_one({"_id": self.pk}, {"_id": 1}):
@@ -213,6 +216,9 @@ class Document(models.Model):
 
         Raises InUse naming the users, Stale where the document changed since it was loaded.
         """
+        if not self._meta.related_objects:
+            self._remove()
+            return 1, {self._meta.label: 1}
         with store.lease(self.pk):
             self.refuse_if_used()
             self._remove()
@@ -222,7 +228,13 @@ class Document(models.Model):
         """Raise InUse where other records refer to this one."""
         for users_noun, names in self.users():
             if names:
-                raise InUse(f'The {self.noun} "{self}"', users_noun, names)
+                raise InUse(f'The {self.noun} "{self._known_name()}"', users_noun, names)
+
+    def _known_name(self) -> str:
+        if self._stored:
+            return str(self)
+        found = store.collection(type(self)).find_one({"_id": self.pk}, {"name": 1}) or {}
+        return str(found.get("name", self.pk))
 
     def users(self) -> list[tuple[str, list[str]]]:
         """Return the names of the records that refer to this one, by noun."""
@@ -263,11 +275,35 @@ def names_referring(relation: Any, identifier: ObjectId, limit: int = 100) -> li
     return sorted(str(document.get("name", document["_id"])) for document in found)
 
 
-def _value(field: models.Field[Any, Any], stored: Any) -> Any:
+@cache
+def plan(model: type[models.Model]) -> list[tuple[models.Field[Any, Any], type | None]]:
+    """Return a model's fields, each with the type whose values are stored as they are."""
+    return [(field, _stored_as_is(field)) for field in model._meta.concrete_fields]
+
+
+def _stored_as_is(field: models.Field[Any, Any]) -> type | None:
+    if isinstance(field, EncryptedTextField):
+        return None
+    if isinstance(field, models.ForeignKey) or field.primary_key:
+        return ObjectId
+    types = {models.CharField: str, models.TextField: str, models.BooleanField: bool}
+    types |= {models.PositiveIntegerField: int}
+    return types.get(type(field))
+
+
+def _prepared(field: models.Field[Any, Any], expected: type | None, value: Any) -> Any:
+    if value is None or type(value) is expected:
+        return value
+    return field.get_db_prep_save(value, connection)
+
+
+def _value(field: models.Field[Any, Any], expected: type | None, stored: Any) -> Any:
     """Return the value of a stored one; the default where it cannot be that field's.
 
     Other programs may have written anything: a record must still be read, mended and deleted.
     """
+    if type(stored) is expected:
+        return stored
     try:
         value = _converted(field, stored)
         field.get_db_prep_save(value, connection)

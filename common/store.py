@@ -16,6 +16,8 @@ from uuid import uuid4
 
 import pymongo
 from bson import ObjectId
+from bson.codec_options import CodecOptions
+from bson.raw_bson import RawBSONDocument
 from django.db import connection, models
 from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
@@ -24,6 +26,8 @@ from pymongo.errors import ConnectionFailure, DuplicateKeyError, PyMongoError
 from common.exceptions import StoreUnavailable
 
 T = TypeVar("T")
+
+RAW: CodecOptions[RawBSONDocument] = CodecOptions(document_class=RawBSONDocument)
 
 Stored = dict[str, Any]
 """A document as the driver returns it: ObjectIds, naive UTC datetimes, plain lists and dicts."""
@@ -52,6 +56,17 @@ def collection(model: type[models.Model]) -> Collection[Stored]:
     found = named(model._meta.db_table)
     pending = _pending.get()
     return found if pending is None else cast(Collection[Stored], _WithPending(found, pending))
+
+
+def raw(model: type[models.Model]) -> Collection[RawBSONDocument]:
+    """Return the collection whose documents come as the BSON they are stored in."""
+    made: dict[str, Collection[RawBSONDocument]] = connection.database.__dict__.setdefault(
+        "_made_raw", {}
+    )
+    name = model._meta.db_table
+    if connection.queries_logged or name not in made:
+        made[name] = collection(model).with_options(codec_options=RAW)
+    return made[name]
 
 
 def named(name: str) -> Collection[Stored]:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any, ClassVar
 
+import bson
 from bson import ObjectId
 from django.http import HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
@@ -54,8 +55,8 @@ class DocumentViewSet(ModelViewSet):
 
     def list(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponseBase:
         listing = self.parameters.parse(request.query_params, self.scope())
-        with lists.within_reason(listing):
-            total = lists.count(self.model, listing)
+        with lists.within_reason(listing.searches):
+            total = lists.count(self.model, listing.condition)
             documents = lists.found(self.model, self.reader.projection, listing, total)
             first = list_of(islice(documents, BATCH))
         records = [self.reader.record(document) for document in first]
@@ -71,26 +72,32 @@ class DocumentViewSet(ModelViewSet):
         return response
 
     def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponse:
-        response = self.record_response(self.get_document())
-        if is_unchanged(request, response["ETag"]):
-            return HttpResponse(
-                status=status.HTTP_304_NOT_MODIFIED, headers={"ETag": response["ETag"]}
-            )
-        return response
+        raw = self.get_raw()
+        document = bson.decode(raw)
+        etag = etag_of(raw, self.reader.clocked(document))
+        if is_unchanged(request, etag):
+            return not_modified(etag)
+        return self._response(document, etag, status.HTTP_200_OK)
+
+    def get_raw(self) -> bytes:
+        """Return the stored document that the path names, as BSON. Raises NotFound."""
+        identifier = ObjectId(self.kwargs[self.lookup_field])
+        found = store.raw(self.model).find_one({**self.scope(), "_id": identifier})
+        if found is None:
+            raise NotFound(f"There is no {self.model.noun} with the id {identifier}.")
+        return found.raw
 
     def get_document(self) -> Stored:
         """Return the stored document that the path names. Raises NotFound."""
-        identifier = ObjectId(self.kwargs[self.lookup_field])
-        document = store.collection(self.model).find_one({**self.scope(), "_id": identifier})
-        if document is None:
-            raise NotFound(f"There is no {self.model.noun} with the id {identifier}.")
-        return document
+        return bson.decode(self.get_raw())
 
     def record_response(self, document: Stored, status: int = 200) -> HttpResponse:
+        etag = etag_of(bson.encode(document), self.reader.clocked(document))
+        return self._response(document, etag, status)
+
+    def _response(self, document: Stored, etag: str, status: int) -> HttpResponse:
         body = to_json(self.reader.record(document))
-        return HttpResponse(
-            body, status=status, content_type=JSON, headers={"ETag": etag_of(document, body)}
-        )
+        return HttpResponse(body, status=status, content_type=JSON, headers={"ETag": etag})
 
     # --- Writing ---------------------------------------------------------------------------------
 
@@ -126,18 +133,24 @@ class DocumentViewSet(ModelViewSet):
 
     def current_document(self, request: Request) -> Stored:
         """Return the document that the path names, if it is the one `If-Match` names."""
-        document = self.get_document()
-        refuse_if_stale(request, document)
-        return document
+        raw = self.get_raw()
+        refuse_if_stale(request, raw)
+        return bson.decode(raw)
 
     def destroy(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        for _ in range(WRITE_ATTEMPTS):
-            try:
-                self.model.from_document(self.current_document(request)).delete()
-            except Stale:
-                continue
-            return Response(status=status.HTTP_204_NO_CONTENT)
-        raise Stale
+        """Remove the record that the path names, unless another refers to it."""
+        if "If-Match" in request.headers or self.scope():
+            self.model.from_document(self.current_document(request)).delete()
+        else:
+            self.model(pk=ObjectId(self.kwargs[self.lookup_field])).delete()
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+def not_modified(etag: str) -> HttpResponse:
+    response = HttpResponse(status=status.HTTP_304_NOT_MODIFIED, headers={"ETag": etag})
+    # There is no body that it could be the type of.
+    del response["Content-Type"]
+    return response
 
 
 def _json_array(

@@ -16,7 +16,7 @@ from mappings.models import ColumnMapping, Mapping
 from schedules.models import Schedule, upcoming_run
 
 SHOWN = 6
-NEWEST = 500
+NEWEST = 200
 """Mappings that are looked at for rules: each would cost a look of its own."""
 OVERDUE = 200
 """Schedules whose stored next run has passed that are reckoned anew."""

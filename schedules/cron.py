@@ -6,7 +6,7 @@ once right after the gap; one that it repeats in autumn fires once (as Debian's 
 
 import calendar
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, lru_cache
 from itertools import islice
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -28,6 +28,12 @@ ALIASES = {
     "@midnight": "0 0 * * *",
     "@hourly": "0 * * * *",
 }
+NAMES = {
+    3: frozenset(
+        ["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"]
+    ),
+    4: frozenset(["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"]),
+}
 SYNTAX = frozenset("0123456789*,-/")
 LETTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 ANY_MOMENT = datetime(2024, 1, 1, tzinfo=UTC)
@@ -37,6 +43,7 @@ class InvalidCron(ValueError):
     """An expression that cannot be parsed, or never fires; the message says which part and why."""
 
 
+@lru_cache(maxsize=4096)
 def parse(expression: str) -> str:
     """Return the five fields of an expression, aliases expanded. Raises InvalidCron."""
     text = expression.strip()
@@ -94,9 +101,8 @@ def _check_field(position: int, field: str) -> None:
 
 def _has_letters_beside_names(field: str, position: int) -> bool:
     """Tell whether there are words that are no names: `L`, which other crons read, is one."""
-    names = calendar.month_abbr[1:] if position == 3 else calendar.day_abbr
-    words = "".join(c if c.isalpha() else " " for c in field).split()
-    return not {word.upper() for word in words} <= {name.upper() for name in names}
+    words = "".join(c if c.isalpha() else " " for c in field.upper()).split()
+    return not set(words) <= NAMES.get(position, frozenset())
 
 
 def _check_fires(fields: list[str]) -> None:

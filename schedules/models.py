@@ -1,6 +1,7 @@
 """Schedules: when a mapping runs."""
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, ClassVar
 from zoneinfo import ZoneInfo
 
@@ -9,6 +10,7 @@ from django.db import models
 
 from common import store
 from common.models import Document, RuleErrors
+from common.store import Stored
 from mappings.models import Mapping
 from schedules import cron
 
@@ -70,17 +72,25 @@ class Schedule(Document):
         return cron.next_runs(self.cron_expression, ZoneInfo(self.timezone), store.now(), count)
 
 
-def upcoming_run(cron_expression: Any, timezone: Any, stored: Any) -> datetime | None:
-    """Return the stored next run of an enabled schedule, or the one after it once that is past.
+def upcoming_run(document: Stored) -> datetime | None:
+    """Return the next run of a stored schedule from now on, in naive UTC as it is stored.
 
-    The arguments are as they are stored: `stored` naive UTC, and so is the answer. None where
-    another program left what makes no sense.
+    That is the stored one, or the one from now on where that has passed; None while disabled, and
+    where another program stored what makes no sense.
     """
-    now = store.now()
-    if isinstance(stored, datetime) and stored > now.replace(tzinfo=None):
-        return stored
-    try:
-        (run,) = cron.next_runs(str(cron_expression), ZoneInfo(str(timezone)), now, 1)
-    except (ValueError, KeyError, OSError):
+    if not document.get("enabled", True):
         return None
-    return run.astimezone(UTC).replace(tzinfo=None)
+    stored, moment = document.get("next_run_at"), store.now().replace(tzinfo=None)
+    if isinstance(stored, datetime) and stored > moment:
+        return stored
+    minute = moment.replace(second=0, microsecond=0)
+    return _run_after(document.get("cron_expression"), document.get("timezone") or "UTC", minute)
+
+
+@lru_cache(maxsize=4096)
+def _run_after(expression: Any, timezone: Any, minute: datetime) -> datetime | None:
+    try:
+        (run,) = cron.next_runs(expression, ZoneInfo(timezone), minute.replace(tzinfo=UTC), 1)
+    except (AttributeError, TypeError, ValueError, OSError):
+        return None
+    return run.replace(tzinfo=None)

@@ -13,12 +13,12 @@ class ScheduleReader(Reader):
 
     def record(self, document: Stored) -> dict[str, Any]:
         record = super().record(document)
-        if not record["enabled"]:
-            return record | {"next_run_at": None}
-        run = upcoming_run(
-            record["cron_expression"], record["timezone"], document.get("next_run_at")
-        )
-        return record | {"next_run_at": iso_utc(run) if run else None}
+        record["next_run_at"] = self.clocked(document) or None
+        return record
+
+    def clocked(self, document: Stored) -> str:
+        run = upcoming_run(document)
+        return iso_utc(run) if run else ""
 
 
 class ScheduleSerializer(DocumentSerializer):
