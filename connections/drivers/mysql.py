@@ -251,7 +251,7 @@ def _said(exc: pymysql.Error, params: SourceParams) -> str:
     words = " ".join(str(exc.args[1] if len(exc.args) > 1 else exc).split())
     if len(params.password) >= 4:
         words = words.replace(params.password, "…")
-    return words.rstrip(".")[:500] + "."
+    return (words.rstrip(".")[:500] or "it is closed") + "."
 
 
 class MySQLSession(Session):

@@ -333,9 +333,16 @@ class PostgresSession(Session):
 
     # -- the wire
 
+    @property
+    def fd(self) -> int:
+        try:
+            return int(self.pgconn.socket)
+        except psycopg.Error as exc:
+            raise self.lost(exc) from exc
+
     def drive(self, steps: Generator[Any, Any, T]) -> T:
         """Advance libpq's steps until they end, the time is up, or too much has come in."""
-        fd = self.pgconn.socket
+        fd = self.fd
         try:
             wants = next(steps)
             while True:
@@ -352,7 +359,7 @@ class PostgresSession(Session):
         """End the connection when more comes in than the watch lets in."""
         outer = self.guarded
         try:
-            with guard(self.pgconn.socket, self.watch) as self.guarded:
+            with guard(self.fd, self.watch) as self.guarded:
                 yield
         finally:
             self.guarded = outer
