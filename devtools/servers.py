@@ -29,7 +29,7 @@ from devtools.accounts import remove_folder, unprivileged
 from devtools.console import LauncherError, fail, say
 from devtools.mariadb import mariadb
 from devtools.mongodb import mongodb
-from devtools.packages import ensure_programs
+from devtools.packages import Need, ensure_programs
 from devtools.postgres import postgres
 from devtools.processes import (
     Child,
@@ -81,6 +81,8 @@ def servers(names: list[str] | tuple[str, ...]) -> Iterator[tuple[dict[str, str]
         folder = stack.enter_context(_temporary_folder())
         children: list[Child] = []
         environment = _fresh_secrets()
+        if set(names) == set(NAMES):
+            ensure_programs(programs_of_the_tests())
         if "postgres" in names:
             environment["TEST_POSTGRES_URL"] = _postgres_url(stack, folder, children)
         if "mariadb" in names:
@@ -90,6 +92,21 @@ def servers(names: list[str] | tuple[str, ...]) -> Iterator[tuple[dict[str, str]
         yield environment, children
         # The servers' logs and data go with the folder; Ctrl-C must not leave half of it.
         ignore_signals()
+
+
+def programs_of_the_tests() -> list[Need]:
+    """Return what single tests start for themselves.
+
+    TLS needs Debian's PostgreSQL: the wheel's is built without.
+    """
+    needs = [
+        Need("sshd", "openssh-server"),
+        Need("ssh-keygen", "openssh-client"),
+        Need("chromium", "chromium"),
+    ]
+    if not list(Path("/usr/lib/postgresql").glob("*/bin/postgres")):
+        needs.append(Need("pg_ctlcluster", "postgresql"))
+    return needs
 
 
 def _fresh_secrets() -> dict[str, str]:
