@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -192,11 +193,16 @@ def _with_more(total: Report, last: Report) -> Report:
 def _pass_over(
     fields: SecretFields, keys: Keys, report: Report, advance: Advance, *, write: bool
 ) -> None:
-    for batch in _batches(fields):
-        changes = [change for document in batch for change in _due(fields, keys, document, report)]
-        if changes and write:
-            report.rotated += _written(fields.collection, changes)
-        advance(len(batch))
+    # The store writes one batch while the next is decrypted and encrypted.
+    with ThreadPoolExecutor(1) as writer:
+        writing: Future[int] | None = None
+        for batch in _batches(fields):
+            changes = [due for document in batch for due in _due(fields, keys, document, report)]
+            if changes and write:
+                report.rotated += writing.result() if writing else 0
+                writing = writer.submit(_written, fields.collection, changes)
+            advance(len(batch))
+        report.rotated += writing.result() if writing else 0
 
 
 def _batches(fields: SecretFields) -> Iterator[list[Stored]]:
