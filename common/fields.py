@@ -41,6 +41,9 @@ class EncryptedTextField(models.TextField):
     Dumps and forms never hold the value, nor its token.
     """
 
+    # One that is not there is None: an empty text would be made a token of.
+    empty_strings_allowed = False
+
     def from_db_value(self, value: Any, expression: Any, connection: Any) -> Secret | None:
         return None if value is None else Secret(_text(value))
 

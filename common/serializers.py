@@ -246,7 +246,8 @@ class StrictMixin:
             required = serializers.ErrorDetail(field.error_messages["required"], code="required")
             errors[name] = [required]
         elif field.default is not empty:
-            values[field.source] = field.get_default()
+            # Its `get_default()` would skip it wherever the record around it is changed in part.
+            values[field.source] = field.default
 
     def _unknown(self, data: Mapping[str, Any]) -> dict[str, Any]:
         return {

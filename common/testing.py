@@ -311,7 +311,7 @@ def schedule_document(**changes: Any) -> dict[str, Any]:
     } | changes
 
 
-def document(database: Database[Any], kind: str, **changes: Any) -> dict[str, Any]:
+def document(database: Database[Any], kind: str, /, **changes: Any) -> dict[str, Any]:
     """Store a document of `kind`, with what it refers to, as another program would."""
     if kind == "mappings":
         changes.setdefault("source_connection_id", document(database, "connections")["_id"])

@@ -84,13 +84,14 @@ def upcoming_run(document: Stored) -> datetime | None:
     if isinstance(stored, datetime) and stored > moment:
         return stored
     minute = moment.replace(second=0, microsecond=0)
-    return _run_after(document.get("cron_expression"), document.get("timezone") or "UTC", minute)
+    expression, timezone = document.get("cron_expression"), document.get("timezone") or "UTC"
+    return _run_after(str(expression), str(timezone), minute)
 
 
 @lru_cache(maxsize=4096)
-def _run_after(expression: Any, timezone: Any, minute: datetime) -> datetime | None:
+def _run_after(expression: str, timezone: str, minute: datetime) -> datetime | None:
     try:
         (run,) = cron.next_runs(expression, ZoneInfo(timezone), minute.replace(tzinfo=UTC), 1)
-    except (AttributeError, TypeError, ValueError, OSError):
+    except (KeyError, ValueError, OSError):
         return None
     return run.replace(tzinfo=None)
