@@ -8,6 +8,7 @@ from django.test.utils import setup_databases, teardown_databases
 from pymongo.database import Database
 
 from common.testing import Api, in_process
+from common.testing_admin import Operator, operator as logged_in
 
 MADE_BY_MIGRATIONS = {"django_migrations", "django_content_type", "auth_permission"}
 
@@ -38,3 +39,9 @@ def stored(django_db_setup, django_db_blocker) -> Iterator[Database]:
 def api(stored) -> Api:
     """A client of the service in this process, over an empty store."""
     return in_process()
+
+
+@pytest.fixture
+def operator(stored) -> Operator:
+    """Someone logged in to the admin, over an empty store."""
+    return logged_in()

@@ -1,19 +1,20 @@
 """The base of every record's admin: the API's rules and refusals, and lists that stay fast.
 
-Django's ORM finds which records a page shows; the records themselves come from their documents,
-as everywhere in this service: odd ones are shown, not stumbled over, and writes are conditional.
+Django's querysets say which records a page shows; the records come from their documents, as
+everywhere in this service: odd ones are shown, not stumbled over, and writes are conditional.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, reduce
+from operator import or_
 from typing import Any, ClassVar
 
 from bson import ObjectId
 from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
-from django.core.paginator import Paginator
+from django.core.paginator import Page, Paginator
 from django.db import models
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
@@ -24,48 +25,93 @@ from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin
 from unfold.views import ChangeList
 
-from common import store
+from common import lists, store
 from common.badges import age
-from common.exceptions import NotFound, ServiceError, Stale
+from common.exceptions import NotFound, SearchTooBroad, ServiceError, Stale
 from common.fields import EncryptedTextField
 from common.forms import DocumentForm, LinesField, Refusal, SecretField
+from common.listing import MAX_SEARCH
 from common.models import Document
+from common.selection import Selection, selection_of
 from common.store import Stored
 
-PAGE = 50
+PAGE = 100
+MOST_FOUND = 1000
+"""Records a search finds at most; whoever has more can say more."""
 MOST_CHOSEN = 500
 """Records an action takes at a time: each is a write of its own."""
 
 WRITE_ATTEMPTS = 20
 
 
-class EstimatingPaginator(Paginator):
-    """Counts without looking at every record where nothing is filtered."""
+class DocumentPaginator(Paginator):
+    """Pages of records, read as documents; counting looks at no more of them than it must.
+
+    Everything is counted by estimate, and a search only up to `MOST_FOUND`: no index answers one,
+    so it is made once.
+    """
+
+    instead: models.QuerySet[Any] | None = None
+    """What to look for where the search takes too long: names that begin with its text."""
+
+    is_narrowed = False
+
+    @cached_property
+    def selection(self) -> Selection:
+        return selection_of(self.object_list)
+
+    @cached_property
+    def found(self) -> list[ObjectId]:
+        """The ids that a search finds; once it takes too long, those an index can tell.
+
+        Raises SearchTooBroad where none can.
+        """
+        try:
+            with lists.within_reason(searches=True):
+                return self.selection._replace(limit=MOST_FOUND).identifiers()
+        except SearchTooBroad:
+            if self.instead is None:
+                raise
+            self.is_narrowed = True
+            return selection_of(self.instead)._replace(limit=MOST_FOUND).identifiers()
 
     @cached_property
     def count(self) -> int:
-        queryset = self.object_list
-        if isinstance(queryset, models.QuerySet) and not queryset.query.has_filters():
-            return store.collection(queryset.model).estimated_document_count()
-        return int(super().count)
+        if self.selection.is_search():
+            return len(self.found)
+        return lists.count(self.selection.model, self.selection.condition)
+
+    def page(self, number: int | str) -> Page:
+        number = self.validate_number(number)
+        first = (number - 1) * self.per_page
+        if self.selection.is_search():
+            shown = records(self.selection.model, self.found[first : first + self.per_page])
+        else:
+            wanted = self.selection._replace(skip=first, limit=self.per_page)
+            shown = as_records(self.selection.model, wanted.documents())
+        return self._get_page(shown, number, self)
 
 
 class DocumentChangeList(ChangeList):
-    """A list page: ids through the ORM, then the page's documents in one read."""
-
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
         # "7 results (100000 total)": the total is an estimate, which costs nothing.
         self.full_result_count = store.collection(self.model).estimated_document_count()
         self.show_full_result_count = True
-        identifiers = list(self.result_list.values_list("pk", flat=True))
-        self.result_list = records(self.model, identifiers)
+        if self.paginator.is_narrowed:
+            messages.warning(
+                request,
+                f"The search took longer than {lists.SEARCH_TIMEOUT_S:g} s; these are the records "
+                f'whose name begins with "{self.query}".',
+            )
+        if isinstance(self.result_list, models.QuerySet):
+            self.result_list = as_records(self.model, selection_of(self.result_list).documents())
         self.model_admin.prepare_page(self.result_list)
 
 
 class DocumentAdmin(ModelAdmin):
     form = DocumentForm
-    paginator = EstimatingPaginator
+    paginator = DocumentPaginator
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
     list_per_page = PAGE
@@ -93,12 +139,47 @@ class DocumentAdmin(ModelAdmin):
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return DocumentChangeList
 
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> Any:
+        try:
+            return super().changelist_view(request, extra_context)
+        except SearchTooBroad as refusal:
+            messages.error(request, refusal.detail)
+            return redirect(self.address("changelist"))
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: models.QuerySet[Any], search_term: str
+    ) -> tuple[models.QuerySet[Any], bool]:
+        """Look for the text as it is, as the API does; to choose a record, in its name alone."""
+        chooses = request.path.endswith("/autocomplete/")
+        fields = ("name",) if chooses else self.get_search_fields(request)
+        text = search_term.strip()[:MAX_SEARCH].replace("\0", "")
+        if not text:
+            return queryset, False
+        if any(field.name == "name" for field in self.opts.fields):
+            begins = {"name__gte": text, "name__lt": text + "\uffff"}
+            request.instead = queryset.filter(**begins)  # type: ignore[attr-defined]
+        wanted = [models.Q((f"{name}__icontains", text)) for name in fields]
+        return queryset.filter(reduce(or_, wanted)), False
+
+    def get_paginator(
+        self, request: HttpRequest, queryset: Any, *args: Any, **kwargs: Any
+    ) -> Paginator:
+        if queryset.model is not self.model:
+            return Paginator(queryset, *args, **kwargs)
+        paginator: DocumentPaginator = super().get_paginator(request, queryset, *args, **kwargs)
+        paginator.instead = getattr(request, "instead", None)
+        return paginator
+
     def prepare_page(self, page: Sequence[Any]) -> None:
         """Read what the columns of a page need beyond its records, all at once."""
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         if isinstance(db_field, EncryptedTextField):
             return secret_field(db_field, **kwargs)
+        if isinstance(db_field, models.TextField) and db_field.null:
+            kwargs["empty_value"] = None
         return super().formfield_for_dbfield(db_field, request, **kwargs)
 
     # --- Saving ----------------------------------------------------------------------------------
@@ -193,11 +274,11 @@ class DocumentAdmin(ModelAdmin):
         self, request: HttpRequest, queryset: models.QuerySet[Any], most: int = MOST_CHOSEN
     ) -> list[Any]:
         """Return the chosen records; none, and a message, where they are more than `most`."""
-        identifiers = list(queryset.values_list("pk", flat=True)[: most + 1])
-        if len(identifiers) > most:
+        documents = selection_of(queryset)._replace(limit=most + 1).documents()
+        if len(documents) > most:
             messages.error(request, f"Choose up to {most} at a time.")
             return []
-        return records(self.model, identifiers)
+        return as_records(self.model, documents)
 
     def report(
         self, request: HttpRequest, done: str, outcomes: Sequence[tuple[str, str | None]]
@@ -244,11 +325,12 @@ def record_of(model: type[Any], identifier: object) -> Any:
 def records(model: type[Any], identifiers: Sequence[ObjectId]) -> list[Any]:
     """Return the records with these ids, in their order; those that are gone are left out."""
     documents = documents_of(model, identifiers)
-    return [
-        model.from_document(documents[identifier])
-        for identifier in identifiers
-        if identifier in documents
-    ]
+    found = [documents[identifier] for identifier in identifiers if identifier in documents]
+    return as_records(model, found)
+
+
+def as_records(model: type[Any], documents: Iterable[Stored]) -> list[Any]:
+    return [model.from_document(document) for document in documents]
 
 
 def documents_of(

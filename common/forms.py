@@ -99,11 +99,26 @@ def state_of(secret: Secret | None) -> str:
 
 
 class LinesField(forms.CharField):
-    """Text of several lines, with the line ends it was given: browsers send others."""
+    """Text of several lines; one that is not changed stays as it is stored.
+
+    Browsers send other line ends, and the field trims what it is given.
+    """
+
+    stored = ""
+
+    def keep(self, stored: str | None) -> None:
+        """Note what is stored."""
+        self.stored = stored or ""
 
     def to_python(self, value: Any) -> Any:
         text = super().to_python(value)
-        return with_newlines(text) if isinstance(text, str) else text
+        if not isinstance(text, str):
+            return text
+        text = with_newlines(text)
+        return self.stored if text == with_newlines(self.stored).strip() else text
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        return (self.to_python(data) or "") != (initial or "")
 
 
 def with_newlines(text: str) -> str:
@@ -159,9 +174,11 @@ class DocumentForm(forms.ModelForm):
         self.initial["version"] = self.shown
         for name, field in self.fields.items():
             speak_as_the_api(field)
+            stored = getattr(self.instance, name, None)
             if isinstance(field, SecretField):
-                stored = getattr(self.instance, name, None)
                 field.keep(stored if isinstance(stored, Secret) else None)
+            elif isinstance(field, LinesField):
+                field.keep(stored)
 
     def clean_version(self) -> str:
         sent = cast(str, self.cleaned_data.get("version"))
@@ -195,6 +212,9 @@ class DocumentForm(forms.ModelForm):
 
     def add_path_error(self, path: str, error: ValidationError) -> None:
         name = None if path == NON_FIELD_ERRORS else self.field_of(path)
+        for one in error.error_list if name else ():
+            if one.code in ("min_value", "max_value"):
+                one.message = self.fields[name].error_messages.get(one.code, one.message)
         self.add_error(name, error)
         if name and hasattr(self.fields[name], "mark"):
             self.fields[name].mark(path)
@@ -236,7 +256,11 @@ def speak_as_the_api(field: forms.Field) -> None:
             listed = ", ".join(str(value) for value, _ in field.choices if value)
             said = dict.fromkeys(("invalid_choice", "required"), f"Expected one of {listed}.")
         case forms.IntegerField():
-            said["invalid"] = "A valid integer is required."
+            said = {
+                "invalid": "A valid integer is required.",
+                "min_value": "Ensure this value is greater than or equal to %(limit_value)s.",
+                "max_value": "Ensure this value is less than or equal to %(limit_value)s.",
+            }
         case forms.CharField():
             said["required"] = "This field may not be blank."
             said["max_length"] = "Ensure this field has no more than %(limit_value)d characters."

@@ -15,7 +15,8 @@ DELETE, TEST = "connections_connection_delete", "connections_connection_test"
 
 
 def add_fields(**changes):
-    return {name: str(value) for name, value in connection_body(**changes).items()}
+    fields = connection_body(ssl_mode="prefer", **changes)
+    return {name: str(value) for name, value in fields.items()}
 
 
 @pytest.fixture
