@@ -12,8 +12,12 @@ from devtools.processes import LOOPBACK, Server, running, wait_until
 
 
 @contextlib.contextmanager
-def mongodb(folder: Path, port: int, *, durable: bool = True) -> Iterator[Server]:
+def mongodb(
+    folder: Path, port: int, *, durable: bool = True, standalone: bool = False
+) -> Iterator[Server]:
     """Run the server on `folder` until the block ends. `durable`: no acknowledged write is lost.
+
+    `standalone`: it says that it is no replica set, and so has no transactions.
 
     Raises LauncherError.
     """
@@ -31,6 +35,8 @@ def mongodb(folder: Path, port: int, *, durable: bool = True) -> Iterator[Server
     ]  # fmt: skip
     if durable:
         command.append("--sync-on-commit")
+    if standalone:
+        command.append("--standalone")
     url = f"mongodb://{LOOPBACK}:{port}"
     with running("The MongoDB server", command, log=folder / "server.log") as child:
         wait_until(lambda: answers(url), child)
