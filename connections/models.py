@@ -1,5 +1,7 @@
 """Connections: how a source database is reached, and how its last test went."""
 
+from __future__ import annotations
+
 from typing import Any, ClassVar
 
 from django.core.exceptions import ValidationError
@@ -51,7 +53,9 @@ class Connection(Document):
     name = models.CharField(max_length=100, unique=True)
     db_type = models.CharField(max_length=20, choices=kinds)
     host = models.CharField(max_length=255, validators=[is_host])
-    port = models.PositiveIntegerField(blank=True, validators=port_range)
+    port: models.PositiveIntegerField[Any, int | None] = models.PositiveIntegerField(
+        blank=True, validators=port_range
+    )
     database = models.CharField(max_length=255)
     username = models.CharField(max_length=255)
     password = EncryptedTextField(max_length=1000)

@@ -114,5 +114,5 @@ def due_soon(now: datetime | None = None) -> dict[str, Any]:
 def _due(document: Stored) -> Due | None:
     """Return when a schedule runs next; one whose stored run has passed is reckoned from now."""
     schedule = Schedule.from_document(document)
-    run = upcoming_run(schedule.cron_expression, schedule.timezone, document.get("next_run_at"))
+    run = upcoming_run(document)
     return Due(schedule, in_utc(run).astimezone(UTC)) if run else None

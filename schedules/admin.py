@@ -187,9 +187,7 @@ def switched(schedule: Schedule, enabled: bool) -> None:
 
 
 def next_run_of(schedule: Schedule) -> Run | None:
-    stored = schedule.next_run_at
-    naive = stored.astimezone(UTC).replace(tzinfo=None) if stored else None
-    moment = upcoming_run(schedule.cron_expression, schedule.timezone, naive)
+    moment = upcoming_run(schedule.to_document())
     zone = zone_of(schedule.timezone)
     return as_run(moment.replace(tzinfo=UTC), zone) if moment and zone else None
 

@@ -10,9 +10,9 @@ StoredColumn = Mapping[str, Any]
 
 
 class TypeChange(NamedTuple):
-    """A column whose type would change; `index` counts in the new list."""
+    """A column whose type would change; `position` counts in the new list, from 0."""
 
-    index: int
+    position: int
     name: str
     old: str
     new: str
@@ -65,7 +65,7 @@ def refusal(schema: str, changes: list[TypeChange]) -> tuple[str, list[Any]]:
     """Return the sentence and the errors, one a column, that refuse changes of types."""
     errors = [
         {
-            "field": f"columns.{change.index}.data_type",
+            "field": f"columns.{change.position}.data_type",
             "code": "incompatible_schema",
             "message": f'"{change.name}" is {change.old} and cannot become {change.new}.',
         }
