@@ -33,6 +33,12 @@ class ColumnsWidget(forms.Widget):
         super().__init__(attrs)
         self.marked: set[int] = set()
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> ColumnsWidget:
+        # Django copies a form's widgets flat: a mark of one request would stay for all others.
+        copied: ColumnsWidget = super().__deepcopy__(memo)
+        copied.marked = set()
+        return copied
+
     def get_context(self, name: str, value: Any, attrs: Any) -> dict[str, Any]:
         context = super().get_context(name, None, attrs)
         rows = [_row(item) for item in value or []]

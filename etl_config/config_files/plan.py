@@ -388,7 +388,7 @@ class _Draft:
         after = schema.to_document()["columns"]
         for change in evolution.changed_types(before, after):
             said = f'"{change.name}" is {change.old} and cannot become {change.new}.'
-            self._note(f"columns.{change.index}.data_type", said)
+            self._note(f"columns.{change.position}.data_type", said)
         if gone := evolution.dropped(before, after):
             try:
                 schema.refuse_if_used()
