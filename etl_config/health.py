@@ -14,7 +14,7 @@ from rest_framework.views import APIView
 
 from common import crypto
 
-PING_TIMEOUT_S = 2.0
+PING_TIMEOUT_S = 1.5
 
 
 class RootView(APIView):

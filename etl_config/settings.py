@@ -54,9 +54,9 @@ DATABASES = {
         "NAME": MONGODB_DB_NAME,
         "OPTIONS": {
             # Each operation, its retry included, ends within this: a dead store is told in 3 s.
-            "timeoutMS": 2500,
-            "serverSelectionTimeoutMS": 2000,
-            "connectTimeoutMS": 2000,
+            "timeoutMS": 2000,
+            "serverSelectionTimeoutMS": 1500,
+            "connectTimeoutMS": 1500,
             "appname": "etl-engine-backend",
         },
     }
