@@ -33,12 +33,6 @@ class ColumnsWidget(forms.Widget):
         super().__init__(attrs)
         self.marked: set[int] = set()
 
-    def __deepcopy__(self, memo: Any) -> ColumnsWidget:
-        # Each form has a copy, which would share the marks of all others.
-        copied: ColumnsWidget = super().__deepcopy__(memo)
-        copied.marked = set()
-        return copied
-
     def __deepcopy__(self, memo: dict[int, Any]) -> ColumnsWidget:
         # Django copies a form's widgets flat: a mark of one request would stay for all others.
         copied: ColumnsWidget = super().__deepcopy__(memo)
