@@ -174,11 +174,11 @@ class DocumentForm(forms.ModelForm):
         self.initial["version"] = self.shown
         for name, field in self.fields.items():
             speak_as_the_api(field)
-            stored = getattr(self.instance, name, None)
             if isinstance(field, SecretField):
+                stored = getattr(self.instance, name)
                 field.keep(stored if isinstance(stored, Secret) else None)
             elif isinstance(field, LinesField):
-                field.keep(stored)
+                field.keep(getattr(self.instance, name))
 
     def clean_version(self) -> str:
         sent = cast(str, self.cleaned_data.get("version"))

@@ -103,7 +103,7 @@ class _FormReader(HTMLParser):
         kind = given.get("type", "text")
         left_out = kind in ("checkbox", "radio") and "checked" not in given
         if "name" in given and kind not in ("submit", "button") and not left_out:
-            self._add(given["name"], given.get("value", ""))
+            self._add(given["name"], given.get("value", "on" if kind == "checkbox" else ""))
 
     def handle_data(self, data: str) -> None:
         if self.textarea:

@@ -83,6 +83,8 @@ class RuleForm(DocumentForm):
             return
         self.instance.targets = targets
         super()._post_clean()
+        # Whoever saves the rule asks anew: others may have written meanwhile.
+        self.instance.targets = None
         if not self.errors:
             targets.take(self.instance.target_fields, self.words)
 
