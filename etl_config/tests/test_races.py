@@ -10,6 +10,8 @@ from http.client import HTTPConnection
 from itertools import count
 
 import pytest
+from bson import ObjectId
+from pymongo import MongoClient
 
 from devtools.mongodb import mongodb
 from devtools.processes import LOOPBACK, free_port
@@ -20,26 +22,40 @@ pool = ThreadPoolExecutor(24)
 
 
 @pytest.fixture(scope="module", params=["replica set", "stand-alone"])
-def call(request, tmp_path_factory):
-    """A function that sends one request and returns its status, headers and JSON."""
+def running(request, tmp_path_factory):
+    """The address of a store, and the port of the service over it."""
     folder = tmp_path_factory.mktemp("races")
     alone = request.param == "stand-alone"
     with (
         mongodb(folder, free_port(), durable=False, standalone=alone) as store,
         service(store.url, "races", folder / "service.log") as (_, port),
     ):
+        yield store.url, port
 
-        def send(method, path, body=None, **headers):
-            connection = HTTPConnection(LOOPBACK, port, timeout=20)
-            sent = {"Content-Type": "application/json"} | headers
-            data = json.dumps(body) if body is not None else None
-            connection.request(method, f"/api/v1/{path}", data, sent)
-            answer = connection.getresponse()
-            content = answer.read()
-            connection.close()
-            return answer.status, answer.headers, json.loads(content or b"null")
 
-        yield send
+@pytest.fixture(scope="module")
+def call(running):
+    """A function that sends one request and returns its status, headers and JSON."""
+
+    def send(method, path, body=None, **headers):
+        connection = HTTPConnection(LOOPBACK, running[1], timeout=20)
+        sent = {"Content-Type": "application/json"} | headers
+        data = json.dumps(body) if body is not None else None
+        connection.request(method, f"/api/v1/{path}", data, sent)
+        answer = connection.getresponse()
+        content = answer.read()
+        connection.close()
+        return answer.status, answer.headers, json.loads(content or b"null")
+
+    return send
+
+
+@pytest.fixture(scope="module")
+def stored_rules(running):
+    """A function that counts what the store holds of a mapping's rules."""
+    with MongoClient(running[0]) as client:
+        rules = client["races"]["column_mappings"]
+        yield lambda mapping: rules.count_documents({"mapping_id": ObjectId(mapping)})
 
 
 def at_once(work, items):
@@ -127,3 +143,51 @@ def test_a_connection_deleted_while_a_mapping_is_made_leaves_no_dangling_referen
         else:
             assert statuses[1] == 409
             assert len(users) == statuses.count(201)
+
+
+def test_a_mapping_deleted_while_rules_are_added_leaves_none_behind(call, stored_rules):
+    connection, schema = made_connection(call), made_schema(call)
+    for _ in range(8):
+        mapping = made(call, "mappings", mapping_body(connection, schema))
+        path = f"mappings/{mapping}"
+        fields = [rule("x", field) for field in "abc"]
+        futures = [
+            pool.submit(call, "POST", f"{path}/column-mappings", fields[0]),
+            pool.submit(call, "DELETE", path),
+            pool.submit(call, "PUT", f"{path}/column-mappings", fields[1:]),
+        ]
+        statuses = [future.result()[0] for future in futures]
+        assert statuses[1] == 204
+        assert set(statuses) <= {200, 201, 204, 404}
+        assert stored_rules(mapping) == 0
+
+
+def test_a_column_dropped_while_a_mapping_is_made_or_moved_is_never_written(call):
+    connection = made_connection(call)
+    for _ in range(8):
+        before, after = made_schema(call), made_schema(call)
+        mapping = made(call, "mappings", mapping_body(connection, before))
+        made(call, f"mappings/{mapping}/column-mappings", rule("x", "a"))
+        fewer = {"columns": [{"name": "b", "data_type": "string"}]}
+        futures = [
+            pool.submit(call, "PATCH", f"mappings/{mapping}", {"target_schema_id": after}),
+            pool.submit(call, "PATCH", f"schemas/{after}", fewer),
+        ]
+        moved, dropped = (future.result()[0] for future in futures)
+        assert (moved, dropped) in {(200, 409), (400, 200)}
+        target = call("GET", f"mappings/{mapping}")[2]["target_schema_id"]
+        columns = call("GET", f"schemas/{target}")[2]["columns"]
+        assert "a" in {column["name"] for column in columns}
+
+
+def test_a_mapping_deleted_while_a_schedule_is_made_leaves_no_dangling_reference(call):
+    connection, schema = made_connection(call), made_schema(call)
+    for _ in range(8):
+        mapping = made(call, "mappings", mapping_body(connection, schema))
+        body = {"name": f"t{next(number)}", "mapping_id": mapping, "cron_expression": "@daily"}
+        futures = [
+            pool.submit(call, "POST", "schedules", body),
+            pool.submit(call, "DELETE", f"mappings/{mapping}"),
+        ]
+        statuses = tuple(future.result()[0] for future in futures)
+        assert statuses in {(201, 409), (400, 204)}

@@ -53,3 +53,46 @@ def test_a_silent_store_is_a_503_and_the_service_recovers(running):
         assert time.monotonic() < deadline
         time.sleep(0.2)
     assert asked(port, "/health")[2]["status"] == "healthy"
+
+
+def test_writes_to_a_silent_store_are_told_in_time_too(running):
+    store, port = running
+    body = json.dumps({"name": "s", "columns": [{"name": "a", "data_type": "date"}]})
+    assert sent(port, "POST", body)[0] == 201
+    os.kill(store, signal.SIGSTOP)
+    try:
+        for method in ("POST", "PUT", "DELETE"):
+            status, seconds = sent(port, method, body)
+            assert status == 503, method
+            assert seconds < WITHIN_S, method
+    finally:
+        os.kill(store, signal.SIGCONT)
+
+
+def test_a_store_that_was_killed_is_missed_and_found_again(tmp_path):
+    port = free_port()
+    with (
+        mongodb(tmp_path, port) as store,
+        service(store.url, "killed", tmp_path / "service.log") as (_, at),
+    ):
+        store.child.process.kill()
+        store.child.process.wait()
+        for path in PATHS:
+            status, headers, _, seconds = asked(at, path)
+            assert (status, headers["Retry-After"]) == (503, "2"), path
+            assert seconds < WITHIN_S, path
+        with mongodb(tmp_path, port):
+            assert asked(at, "/api/v1/connections")[0] == 200
+            assert asked(at, "/health")[2]["status"] == "healthy"
+
+
+def sent(port, method, body):
+    """Return status and seconds of one write: a POST to the list, others to a record."""
+    path = "/api/v1/schemas" if method == "POST" else PATHS[1]
+    began = time.monotonic()
+    connection = HTTPConnection(LOOPBACK, port, timeout=20)
+    connection.request(method, path, body, {"Content-Type": "application/json"})
+    answer = connection.getresponse()
+    answer.read()
+    connection.close()
+    return answer.status, time.monotonic() - began

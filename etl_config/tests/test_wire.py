@@ -1,0 +1,93 @@
+"""What only a real connection shows: chunks, lengths, HEAD, and answers to nonsense."""
+
+import json
+import socket
+
+import pytest
+
+from common.testing import connection_body
+from devtools.mongodb import mongodb
+from devtools.processes import LOOPBACK, free_port
+from devtools.service import service
+
+MEBIBYTE = 1024 * 1024
+PATH = "/api/v1/connections"
+
+
+@pytest.fixture(scope="module")
+def port(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("wire")
+    with (
+        mongodb(folder, free_port(), durable=False) as store,
+        service(store.url, "wire", folder / "service.log") as (_, port),
+    ):
+        yield port
+
+
+def exchange(port, head, *parts):
+    """Send a request as it stands; return the status line's number, the headers and the body."""
+    with socket.create_connection((LOOPBACK, port), timeout=20) as wire:
+        wire.sendall(head.replace("\n", "\r\n").encode() + b"\r\n\r\n")
+        try:
+            for part in parts:
+                wire.sendall(part)
+        except OSError:
+            pass  # Refused before all of it was read.
+        received = b""
+        while more := wire.recv(65536):
+            received += more
+    top, _, body = received.partition(b"\r\n\r\n")
+    return int(top.split()[1]), top.decode().lower(), body
+
+
+def request(method, path, *headers):
+    common = ("Host: localhost", "Connection: close", "Content-Type: application/json")
+    return "\n".join((f"{method} {path} HTTP/1.1", *common, *headers))
+
+
+def chunk(content):
+    return b"%x\r\n%s\r\n" % (len(content), content)
+
+
+CHUNKED = "Transfer-Encoding: chunked"
+
+
+def test_a_body_in_chunks_is_read(port):
+    content = json.dumps(connection_body(name="in chunks")).encode()
+    parts = [chunk(content[:20]), chunk(content[20:]), chunk(b"")]
+    status, _, body = exchange(port, request("POST", PATH, CHUNKED), *parts)
+    assert (status, json.loads(body)["name"]) == (201, "in chunks")
+
+
+def test_a_body_in_chunks_has_the_same_limit(port):
+    content = json.dumps(connection_body(name="just fits")).encode().ljust(MEBIBYTE)
+    fits = exchange(port, request("POST", PATH, CHUNKED), chunk(content), chunk(b""))
+    over = exchange(port, request("POST", PATH, CHUNKED), chunk(content + b" "), chunk(b""))
+    assert (fits[0], over[0]) == (201, 413)
+    assert json.loads(over[2])["code"] == "too_large"
+
+
+def test_an_empty_body_in_chunks_is_an_empty_body(port):
+    status, _, body = exchange(port, request("POST", PATH, CHUNKED), chunk(b""))
+    assert (status, json.loads(body)["code"]) == (400, "invalid")
+
+
+def test_a_body_far_over_the_limit_is_a_413(port):
+    length = f"Content-Length: {5 * MEBIBYTE}"
+    status, _, body = exchange(port, request("POST", PATH, length), b" " * (5 * MEBIBYTE))
+    assert (status, json.loads(body)["code"]) == (413, "too_large")
+
+
+@pytest.mark.parametrize("path", [PATH, f"{PATH}/", "/health", "/", "/nowhere"])
+def test_head_has_headers_alone(port, path):
+    status, top, body = exchange(port, request("HEAD", path))
+    assert status == (404 if path == "/nowhere" else 200)
+    assert "content-type: application/" in top
+    assert body == b""
+
+
+@pytest.mark.parametrize("path", [PATH, "/health", "/docs"])
+def test_no_answer_says_what_it_runs_on(port, path):
+    _, top, _ = exchange(port, request("GET", path))
+    for told in ("django", "wsgi", "python"):
+        assert told not in top
