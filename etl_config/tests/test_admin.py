@@ -1,0 +1,192 @@
+"""The admin as a whole: its front page, lists that stay cheap, pages while the store is down."""
+
+from datetime import timedelta
+
+import pytest
+from bson import ObjectId
+from django.contrib.auth.models import Permission, User
+from django.test import Client
+from django.urls import reverse
+from pymongo.errors import ExecutionTimeout, ServerSelectionTimeoutError
+
+from common import store
+from common.testing import direct, document, made
+from common.testing_admin import commands_sent
+from etl_config import glance
+
+LISTS = {
+    "connections": "connections_connection_changelist",
+    "schemas": "schemas_schema_changelist",
+    "mappings": "mappings_mapping_changelist",
+    "column_mappings": "mappings_columnmapping_changelist",
+    "schedules": "schedules_schedule_changelist",
+}
+
+
+@pytest.mark.parametrize("kind", LISTS)
+def test_a_list_of_a_hundred_costs_as_many_commands_as_one_of_two(operator, stored, kind):
+    def cost(records):
+        for _ in range(records):
+            document(stored, kind)
+        with commands_sent() as commands:
+            response = operator.get(LISTS[kind])
+        return commands, len(response.context["cl"].result_list)
+
+    few, shown = cost(2)
+    assert shown == 2
+    many, shown = cost(98)
+    assert shown == 100
+    assert few == many
+    assert len(many) < 15
+
+
+@pytest.mark.parametrize("kind", LISTS)
+def test_a_change_page_does_not_list_what_could_be_chosen(operator, stored, kind):
+    record = document(stored, kind)
+    for _ in range(5):
+        document(stored, kind, name="somebody else")
+        stored[kind].update_one({"name": "somebody else"}, {"$unset": {"name": 1}})
+    page = operator.html(LISTS[kind].replace("changelist", "change"), record["_id"])
+    assert "somebody else" not in page
+
+
+def test_pages_are_cut_by_the_store(operator, stored):
+    for _ in range(130):
+        document(stored, "connections")
+    pages = [operator.get(LISTS["connections"], p=page).context["cl"] for page in ("1", "2")]
+    assert [len(page.result_list) for page in pages] == [100, 30]
+    names = {connection.name for page in pages for connection in page.result_list}
+    assert len(names) == 130
+
+
+@pytest.mark.parametrize(
+    ("kind", "query", "count"),
+    [
+        ("connections", {"q": "The Shop"}, 1),
+        ("connections", {"q": "t.e"}, 0),
+        ("connections", {"last_test_status__exact": "failed"}, 1),
+        ("connections", {"last_test_status__isnull": "True"}, 1),
+        ("connections", {"o": "1"}, 2),
+        ("schedules", {"enabled__exact": "0"}, 0),
+        ("column_mappings", {"q": "id"}, 1),
+    ],
+)
+def test_lists_are_searched_filtered_and_ordered(operator, stored, kind, query, count):
+    document(stored, "connections", name="the shop", last_test_status="failed")
+    source = document(stored, "connections", name="archive")
+    mapping = document(stored, "mappings", source_connection_id=source["_id"])
+    document(stored, "schedules", mapping_id=mapping["_id"])
+    document(stored, "column_mappings", mapping_id=mapping["_id"])
+    response = operator.get(LISTS[kind], **query)
+    assert len(response.context["cl"].result_list) == count
+
+
+def test_a_search_that_takes_too_long_finds_names_by_their_beginning(operator, stored, monkeypatch):
+    document(stored, "connections", name="shop")
+    document(stored, "connections", name="the shop")
+
+    def slow(selection):
+        if selection.is_search():
+            raise ExecutionTimeout("slow", 50)
+        return [row["_id"] for row in selection.documents("_id")]
+
+    monkeypatch.setattr("common.selection.Selection.identifiers", slow)
+    page = operator.html(LISTS["connections"], q="shop")
+    assert "whose name begins with" in page
+    assert "the shop" not in page
+
+
+def test_a_mapping_chooses_its_connection_by_name(operator, stored):
+    document(stored, "connections", name="the shop")
+    document(stored, "connections", name="archive", host="shop.example.com")
+    chosen = {"app_label": "mappings", "model_name": "mapping", "field_name": "source_connection"}
+    answer = operator.client.get(reverse("admin:autocomplete"), {**chosen, "term": "shop"}).json()
+    assert [one["text"] for one in answer["results"]] == ["the shop"]
+
+
+def test_the_connections_of_a_list_lead_to_their_mappings(operator, api):
+    source = made(api, "connections")
+    made(api, "mappings", name="orders", source_connection_id=source["id"])
+    made(api, "mappings", name="other")
+    page = operator.html(LISTS["mappings"], source_connection__id__exact=source["id"])
+    assert "orders" in page
+    assert ">other<" not in page
+
+
+def references(mapping):
+    names = ("source_connection_id", "target_schema_id")
+    return {name: ObjectId(mapping[name]) for name in names}
+
+
+# --- The front page ------------------------------------------------------------------------------
+
+
+def test_the_front_page_answers_at_a_glance(operator, api, stored):
+    now = store.now()
+    mapping = made(api, "mappings", name="ruled")
+    api.create(f"mappings/{mapping['id']}/column-mappings", direct())
+    document(stored, "mappings", name="bare", **references(mapping))
+    failed = {"last_test_status": "failed", "last_tested_at": now - timedelta(minutes=5)}
+    document(stored, "connections", name="broken", **failed)
+    document(stored, "connections", last_test_status="success")
+    soon = {"next_run_at": now + timedelta(minutes=30), "mapping_id": ObjectId(mapping["id"])}
+    document(stored, "schedules", name="soon", **soon)
+    later = {"next_run_at": now + timedelta(hours=2), "mapping_id": ObjectId(mapping["id"])}
+    document(stored, "schedules", name="later", **later)
+    context = operator.get("index").context
+    assert context["connections"] == {"success": 1, "failed": 1, "never": 1, "total": 3}
+    assert [one.name for one in context["failed"]] == ["broken"]
+    assert [one.name for one in context["bare"].mappings] == ["bare"]
+    assert [one.schedule.name for one in context["due"]["first"]] == ["soon"]
+    assert context["due"]["count"] == 1
+
+
+def test_a_run_that_has_passed_is_reckoned_anew(stored):
+    past = {"next_run_at": store.now() - timedelta(days=2)}
+    document(stored, "schedules", name="often", cron_expression="*/5 * * * *", **past)
+    document(stored, "schedules", name="yearly", cron_expression="@yearly", **past)
+    (due,) = glance.due_soon()["first"]
+    assert due.schedule.name == "often"
+    assert due.at > store.now()
+
+
+def test_the_front_page_waits_for_no_slow_answer(operator, monkeypatch):
+    def slow():
+        raise ExecutionTimeout("slow", 50)
+
+    monkeypatch.setattr("etl_config.glance.without_rules", slow)
+    page = operator.html("index")
+    assert "took too long" in page
+    assert "Due in the next hour" in page
+
+
+def test_the_front_page_shows_what_a_person_may_see(stored):
+    user = User.objects.create_user("reader", is_staff=True)
+    user.user_permissions.add(Permission.objects.get(codename="view_schedule"))
+    client = Client()
+    client.force_login(user)
+    page = client.get(reverse("admin:index")).content.decode()
+    assert "Due in the next hour" in page
+    assert "Connections by last test" not in page
+
+
+# --- Refusals ------------------------------------------------------------------------------------
+
+
+def test_a_store_that_is_down_is_a_page(operator, monkeypatch):
+    def down(*args, **kwargs):
+        raise ServerSelectionTimeoutError("mongodb://user:secret@db: refused")
+
+    monkeypatch.setattr("common.selection.Selection.documents", down)
+    response = operator.get(LISTS["connections"])
+    assert (response.status_code, response.headers["Retry-After"]) == (503, "2")
+    assert response.headers["Content-Type"].startswith("text/html")
+    page = response.content.decode()
+    assert "does not answer" in page
+    assert "secret" not in page
+
+
+def test_an_address_that_is_not_there_is_a_page(operator):
+    response = operator.client.get("/admin/nowhere/")
+    assert response.status_code == 404
+    assert response.headers["Content-Type"].startswith("text/html")

@@ -1,0 +1,264 @@
+"""The admin in a real browser: Debian's Chromium, from the login to the picture of a mapping.
+
+SCREENSHOTS names a folder that gets pictures of the pages, such as `docs/screenshots`.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psycopg
+import pytest
+from django.contrib.auth.models import User
+from playwright.sync_api import Page, expect, sync_playwright
+
+CHROMIUM = "/usr/bin/chromium"
+OPTIONS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+COLUMNS = [
+    ("id", "integer"),
+    ("first_name", "string"),
+    ("last_name", "string"),
+    ("address", "string"),
+    ("balance", "float"),
+    ("born", "date"),
+]
+RULES = [
+    ("direct", "id", "id", ""),
+    ("split", "full_name", "first_name, last_name", " "),
+    ("join", "street, city", "address", ", "),
+    ("direct", "balance", "balance", ""),
+]
+
+
+@pytest.fixture
+def source() -> Iterator[object]:
+    """The address of a database with two hundred people."""
+    url = os.environ["TEST_POSTGRES_URL"]
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("DROP TABLE IF EXISTS people")
+        connection.execute(
+            "CREATE TABLE people AS SELECT n AS id, 'Ada ' || n AS full_name, "
+            "'Road ' || n AS street, CASE WHEN n % 3 > 0 THEN 'London' END AS city, "
+            "n * 1.25 AS balance, date '1990-01-01' + n AS born, n % 2 = 0 AS active "
+            "FROM generate_series(1, 200) AS n"
+        )
+        yield urlsplit(url)
+        connection.execute("DROP TABLE people")
+
+
+class Browser:
+    """A page and what went wrong in it: errors in the console, requests to anywhere else."""
+
+    def __init__(self, page: Page, base: str) -> None:
+        self.page = page
+        self.base = base
+        self.troubles: list[str] = []
+        page.set_default_timeout(15_000)
+        page.on("console", lambda said: self._note(said.text, said.type in ("error", "warning")))
+        page.on("pageerror", lambda raised: self._note(str(raised), True))
+        page.on("response", lambda answer: self._note(answer.url, answer.status >= 400))
+        page.on("request", lambda asked: self._note(asked.url, self._is_elsewhere(asked.url)))
+
+    def _note(self, text: str, is_trouble: bool) -> None:
+        if is_trouble:
+            self.troubles.append(text)
+
+    def _is_elsewhere(self, url: str) -> bool:
+        return not url.startswith((self.base, "data:", "blob:"))
+
+    def open(self, path: str) -> None:
+        self.page.goto(f"{self.base}/admin/{path}")
+        self.page.wait_for_load_state("networkidle")
+
+    def fill(self, **values: str) -> None:
+        for name, value in values.items():
+            self.page.fill(f"[name={name}]", value)
+
+    def choose(self, name: str, text: str) -> None:
+        """Choose a record by typing its name."""
+        self.page.locator(f"select[name={name}] + span.select2").click()
+        self.page.fill(".select2-search__field", text)
+        self.page.locator(".select2-results__option", has_text=text).first.click()
+
+    def save(self) -> None:
+        self.page.click("button[name=_save], input[name=_save]")
+        self.page.wait_for_load_state("networkidle")
+        expect(self.page.get_by_text("was added successfully")).to_be_visible()
+
+    def picture(self, name: str, is_whole: bool = True) -> None:
+        if folder := os.environ.get("SCREENSHOTS"):
+            self.page.screenshot(path=Path(folder) / f"{name}.png", full_page=is_whole)
+
+    def is_wider_than_its_window(self) -> bool:
+        script = "document.documentElement.scrollWidth > window.innerWidth + 1"
+        return bool(self.page.evaluate(script))
+
+
+@pytest.fixture
+def browser(stored, live_server, monkeypatch) -> Iterator[Browser]:
+    """Someone at the login page."""
+    # Playwright's loop runs in the thread of the test, whose fixtures speak to the store.
+    monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
+    User.objects.create_superuser("admin", password="to-log-in")
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
+        page = chromium.new_page(viewport=WIDE)
+        yield Browser(page, live_server.url)
+        chromium.close()
+
+
+def log_in(browser: Browser) -> None:
+    browser.open("")
+    browser.fill(username="admin", password="to-log-in")
+    browser.page.click("button[type=submit]")
+    expect(browser.page.get_by_text("Connections by last test")).to_be_visible()
+
+
+def connect(browser: Browser, source) -> None:
+    browser.open("connections/connection/add/")
+    browser.fill(name="shop", host=source.hostname, port=str(source.port))
+    browser.fill(database=source.path[1:], username=source.username, password="wrong")
+    browser.page.select_option("[name=db_type]", "postgresql")
+    browser.page.click("text=Test connection")
+    expect(browser.page.locator("#etl-test .etl-bad")).to_have_text("failed")
+    browser.fill(password=source.password)
+    browser.page.click("text=Test connection")
+    expect(browser.page.locator("#etl-test .etl-good")).to_have_text("success")
+    browser.save()
+    browser.page.click("a:text-is('shop')")
+    browser.page.click("text=Test connection")
+    expect(browser.page.locator("#etl-test .etl-good")).to_have_text("success")
+    browser.picture("connection")
+
+
+def describe(browser: Browser) -> None:
+    browser.open("schemas/schema/add/")
+    browser.fill(name="customers")
+    names, types = (browser.page.locator(f"[name=columns-{n}]") for n in ("name", "data_type"))
+    for index, (name, data_type) in enumerate(COLUMNS):
+        if names.count() == index:
+            browser.page.click("text=Add a column")
+        names.nth(index).fill(name)
+        types.nth(index).select_option(data_type)
+    browser.page.locator("[data-row=up]").nth(1).click()
+    expect(names.first).to_have_value("first_name")
+    browser.page.locator("[data-row=down]").first.click()
+    browser.save()
+
+
+def map_columns(browser: Browser) -> None:
+    browser.open("mappings/mapping/add/")
+    browser.fill(name="shop customers", source_query="SELECT * FROM people ORDER BY id")
+    browser.choose("source_connection", "shop")
+    browser.choose("target_schema", "customers")
+    browser.page.click("button:text-is('Preview')")
+    preview = browser.page.locator("#etl-preview")
+    expect(preview).to_contain_text("50 rows")
+    expect(preview).to_contain_text("there are more")
+    expect(preview.locator("thead")).to_contain_text("full_namestring")
+    browser.picture("preview")
+    for index, (kind, sources, targets, option) in enumerate(RULES):
+        if index:
+            browser.page.click("text=Add another Rule")
+        row = f"column_mappings-{index}"
+        browser.page.select_option(f"[name={row}-type]", kind)
+        browser.page.fill(f"[name={row}-source_columns]", sources)
+        browser.page.fill(f"[name={row}-target_fields]", targets)
+        browser.page.fill(f"[name={row}-option]", option)
+    browser.save()
+    browser.page.click("a:text-is('shop customers')")
+    see_the_picture(browser)
+    browser.picture("mapping")
+
+
+def see_the_picture(browser: Browser) -> None:
+    picture = browser.page.locator("svg.etl-map")
+    expect(picture.locator(".line")).to_have_count(8)
+    expect(picture.locator(".unmapped")).to_have_count(1)
+    expect(picture.locator(".unmapped")).to_contain_text("born")
+    expect(browser.page.locator("[name=column_mappings-2-source_columns]")).to_have_value(
+        "street, city"
+    )
+
+
+def schedule(browser: Browser) -> None:
+    browser.open("schedules/schedule/add/")
+    browser.fill(name="mornings", cron_expression="*/20 6-9 * * *", timezone="Europe/Berlin")
+    browser.choose("mapping", "shop customers")
+    browser.page.click("text=Show as entered")
+    expect(browser.page.locator("#etl-runs tbody tr")).to_have_count(10)
+    browser.save()
+    browser.page.click("a:text-is('mornings')")
+    expect(browser.page.locator("#etl-runs tbody tr")).to_have_count(10)
+    browser.picture("schedule")
+
+
+def act(browser: Browser) -> None:
+    browser.open("connections/connection/")
+    browser.page.check("input.action-select >> nth=0")
+    browser.page.select_option("select[name=action]", "test_chosen")
+    browser.page.click("button[name=index]")
+    expect(browser.page.get_by_text("1 of 1 connection answered.")).to_be_visible()
+    browser.picture("connections")
+
+
+PAGES = [
+    "",
+    "connections/connection/",
+    "connections/connection/add/",
+    "schemas/schema/",
+    "schemas/schema/add/",
+    "mappings/mapping/",
+    "mappings/mapping/add/",
+    "mappings/columnmapping/",
+    "schedules/schedule/",
+    "schedules/schedule/add/",
+    "auth/user/",
+]
+
+
+def look_through_a_narrow_window(browser: Browser, records: list[str]) -> None:
+    browser.page.set_viewport_size(NARROW)
+    for path in [*PAGES, *records]:
+        browser.open(path)
+        assert not browser.is_wider_than_its_window(), path
+
+
+def test_an_operator_goes_from_the_login_to_the_picture(browser, source, stored):
+    log_in(browser)
+    connect(browser, source)
+    describe(browser)
+    map_columns(browser)
+    schedule(browser)
+    act(browser)
+    browser.open("")
+    browser.picture("overview")
+    mapping = stored.mappings.find_one()["_id"]
+    browser.page.emulate_media(color_scheme="dark")
+    browser.open(f"mappings/mapping/{mapping}/change/")
+    browser.picture("mapping-dark")
+    records = [
+        f"mappings/mapping/{mapping}/change/",
+        f"connections/connection/{stored.connections.find_one()['_id']}/change/",
+        f"schemas/schema/{stored.schemas.find_one()['_id']}/change/",
+        f"schedules/schedule/{stored.schedules.find_one()['_id']}/change/",
+    ]
+    look_through_a_narrow_window(browser, records)
+    browser.open(records[0])
+    browser.page.click("button:text-is('Preview')")
+    expect(browser.page.locator("#etl-preview")).to_contain_text("50 rows")
+    assert not browser.is_wider_than_its_window()
+    browser.page.locator("#etl-picture").scroll_into_view_if_needed()
+    browser.picture("narrow", is_whole=False)
+    assert browser.troubles == []
