@@ -6,13 +6,14 @@ everywhere in this service: odd ones are shown, not stumbled over, and writes ar
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property, reduce
 from operator import or_
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from bson import ObjectId
 from django.contrib import admin, messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.core.exceptions import ValidationError
 from django.core.paginator import Page, Paginator
 from django.db import models
@@ -26,7 +27,7 @@ from unfold.admin import ModelAdmin
 from unfold.views import ChangeList
 
 from common import lists, store
-from common.badges import age
+from common.badges import age, list_link
 from common.exceptions import NotFound, SearchTooBroad, ServiceError, Stale
 from common.fields import EncryptedTextField
 from common.forms import DocumentForm, LinesField, Refusal, SecretField
@@ -58,7 +59,7 @@ class DocumentPaginator(Paginator):
 
     @cached_property
     def selection(self) -> Selection:
-        return selection_of(self.object_list)
+        return selection_of(cast("models.QuerySet[Any]", self.object_list))
 
     @cached_property
     def found(self) -> list[ObjectId]:
@@ -89,10 +90,12 @@ class DocumentPaginator(Paginator):
         else:
             wanted = self.selection._replace(skip=first, limit=self.per_page)
             shown = as_records(self.selection.model, wanted.documents())
-        return self._get_page(shown, number, self)
+        return Page(shown, number, self)
 
 
 class DocumentChangeList(ChangeList):
+    result_list: Any
+
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
         # "7 results (100000 total)": the total is an estimate, which costs nothing.
@@ -105,7 +108,8 @@ class DocumentChangeList(ChangeList):
                 f'whose name begins with "{self.query}".',
             )
         if isinstance(self.result_list, models.QuerySet):
-            self.result_list = as_records(self.model, selection_of(self.result_list).documents())
+            # All of them fit on one page.
+            self.result_list = self.paginator.page(1).object_list
         self.model_admin.prepare_page(self.result_list)
 
 
@@ -118,7 +122,7 @@ class DocumentAdmin(ModelAdmin):
     list_max_show_all = PAGE
     list_filter_submit = False
     warn_unsaved_form = True
-    actions = ("delete_selected",)
+    actions: tuple[str, ...] = ("delete_selected",)
     change_form_before_template = "common/admin/version.html"
     formfield_overrides: ClassVar[dict[Any, Any]] = {
         EncryptedTextField: {"form_class": SecretField, "widget": None},
@@ -151,15 +155,21 @@ class DocumentAdmin(ModelAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: models.QuerySet[Any], search_term: str
     ) -> tuple[models.QuerySet[Any], bool]:
-        """Look for the text as it is, as the API does; to choose a record, in its name alone."""
+        """Look for the text as it is, as the API does.
+
+        To choose a record, in its name alone: an index finds those that begin with the text, and
+        only where none does is it looked for inside of names.
+        """
         chooses = request.path.endswith("/autocomplete/")
         fields = ("name",) if chooses else self.get_search_fields(request)
         text = search_term.strip()[:MAX_SEARCH].replace("\0", "")
         if not text:
             return queryset, False
         if any(field.name == "name" for field in self.opts.fields):
-            begins = {"name__gte": text, "name__lt": text + "\uffff"}
-            request.instead = queryset.filter(**begins)  # type: ignore[attr-defined]
+            begins = queryset.filter(name__gte=text, name__lt=text + "\uffff")
+            if chooses and selection_of(begins)._replace(limit=1).documents("_id"):
+                return begins, False
+            request.instead = begins  # type: ignore[attr-defined]
         wanted = [models.Q((f"{name}__icontains", text)) for name in fields]
         return queryset.filter(reduce(or_, wanted)), False
 
@@ -171,6 +181,10 @@ class DocumentAdmin(ModelAdmin):
         paginator: DocumentPaginator = super().get_paginator(request, queryset, *args, **kwargs)
         paginator.instead = getattr(request, "instead", None)
         return paginator
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Return the groups of fields; the last one is history, which a new record has none of."""
+        return super().get_fieldsets(request, obj)[: None if obj else -1]
 
     def prepare_page(self, page: Sequence[Any]) -> None:
         """Read what the columns of a page need beyond its records, all at once."""
@@ -262,10 +276,10 @@ class DocumentAdmin(ModelAdmin):
             "perms_lacking": lacking,
             "protected": protected,
             "opts": self.opts,
-            "action_checkbox_name": admin.helpers.ACTION_CHECKBOX_NAME,
+            "action_checkbox_name": ACTION_CHECKBOX_NAME,
             "media": self.media,
         }
-        request.current_app = self.admin_site.name  # type: ignore[attr-defined]
+        request.current_app = self.admin_site.name
         return TemplateResponse(request, "admin/delete_selected_confirmation.html", context)
 
     # --- Actions ---------------------------------------------------------------------------------
@@ -342,15 +356,27 @@ def documents_of(
     return {document["_id"]: document for document in found}
 
 
-def counted(
-    model: type[models.Model], column: str, identifiers: Iterable[Any]
-) -> Mapping[Any, int]:
-    """Return how many of a model's records refer to each of these ids in `column`."""
-    pipeline = [
-        {"$match": {column: {"$in": list(identifiers)}}},
+def count_uses(page: Sequence[Any], model: type[models.Model], users: str) -> None:
+    """Note on each record of a page how many `users`, a relation of its model, refer to it."""
+    relation: Any = model._meta.get_field(users)
+    column = relation.field.column
+    pipeline: list[Stored] = [
+        {"$match": {column: {"$in": [record.pk for record in page]}}},
         {"$group": {"_id": f"${column}", "count": {"$sum": 1}}},
     ]
-    return {row["_id"]: row["count"] for row in store.collection(model).aggregate(pipeline)}
+    found = store.collection(relation.related_model).aggregate(pipeline)
+    uses = {row["_id"]: row["count"] for row in found}
+    for record in page:
+        record.uses = uses.get(record.pk, 0)
+
+
+def uses_link(record: Any, users: str) -> SafeString:
+    """Return how many `users` refer to a record, as a link to their list."""
+    if not hasattr(record, "uses"):
+        count_uses([record], type(record), users)
+    relation: Any = record._meta.get_field(users)
+    condition = {f"{relation.field.name}__id__exact": record.pk}
+    return list_link(relation.related_model, str(record.uses), **condition)
 
 
 def attempt(work: Callable[[Any], Any], record: Any) -> str | None:

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
+from django.db import models
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -51,7 +52,7 @@ def link(record: Document | None, text: str = "") -> SafeString:
     return format_html('<a class="etl-link" href="{}">{}</a>', address, text or str(record))
 
 
-def list_link(model: type[Document], text: str, **condition: object) -> SafeString:
+def list_link(model: type[models.Model], text: str, **condition: object) -> SafeString:
     """Return a link to the list of a model's records that meet a condition."""
     address = reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")
     query = "&".join(f"{name}={value}" for name, value in condition.items())

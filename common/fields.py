@@ -1,6 +1,6 @@
 """Model fields shared by the apps."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.db import models
 
@@ -35,7 +35,13 @@ class Secret:
     __str__ = __repr__
 
 
-class EncryptedTextField(models.TextField):
+if TYPE_CHECKING:
+    _TextField = models.TextField[Any, Any]
+else:
+    _TextField = models.TextField
+
+
+class EncryptedTextField(_TextField):
     """Text kept as a Fernet token. Read, it is a `Secret`; given a `str`, it encrypts it.
 
     Dumps and forms never hold the value, nor its token.

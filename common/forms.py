@@ -190,18 +190,20 @@ class DocumentForm(forms.ModelForm):
         """Leave it to the index, at the moment of the write."""
 
     def _get_validation_exclusions(self) -> set[str]:
-        return super()._get_validation_exclusions() | {
+        several = {
             constraint.fields[0]
             for constraint in self._meta.model._meta.constraints
             if isinstance(constraint, models.UniqueConstraint)
         }
+        # The stubs leave out what is private.
+        return several | super()._get_validation_exclusions()  # type: ignore[misc]
 
     def _update_errors(self, errors: ValidationError) -> None:
         if not hasattr(errors, "error_dict"):
             self.add_error(None, errors)
             return
         for path, found in errors.error_dict.items():
-            if self.field_of(path) not in self._errors:
+            if self.field_of(path) not in self.errors:
                 self.add_path_error(path, ValidationError(found))
 
     def field_of(self, path: str) -> str | None:
@@ -212,15 +214,16 @@ class DocumentForm(forms.ModelForm):
 
     def add_path_error(self, path: str, error: ValidationError) -> None:
         name = None if path == NON_FIELD_ERRORS else self.field_of(path)
-        for one in error.error_list if name else ():
+        field: Any = self.fields[name] if name else None
+        for one in error.error_list if field else ():
             if one.code in ("min_value", "max_value"):
-                one.message = self.fields[name].error_messages.get(one.code, one.message)
+                one.message = field.error_messages.get(one.code, one.message)
         self.add_error(name, error)
-        if name and hasattr(self.fields[name], "mark"):
-            self.fields[name].mark(path)
+        if hasattr(field, "mark"):
+            field.mark(path)
 
     def _post_clean(self) -> None:
-        super()._post_clean()
+        super()._post_clean()  # type: ignore[misc]  # as above
         if isinstance(self.refusal, ServiceError):
             self.add_refusal(self.refusal)
         elif self.refusal is not None:
@@ -240,7 +243,7 @@ def version_of(record: Document) -> str:
     stored = record._stored
     if stored is None:
         return ""
-    editable = [field.column for field in record._meta.concrete_fields if field.editable]
+    editable = [str(field.column) for field in record._meta.concrete_fields if field.editable]
     content = {column: stored.get(column) for column in sorted(editable)}
     return blake2b(bson.encode(content), digest_size=8).hexdigest()
 
@@ -253,7 +256,8 @@ def speak_as_the_api(field: forms.Field) -> None:
             model = getattr(field.queryset, "model", None)
             said["invalid_choice"] = f"There is no {getattr(model, 'noun', 'record')} with this id."
         case forms.ChoiceField():
-            listed = ", ".join(str(value) for value, _ in field.choices if value)
+            choices: Any = field.choices
+            listed = ", ".join(str(value) for value, _ in choices if value)
             said = dict.fromkeys(("invalid_choice", "required"), f"Expected one of {listed}.")
         case forms.IntegerField():
             said = {

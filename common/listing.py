@@ -13,6 +13,7 @@ from django.http import QueryDict
 
 from common import paging
 from common.exceptions import FieldError
+from common.models import field_of
 from common.paging import Order
 from common.problems import Invalid
 
@@ -58,7 +59,7 @@ class Parameters:
         ordered_by: Iterable[str] = (),
         order: str = NEWEST_FIRST,
     ) -> None:
-        self.filters = {name: model._meta.get_field(name) for name in filters}
+        self.filters = {name: field_of(model, name) for name in filters}
         self.search = tuple(search)
         self.default_order = order
         moments = ("created_at", "updated_at", *ordered_by)
@@ -73,7 +74,7 @@ class Parameters:
         asked: dict[str, Any] = {"condition": dict(base), "order": self._order(self.default_order)}
         for name, text in query.items():
             try:
-                self._read(name, text, asked)
+                self._read(name, str(text), asked)
             except ValueError as wrong:
                 errors.append({"field": name, "code": "invalid", "message": str(wrong)})
         if "cursor" in asked and not errors:
@@ -96,7 +97,8 @@ class Parameters:
             asked["condition"] |= self._containing(text)
             asked["searches"] = True
         elif name in self.filters:
-            asked["condition"] |= {self.filters[name].column: _value(self.filters[name], text)}
+            field = self.filters[name]
+            asked["condition"] |= {str(field.column): _value(field, text)}
         else:
             raise ValueError(f"There is no such parameter; there are {self.names()}.")
 
@@ -135,7 +137,7 @@ class Parameters:
         if name not in self.orderable:
             raise ValueError(f'Cannot order by "{name}"; choose from {", ".join(self.orderable)}.')
         field = self.filters.get(name)
-        column = "_id" if name == "id" else field.column if field else name
+        column = "_id" if name == "id" else str(field.column) if field else name
         return column, -1 if part.startswith("-") else 1
 
     def _containing(self, text: str) -> dict[str, Any]:

@@ -1,13 +1,19 @@
 """What surrounds every request: CORS for the configured origins, problems for what escapes."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from corsheaders.middleware import CorsMiddleware as ListedHeadersCorsMiddleware
 from django.contrib.auth import middleware as auth
 from django.contrib.messages import middleware as messages
 from django.contrib.sessions import middleware as sessions
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.http import (
+    HttpRequest,
+    HttpResponse,
+    HttpResponseBase,
+    HttpResponsePermanentRedirect,
+)
 from django.middleware.common import CommonMiddleware as HostCheckingCommonMiddleware
+from django.utils.deprecation import MiddlewareMixin
 
 from common.pages import is_admin, refusal_response
 from common.problems import translated
@@ -35,20 +41,18 @@ class CorsMiddleware(ListedHeadersCorsMiddleware):
 class CommonMiddleware(HostCheckingCommonMiddleware):
     """Answers the health check under any name: who checks it knows an address, not the host."""
 
-    def process_request(self, request: HttpRequest) -> HttpResponseBase | None:
+    def process_request(self, request: HttpRequest) -> HttpResponsePermanentRedirect | None:
         if request.path_info.rstrip("/") == "/health":
             return None
         return super().process_request(request)
 
 
-class _OfTheAdmin:
+class _OfTheAdmin(MiddlewareMixin):
     """Keeps a middleware to the admin's pages: nobody logs in to the API."""
 
-    get_response: Handler
-
-    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+    def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
         if is_admin(request):
-            return super().__call__(request)  # type: ignore[misc,no-any-return]
+            return super().__call__(request)
         return self.get_response(request)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, cast
 
 from bson import ObjectId
 from django.core.exceptions import ValidationError
@@ -52,8 +52,8 @@ class Document(models.Model):
         """Return the record of a stored document; what it lacks, or garbles, has its default."""
         values = {
             field.attname: _value(field, expected, value)
-            for field, expected in plan(cls)
-            if (value := document.get(field.column)) is not None
+            for column, field, expected in plan(cls)
+            if (value := document.get(column)) is not None
         }
         record = cls(**values)
         record._state.db = connection.alias
@@ -61,8 +61,8 @@ class Document(models.Model):
         return record
 
     @classmethod
-    def from_db(cls, db: str | None, field_names: Any, values: Any) -> Self:
-        record = super().from_db(db, field_names, values)
+    def from_db(cls, *args: Any, **kwargs: Any) -> Self:
+        record = super().from_db(*args, **kwargs)
         record._stored = record._loaded = record._prepared(record.__dict__)
         record._fill_defaults()
         return record
@@ -78,8 +78,8 @@ class Document(models.Model):
 
     def _prepared(self, values: Mapping[str, Any]) -> Stored:
         prepared = {
-            field.column: _prepared(field, expected, values[field.attname])
-            for field, expected in plan(type(self))
+            column: _prepared(field, expected, values[field.attname])
+            for column, field, expected in plan(type(self))
             if field.attname in values
         }
         if self.pk is None:
@@ -101,10 +101,10 @@ class Document(models.Model):
         """Return what is wrong, by field name; a path such as `columns.2.name` goes deeper."""
         return {
             field.name: ValidationError(
-                f"There is no {field.related_model.noun} with this id.", code="unknown_reference"
+                f"There is no {target(field).noun} with this id.", code="unknown_reference"
             )
             for field in self.changed_references()
-            if not exists(field.related_model, getattr(self, field.attname))
+            if not exists(target(field), getattr(self, field.attname))
         }
 
     def changed_references(self) -> list[models.ForeignKey[Any, Any]]:
@@ -146,10 +146,10 @@ class Document(models.Model):
         """
         store.settled(getattr(self, field.attname) for field in references)
         for field in references:
-            if not exists(field.related_model, getattr(self, field.attname)):
+            if not exists(target(field), getattr(self, field.attname)):
                 self._take_back(before)
                 raise ValidationError(
-                    {field.name: f"The {field.related_model.noun} was deleted meanwhile."}
+                    {field.name: f"The {target(field).noun} was deleted meanwhile."}
                 )
 
     def _take_back(self, before: Stored | None) -> None:
@@ -239,7 +239,7 @@ class Document(models.Model):
     def users(self) -> list[tuple[str, list[str]]]:
         """Return the names of the records that refer to this one, by noun."""
         return [
-            (relation.related_model.noun, names_referring(relation, self.pk))
+            (target(relation).noun, names_referring(relation, self.pk))
             for relation in self._meta.related_objects
             if relation.on_delete is models.PROTECT
         ]
@@ -263,7 +263,18 @@ def unchanged(document: Stored) -> Stored:
     }
 
 
+def target(relation: Any) -> type[Document]:
+    """Return the model at the other end of a relation: here they are all of documents."""
+    return cast("type[Document]", relation.related_model)
+
+
+def field_of(model: type[models.Model], name: str) -> models.Field[Any, Any]:
+    """Return a field by its own name, or by the one it is stored as. Raises FieldDoesNotExist."""
+    return cast("models.Field[Any, Any]", model._meta.get_field(name))
+
+
 def exists(model: type[models.Model], identifier: ObjectId) -> bool:
+
     return store.collection(model).find_one({"_id": identifier}, {"_id": 1}) is not None
 
 
@@ -276,9 +287,10 @@ def names_referring(relation: Any, identifier: ObjectId, limit: int = 100) -> li
 
 
 @cache
-def plan(model: type[models.Model]) -> list[tuple[models.Field[Any, Any], type | None]]:
-    """Return a model's fields, each with the type whose values are stored as they are."""
-    return [(field, _stored_as_is(field)) for field in model._meta.concrete_fields]
+def plan(model: type[models.Model]) -> list[tuple[str, models.Field[Any, Any], type | None]]:
+    """Return a model's fields by stored name, with the type whose values are stored as they are."""
+    fields = model._meta.concrete_fields
+    return [(str(field.column), field, _stored_as_is(field)) for field in fields]
 
 
 def _stored_as_is(field: models.Field[Any, Any]) -> type | None:
@@ -317,5 +329,5 @@ def _converted(field: models.Field[Any, Any], stored: Any) -> Any:
     if from_db:
         return from_db(stored, None, connection)
     if isinstance(field, models.DateTimeField):
-        return connection.ops.convert_datetimefield_value(stored, field, connection)
+        return store.mongodb.ops.convert_datetimefield_value(stored, field, connection)
     return field.to_python(stored)

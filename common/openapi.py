@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from django.conf import settings
 from drf_spectacular.extensions import OpenApiSerializerFieldExtension
@@ -19,7 +19,9 @@ OBJECT_ID = {
     "examples": ["665f1c2ab7e4d90012ab34cd"],
 }
 RECORD_METHODS = ("GET", "PUT", "PATCH", "DELETE")
-QUERY, HEADER, PATH = OpenApiParameter.QUERY, OpenApiParameter.HEADER, OpenApiParameter.PATH
+QUERY: Final = OpenApiParameter.QUERY
+HEADER: Final = OpenApiParameter.HEADER
+PATH: Final = OpenApiParameter.PATH
 
 REFUSALS = {
     "400": "A field, parameter or the body itself is wrong; `errors` names all that are.",
@@ -58,7 +60,8 @@ class ProblemSerializer(serializers.Serializer):
     status = serializers.IntegerField()
     detail = serializers.CharField(help_text="One readable sentence.")
     code = serializers.CharField(help_text="For programs: `invalid`, `duplicate_name`, `in_use` …")
-    errors = FieldErrorSerializer(many=True, required=False)
+    # DRF takes declared fields off the class, so the property of this name stays what it is.
+    errors = FieldErrorSerializer(many=True, required=False)  # type: ignore[assignment]
 
 
 class IdFieldExtension(OpenApiSerializerFieldExtension):
@@ -81,12 +84,14 @@ class AutoSchema(BaseAutoSchema):
         action = getattr(self.view, "action", None)
         return "_".join([*nouns, action] if action and nouns[-1] != action else nouns) or "service"
 
-    def get_description(self) -> str:
+    def get_description(self) -> str:  # type: ignore[override]  # drf-spectacular's own signature
         """Return what the action's own docstring says, or one sentence on the kind of record."""
-        action = getattr(self.view, "action", None)
+        view: Any = self.view
+        action = getattr(view, "action", None)
         sentence = SENTENCES.get(action or "")
-        if sentence and action not in vars(type(self.view)):
-            return sentence.format(self.view.serializer_class.Meta.model.noun)
+        if sentence and action not in vars(type(view)):
+            return sentence.format(view.serializer_class.Meta.model.noun)
+
         return str(super().get_description())
 
     def _parts(self) -> list[str]:

@@ -1,6 +1,7 @@
 """Every refusal in one shape: `application/problem+json`, as RFC 9457 describes it."""
 
 import logging
+from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Any
 
@@ -127,6 +128,7 @@ def _of_rest_framework(raised: exceptions.APIException) -> ServiceError:
 
 def flattened(detail: Any, path: str = "") -> list[FieldError]:
     """Return nested validation details as a flat list of paths such as `columns.2.name`."""
+    named: Iterable[tuple[object, Any]]
     if isinstance(detail, dict):
         named = detail.items()
     elif isinstance(detail, list) and any(isinstance(item, dict | list) for item in detail):

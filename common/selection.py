@@ -52,7 +52,7 @@ def selection_of(queryset: models.QuerySet[Any]) -> Selection:
     compiler = queryset.query.get_compiler(queryset.db)
     compiler.pre_sql_setup()
     try:
-        pipeline = compiler.build_query(None).get_pipeline()  # type: ignore[attr-defined]
+        pipeline = compiler.build_query(None).get_pipeline()
     except EmptyResultSet:
         pipeline = [{"$match": NOTHING}]
     pipeline = [stage for stage in pipeline if not _changes_nothing(stage)]

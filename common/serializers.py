@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import cache
-from typing import Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from bson import ObjectId
 from bson.errors import InvalidId
@@ -26,7 +26,7 @@ from rest_framework.utils.serializer_helpers import BindingDict
 
 from common.fields import EncryptedTextField, Secret
 from common.http import iso_utc
-from common.models import Document
+from common.models import Document, field_of, target
 from common.store import Stored
 
 NAME_MAX = 100
@@ -116,9 +116,9 @@ class Column(NamedTuple):
 class Reader:
     """Makes records of stored documents, as a serializer declares their fields."""
 
-    def __init__(self, serializer: serializers.BaseSerializer[Any]) -> None:
+    def __init__(self, serializer: serializers.Serializer[Any]) -> None:
         model = getattr(getattr(serializer, "Meta", None), "model", None)
-        fields = serializer.fields.items()  # type: ignore[attr-defined]
+        fields = serializer.fields.items()
         columns = [_column(name, field, model) for name, field in fields if not field.write_only]
         self.projection = {column.stored_name: 1 for column in columns}
         self.known = self.projection.keys()
@@ -144,7 +144,7 @@ class Reader:
         return record
 
     def record_or_as_is(self, value: Any) -> Any:
-        return self.record(value) if isinstance(value, Mapping) else value
+        return self.record(value) if isinstance(value, dict) else value
 
     def clocked(self, document: Stored) -> str:
         """Return what of the record changes with the clock alone; part of its ETag."""
@@ -154,8 +154,9 @@ class Reader:
 def _column(
     name: str, field: serializers.Field[Any, Any, Any, Any], model: type[models.Model] | None
 ) -> Column:
-    source = model._meta.get_field(field.source) if model and field.source != "pk" else None
-    stored_name = source.column if source else "_id" if field.source == "pk" else field.source
+    named = field.source or name
+    source = field_of(model, named) if model and named != "pk" else None
+    stored_name = str(source.column) if source else "_id" if named == "pk" else named
     return Column(name, stored_name, _converter(field), _default(source, field))
 
 
@@ -165,8 +166,8 @@ def _converter(field: serializers.Field[Any, Any, Any, Any]) -> Callable[[Any], 
             return hexed
         case serializers.DateTimeField():
             return moment
-        case serializers.ListSerializer():
-            row = Reader(field.child).record_or_as_is
+        case serializers.ListSerializer(child=serializers.Serializer() as child):
+            row = Reader(child).record_or_as_is
             return lambda rows: [row(item) for item in rows] if isinstance(rows, list) else rows
         case serializers.Serializer():
             return Reader(field).record_or_as_is
@@ -188,8 +189,13 @@ class _Made(threading.local):
 
 _made = _Made()
 
+if TYPE_CHECKING:
+    _Serializer = serializers.Serializer[Any]
+else:
+    _Serializer = object
 
-class StrictMixin:
+
+class StrictMixin(_Serializer):
     """Refuses fields a record does not have, and collects every error before it refuses.
 
     The fields of a serializer are made once a thread: making them costs more than all else that a
@@ -201,7 +207,7 @@ class StrictMixin:
         made = _made.fields.get(type(self))
         if made is None:
             made = _made.fields[type(self)] = BindingDict(self)
-            for name, field in self.get_fields().items():  # type: ignore[attr-defined]
+            for name, field in self.get_fields().items():
                 made[name] = field
         return made
 
@@ -240,7 +246,7 @@ class StrictMixin:
 
         Only the record as a whole is changed in part: what stands in its lists is whole.
         """
-        if self.partial:  # type: ignore[attr-defined]
+        if self.partial:
             return
         if field.required:
             required = serializers.ErrorDetail(field.error_messages["required"], code="required")
@@ -253,7 +259,7 @@ class StrictMixin:
         return {
             str(name): [serializers.ErrorDetail("There is no such field.", code="unknown_field")]
             for name in data
-            if name not in self.fields  # type: ignore[attr-defined]
+            if name not in self.fields
         }
 
     def more_errors(
@@ -282,8 +288,12 @@ class DocumentSerializer(StrictMixin, serializers.ModelSerializer):
     record: Document
     """The record that the body describes, once it is validated."""
 
-    serializer_related_field = IdField
+    # A reference is its id, whatever the stubs have it be.
+    serializer_related_field = IdField  # type: ignore[assignment]
     serializer_choice_field = ChoiceField
+
+    class Meta:
+        model: type[Document]
 
     def get_fields(self) -> dict[str, Any]:
         """Return the declared fields, the id under both of its names first."""
@@ -298,7 +308,7 @@ class DocumentSerializer(StrictMixin, serializers.ModelSerializer):
         return super().build_field(field_name, info, model_class, nested_depth)
 
     def build_reference_field(self, name: str, relation: RelationInfo) -> Any:
-        return IdField, {"help_text": f"The id of the {relation.related_model.noun}."}
+        return IdField, {"help_text": f"The id of the {target(relation).noun}."}
 
     def build_standard_field(self, field_name: str, model_field: Any) -> Any:
         field_class, kwargs = super().build_standard_field(field_name, model_field)
@@ -345,7 +355,7 @@ class DocumentSerializer(StrictMixin, serializers.ModelSerializer):
         }
 
     def new_record(self) -> Document:
-        return self.Meta.model()  # type: ignore[attr-defined,no-any-return]
+        return self.Meta.model()
 
     def with_values(self, values: Mapping[str, Any]) -> Document:
         """Return the record with `values` set: the loaded one, or a new one."""
@@ -356,7 +366,7 @@ class DocumentSerializer(StrictMixin, serializers.ModelSerializer):
 
     def _field_name(self, name: str) -> str:
         head, _, rest = name.partition(".")
-        for field in self.Meta.model._meta.concrete_fields:  # type: ignore[attr-defined]
+        for field in self.Meta.model._meta.concrete_fields:
             if field.name == head:
                 head = field.attname
         return f"{head}.{rest}" if rest else head

@@ -50,6 +50,9 @@ _pending: ContextVar[Mapping[ObjectId, Stored] | None] = ContextVar("pending", d
 
 PATIENCE_S = 60.0
 
+mongodb: Any = connection
+"""Django's connection, with what only MongoDB's backend knows: its database and collections."""
+
 
 def collection(model: type[models.Model]) -> Collection[Stored]:
     """Return the collection that holds `model`'s records."""
@@ -60,22 +63,22 @@ def collection(model: type[models.Model]) -> Collection[Stored]:
 
 def raw(model: type[models.Model]) -> Collection[RawBSONDocument]:
     """Return the collection whose documents come as the BSON they are stored in."""
-    made: dict[str, Collection[RawBSONDocument]] = connection.database.__dict__.setdefault(
+    made: dict[str, Collection[RawBSONDocument]] = mongodb.database.__dict__.setdefault(
         "_made_raw", {}
     )
     name = model._meta.db_table
-    if connection.queries_logged or name not in made:
+    if mongodb.queries_logged or name not in made:
         made[name] = collection(model).with_options(codec_options=RAW)
     return made[name]
 
 
 def named(name: str) -> Collection[Stored]:
     """Return a collection by its name; made once a thread, unless queries are being counted."""
-    if connection.queries_logged:
-        return connection.get_collection(name)
-    made: dict[str, Collection[Stored]] = connection.database.__dict__.setdefault("_made", {})
+    if mongodb.queries_logged:
+        return mongodb.get_collection(name)
+    made: dict[str, Collection[Stored]] = mongodb.database.__dict__.setdefault("_made", {})
     if name not in made:
-        made[name] = connection.get_collection(name)
+        made[name] = mongodb.get_collection(name)
     return made[name]
 
 
@@ -108,7 +111,7 @@ def patiently() -> AbstractContextManager[None]:
 
 def ping() -> None:
     """Ask the store whether it is there. Raises PyMongoError."""
-    connection.database.command("ping")
+    mongodb.database.command("ping")
 
 
 def now() -> datetime:
@@ -124,9 +127,9 @@ def transaction(work: Callable[[ClientSession | None], T]) -> T:
     or nothing. A stand-alone server has no transactions: there `work` runs once, without a
     session, and each caller says what a crash in its middle leaves.
     """
-    if not connection.features._supports_transactions:
+    if not mongodb.features._supports_transactions:
         return work(None)
-    with connection.connection.start_session() as session:
+    with mongodb.connection.start_session() as session:
         return session.with_transaction(work)
 
 

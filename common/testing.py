@@ -311,13 +311,18 @@ def schedule_document(**changes: Any) -> dict[str, Any]:
     } | changes
 
 
+REFERENCES = {
+    "mappings": {"source_connection_id": "connections", "target_schema_id": "schemas"},
+    "column_mappings": {"mapping_id": "mappings"},
+    "schedules": {"mapping_id": "mappings"},
+}
+
+
 def document(database: Database[Any], kind: str, /, **changes: Any) -> dict[str, Any]:
     """Store a document of `kind`, with what it refers to, as another program would."""
-    if kind == "mappings":
-        changes.setdefault("source_connection_id", document(database, "connections")["_id"])
-        changes.setdefault("target_schema_id", document(database, "schemas")["_id"])
-    if kind in ("schedules", "column_mappings"):
-        changes.setdefault("mapping_id", document(database, "mappings")["_id"])
+    for name, referred in REFERENCES.get(kind, {}).items():
+        if name not in changes:
+            changes[name] = document(database, referred)["_id"]
     makers = {
         "connections": connection_document,
         "schemas": schema_document,

@@ -143,5 +143,6 @@ monitoring.register(_recorder)
 @contextmanager
 def commands_sent() -> Iterator[list[str]]:
     """Yield a list that fills with the names of the commands that the store is sent."""
+    _recorder.commands = commands = []
+    yield commands
     _recorder.commands = []
-    yield _recorder.commands

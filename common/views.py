@@ -11,7 +11,7 @@ from django.http.response import HttpResponseBase
 from rest_framework import status
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.viewsets import ModelViewSet
+from rest_framework.viewsets import GenericViewSet
 
 from common import lists, store
 from common.etags import etag_of, is_unchanged, refuse_if_stale
@@ -31,7 +31,7 @@ WRITE_ATTEMPTS = 100
 """How often a write without `If-Match` is repeated when other writers come first."""
 
 
-class DocumentViewSet(ModelViewSet):
+class DocumentViewSet(GenericViewSet):
     """Create, read, list, change and delete the records of one `Document` model."""
 
     serializer_class: type[DocumentSerializer]
@@ -41,7 +41,7 @@ class DocumentViewSet(ModelViewSet):
 
     @property
     def model(self) -> type[Document]:
-        return self.serializer_class.Meta.model  # type: ignore[attr-defined]
+        return self.serializer_class.Meta.model
 
     @property
     def reader(self) -> Reader:
@@ -85,7 +85,7 @@ class DocumentViewSet(ModelViewSet):
         found = store.raw(self.model).find_one({**self.scope(), "_id": identifier})
         if found is None:
             raise NotFound(f"There is no {self.model.noun} with the id {identifier}.")
-        return found.raw
+        return bytes(found.raw)
 
     def get_document(self) -> Stored:
         """Return the stored document that the path names. Raises NotFound."""
@@ -131,6 +131,9 @@ class DocumentViewSet(ModelViewSet):
             return self.record_response(record._stored or {})
         raise Stale
 
+    def partial_update(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponse:
+        return self.update(request, *args, **kwargs)
+
     def current_document(self, request: Request) -> Stored:
         """Return the document that the path names, if it is the one `If-Match` names."""
         raw = self.get_raw()
@@ -142,7 +145,8 @@ class DocumentViewSet(ModelViewSet):
         if "If-Match" in request.headers or self.scope():
             self.model.from_document(self.current_document(request)).delete()
         else:
-            self.model(pk=ObjectId(self.kwargs[self.lookup_field])).delete()
+            identifier = ObjectId(self.kwargs[self.lookup_field])
+            self.model(pk=identifier).delete()  # type: ignore[misc]  # `pk` of an abstract model
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 

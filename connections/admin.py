@@ -16,8 +16,8 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST
 
-from common.admin import DocumentAdmin, counted
-from common.badges import BAD, GOOD, QUIET, age, badge, list_link
+from common.admin import DocumentAdmin, count_uses, uses_link
+from common.badges import BAD, GOOD, QUIET, age, badge
 from common.exceptions import ServiceError
 from common.forms import DocumentForm, state_of
 from connections.checkup import check_all
@@ -26,7 +26,7 @@ from connections.probe import probe
 from connections.refusals import as_refusals
 
 MOST_TESTED = 50
-TONES = {TestStatus.SUCCESS: GOOD, TestStatus.FAILED: BAD}
+TONES: dict[str, str] = {TestStatus.SUCCESS: GOOD, TestStatus.FAILED: BAD}
 
 
 class ConnectionForm(DocumentForm):
@@ -61,7 +61,7 @@ class ConnectionAdmin(DocumentAdmin):
     actions = ("test_chosen", "delete_selected")
     readonly_fields = ("mappings", "created_at", "updated_at")
     fieldsets = (
-        (None, {"fields": ("name", "db_type", ("host", "port"), "database")}),
+        (None, {"fields": ("name", "db_type", "host", "port", "database")}),
         ("Account", {"fields": ("username", "password")}),
         (
             "Encryption",
@@ -86,9 +86,6 @@ class ConnectionAdmin(DocumentAdmin):
         ("History", {"fields": ("mappings", "created_at", "updated_at"), "classes": ["collapse"]}),
     )
 
-    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        return super().get_fieldsets(request, obj)[: None if obj else -1]
-
     def get_urls(self) -> list[Any]:
         test = self.admin_site.admin_view(require_POST(self.test_view))
         return [path("test/", test, name="connections_connection_test"), *super().get_urls()]
@@ -96,21 +93,15 @@ class ConnectionAdmin(DocumentAdmin):
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
-        connection = self.get_object(request, object_id)
+        connection: Any = self.get_object(request, object_id)
         context = {"last_test": self.last_test(connection)} if connection else {}
         context |= extra_context or {}
-        return super().change_view(request, object_id, form_url, context)  # type: ignore[no-any-return]
+        return super().change_view(request, object_id, form_url, context)
 
     # --- Columns ---------------------------------------------------------------------------------
 
     def prepare_page(self, page: Sequence[Any]) -> None:
-        uses = self._uses([connection.pk for connection in page])
-        for connection in page:
-            connection.uses = uses.get(connection.pk, 0)
-
-    def _uses(self, identifiers: list[Any]) -> Any:
-        relation = Connection._meta.get_field("mappings")
-        return counted(relation.related_model, relation.field.column, identifiers)
+        count_uses(page, Connection, "mappings")
 
     @admin.display(description="Source", ordering="host")
     def source(self, obj: Connection) -> SafeString:
@@ -135,11 +126,7 @@ class ConnectionAdmin(DocumentAdmin):
 
     @admin.display(description="Mappings")
     def mappings(self, obj: Connection) -> SafeString:
-        uses = getattr(obj, "uses", None)
-        if uses is None:
-            uses = self._uses([obj.pk]).get(obj.pk, 0)
-        relation = Connection._meta.get_field("mappings")
-        return list_link(relation.related_model, str(uses), source_connection__id__exact=obj.pk)
+        return uses_link(obj, "mappings")
 
     # --- Tests -----------------------------------------------------------------------------------
 

@@ -53,7 +53,8 @@ class Connection(Document):
     name = models.CharField(max_length=100, unique=True)
     db_type = models.CharField(max_length=20, choices=kinds)
     host = models.CharField(max_length=255, validators=[is_host])
-    port: models.PositiveIntegerField[Any, int | None] = models.PositiveIntegerField(
+    # None until the rules make it the usual one of its kind.
+    port: models.PositiveIntegerField[Any, Any] = models.PositiveIntegerField(
         blank=True, validators=port_range
     )
     database = models.CharField(max_length=255)

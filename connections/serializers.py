@@ -11,6 +11,8 @@ from connections.models import Connection
 class ConnectionSerializer(DocumentSerializer):
     """A source database; its secrets are taken and never given back."""
 
+    record: Connection
+
     class Meta:
         model = Connection
         fields = [

@@ -44,14 +44,12 @@ def _redoc() -> bytes:
     return bytes(script.read_bytes().replace(LOGO_FROM_ELSEWHERE, b"data:,"))
 
 
-class _Page:
+class _Page(APIView):
     """A page for people; whatever else is asked of it gets JSON, like everywhere."""
-
-    request: Request
 
     def get_renderers(self) -> list[Any]:
         if self.request.method in ("GET", "HEAD"):
-            return super().get_renderers()  # type: ignore[misc,no-any-return]
+            return super().get_renderers()
         return [JSONRenderer()]
 
 

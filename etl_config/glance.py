@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.http import HttpRequest
+from pymongo import timeout as within
+from pymongo.errors import PyMongoError
 
 from common import store
 from common.badges import in_utc
+from common.pages import may
 from common.store import Stored
 from connections.models import Connection, TestStatus
 from mappings.models import ColumnMapping, Mapping
@@ -21,6 +25,7 @@ NEWEST = 200
 OVERDUE = 200
 """Schedules whose stored next run has passed that are reckoned anew."""
 SOON = timedelta(hours=1)
+PATIENCE_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -47,12 +52,26 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         "bare": ("mappings.view_mapping", without_rules),
         "due": ("schedules.view_schedule", due_soon),
     }
-    answers = {
-        name: question()
+    allowed = {
+        name: question
         for name, (permission, question) in questions.items()
-        if request.user.has_perm(permission)
+        if may(request, permission)
     }
-    return context | {"title": "Overview"} | answers
+    return context | {"title": "Overview"} | answered(allowed)
+
+
+def answered(questions: dict[str, Callable[[], Any]]) -> dict[str, Any]:
+    """Return the answers by name, and whether some are missing: the page waits for `PATIENCE_S`."""
+    answers: dict[str, Any] = {"is_slow": False}
+    with within(PATIENCE_S):
+        for name, question in questions.items():
+            try:
+                answers[name] = question()
+            except PyMongoError as slow:
+                if not store.is_unavailable(slow):
+                    raise
+                answers["is_slow"] = True
+    return answers
 
 
 def by_last_test() -> dict[str, int]:

@@ -4,7 +4,6 @@ import time
 from typing import Any
 
 from django.conf import settings
-from django.db import connection
 from drf_spectacular.utils import extend_schema, inline_serializer
 from pymongo import timeout as within
 from rest_framework import serializers
@@ -12,7 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from common import crypto
+from common import crypto, store
 
 PING_TIMEOUT_S = 1.5
 
@@ -79,7 +78,7 @@ class HealthView(APIView):
 
 def _ping() -> None:
     with within(PING_TIMEOUT_S):
-        connection.database.command("ping")
+        store.ping()
 
 
 def _checked(check: Any) -> dict[str, Any]:

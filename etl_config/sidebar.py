@@ -5,6 +5,8 @@ from typing import Any
 from django.http import HttpRequest
 from django.urls import reverse
 
+from common.pages import may
+
 PAGES = [
     ("Connections", "cable", "connections", "connection"),
     ("Schemas", "table", "schemas", "schema"),
@@ -30,6 +32,5 @@ def _items(request: HttpRequest, pages: list[tuple[str, str, str, str]]) -> list
     return [
         {"title": title, "icon": icon, "link": reverse(f"admin:{app}_{model}_changelist")}
         for title, icon, app, model in pages
-        if request.user.has_perm(f"{app}.view_{model}")
-        or request.user.has_perm(f"{app}.change_{model}")
+        if may(request, f"{app}.view_{model}") or may(request, f"{app}.change_{model}")
     ]

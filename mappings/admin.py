@@ -22,12 +22,13 @@ from unfold.admin import TabularInline
 from unfold.contrib.filters.admin import AutocompleteSelectFilter
 
 from common import store
-from common.admin import DocumentAdmin, attempt, counted, documents_of
-from common.badges import BAD, GOOD, QUIET, WARN, badge, link, list_link
+from common.admin import DocumentAdmin, attempt, count_uses, documents_of, uses_link
+from common.badges import BAD, GOOD, QUIET, WARN, badge, link
 from common.clients import hung_up
 from common.exceptions import ServiceError
 from common.forms import MONO, TEXTAREA, DocumentForm, LinesField
 from common.problems import translated
+from common.store import Stored
 from connections.models import Connection
 from connections.preview import run_preview
 from connections.refusals import as_refusals
@@ -86,9 +87,6 @@ class MappingAdmin(DocumentAdmin):
         ("History", {"fields": ("schedules", "created_at", "updated_at"), "classes": ["collapse"]}),
     )
 
-    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        return super().get_fieldsets(request, obj)[: None if obj else -1]
-
     def get_urls(self) -> list[Any]:
         preview = self.admin_site.admin_view(require_POST(self.preview_view))
         return [path("preview/", preview, name="mappings_mapping_preview"), *super().get_urls()]
@@ -98,7 +96,7 @@ class MappingAdmin(DocumentAdmin):
     ) -> HttpResponse:
         picture = picture_of(object_id) if ObjectId.is_valid(object_id) else ""
         context = {"picture": picture, **(extra_context or {})}
-        return super().change_view(request, object_id, form_url, context)  # type: ignore[no-any-return]
+        return super().change_view(request, object_id, form_url, context)
 
     def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
         formset.save()
@@ -110,18 +108,13 @@ class MappingAdmin(DocumentAdmin):
         sources = documents_of(Connection, (m.source_connection_id for m in page), "name")
         schemas = documents_of(Schema, (m.target_schema_id for m in page), "name", "columns")
         written = written_by(identifiers)
-        uses = self._uses(identifiers)
         for mapping in page:
             source = sources.get(mapping.source_connection_id)
             schema = schemas.get(mapping.target_schema_id)
             mapping.shown_source = Connection.from_document(source) if source else None
             mapping.shown_target = Schema.from_document(schema) if schema else None
             mapping.rule_count, mapping.written_count = written.get(mapping.pk, (0, 0))
-            mapping.uses = uses.get(mapping.pk, 0)
-
-    def _uses(self, identifiers: list[Any]) -> Any:
-        relation = Mapping._meta.get_field("schedules")
-        return counted(relation.related_model, relation.field.column, identifiers)
+        count_uses(page, Mapping, "schedules")
 
     @admin.display(description="Source")
     def source(self, obj: Any) -> SafeString:
@@ -141,11 +134,7 @@ class MappingAdmin(DocumentAdmin):
 
     @admin.display(description="Schedules")
     def schedules(self, obj: Any) -> SafeString:
-        uses = getattr(obj, "uses", None)
-        if uses is None:
-            uses = self._uses([obj.pk]).get(obj.pk, 0)
-        relation = Mapping._meta.get_field("schedules")
-        return list_link(relation.related_model, str(uses), mapping__id__exact=obj.pk)
+        return uses_link(obj, "schedules")
 
     # --- Actions ---------------------------------------------------------------------------------
 
@@ -216,7 +205,7 @@ def is_number(value: Any) -> bool:
 def written_by(identifiers: list[ObjectId]) -> dict[ObjectId, tuple[int, int]]:
     """Return how many rules each mapping has, and how many fields they write."""
     size = {"$cond": [{"$isArray": "$target_fields"}, {"$size": "$target_fields"}, 0]}
-    pipeline = [
+    pipeline: list[Stored] = [
         {"$match": {"mapping_id": {"$in": identifiers}}},
         {"$group": {"_id": "$mapping_id", "rules": {"$sum": 1}, "fields": {"$sum": size}}},
     ]

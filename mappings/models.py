@@ -32,10 +32,12 @@ class Mapping(Document):
     source_connection = models.ForeignKey(
         Connection, models.PROTECT, related_name="mappings", db_index=False
     )
+    source_connection_id: ObjectId
     source_query = models.TextField(max_length=100_000)
     target_schema = models.ForeignKey(
         Schema, models.PROTECT, related_name="mappings", db_index=False
     )
+    target_schema_id: ObjectId
 
     class Meta(Document.Meta):
         db_table = "mappings"
@@ -141,6 +143,7 @@ class ColumnMapping(Document):
     mapping = models.ForeignKey(
         Mapping, models.CASCADE, related_name="column_mappings", db_index=False
     )
+    mapping_id: ObjectId
     type = models.CharField(max_length=10, choices=RuleKind.choices)
     source_columns = ArrayField(models.CharField(max_length=100))
     target_fields = ArrayField(models.CharField(max_length=100))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -107,7 +108,7 @@ class RulesFormSet(PaginationInlineFormSet):
         self.lost = [identifier for identifier in shown if identifier not in by_id]
         return [by_id.get(identifier) or ColumnMapping() for identifier in shown]
 
-    lost: ClassVar[list[Any]] = []
+    lost: Sequence[Any] = ()
 
     @cached_property
     def targets(self) -> Targets | None:

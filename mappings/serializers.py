@@ -55,6 +55,8 @@ class RuleConfigSerializer(StrictSerializer):
 class ColumnMappingSerializer(DocumentSerializer):
     """One rule: source columns into target fields."""
 
+    record: ColumnMapping
+
     source_columns = serializers.ListField(
         child=TextField(max_length=100), allow_empty=False, max_length=1000
     )

@@ -96,6 +96,8 @@ class ProposalView(GenericAPIView):
         return Response({"columns": columns})
 
 
+Rules = list[ColumnMapping]
+
 ONE_OR_SEVERAL = PolymorphicProxySerializer(
     component_name="ColumnMappings",
     serializers=[ColumnMappingSerializer, ColumnMappingSerializer(many=True)],
@@ -176,7 +178,7 @@ class ColumnMappingViewSet(DocumentViewSet):
         with self.changing():
             return super().destroy(request, *args, **kwargs)
 
-    def _add(self, data: Any, schema_id: ObjectId) -> list[ColumnMapping]:
+    def _add(self, data: Any, schema_id: ObjectId) -> Rules:
         if data == []:
             raise InvalidBody("Expected at least one column mapping.")
         written = written_fields(self.mapping_id)
@@ -185,12 +187,13 @@ class ColumnMappingViewSet(DocumentViewSet):
             rules.add(added)
         return added
 
-    def _checked(self, data: Any, targets: Targets) -> list[ColumnMapping]:
+    def _checked(self, data: Any, targets: Targets) -> Rules:
         """Return the rules of a body, each checked against the schema and those before it.
 
         Raises InvalidBody with the errors of all of them; an array's by position.
         """
-        checked, errors = [], {}
+        checked: Rules = []
+        errors: dict[Any, Any] = {}
         for position, item in enumerate(data if isinstance(data, list) else [data]):
             serializer = ColumnMappingSerializer(
                 data=item, context={"mapping_id": self.mapping_id, "targets": targets}
@@ -214,6 +217,6 @@ class ColumnMappingViewSet(DocumentViewSet):
                 found if isinstance(data, list) else {"target_fields": found.popitem()[1]}
             ) from wrong
 
-    def _set_response(self, added: list[ColumnMapping], status: int) -> HttpResponse:
+    def _set_response(self, added: Rules, status: int) -> HttpResponse:
         records = [self.reader.record(rule._stored or {}) for rule in added]
         return HttpResponse(to_json(records), status=status, content_type=JSON)

@@ -91,9 +91,6 @@ class ScheduleAdmin(DocumentAdmin):
         ),
     )
 
-    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        return super().get_fieldsets(request, obj)[: None if obj else -1]
-
     def get_urls(self) -> list[Any]:
         runs = self.admin_site.admin_view(require_POST(self.runs_view))
         return [path("runs/", runs, name="schedules_schedule_runs"), *super().get_urls()]
@@ -101,11 +98,11 @@ class ScheduleAdmin(DocumentAdmin):
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
-        schedule = self.get_object(request, object_id)
+        schedule: Any = self.get_object(request, object_id)
         runs = upcoming(schedule.cron_expression, schedule.timezone) if schedule else {}
         context = {**runs, "is_enabled": bool(schedule and schedule.enabled)}
         context |= extra_context or {}
-        return super().change_view(request, object_id, form_url, context)  # type: ignore[no-any-return]
+        return super().change_view(request, object_id, form_url, context)
 
     def runs_view(self, request: HttpRequest) -> HttpResponse:
         """List the next runs of the expression as the form has it."""

@@ -5,6 +5,7 @@ from functools import lru_cache
 from typing import Any, ClassVar
 from zoneinfo import ZoneInfo
 
+from bson import ObjectId
 from django.core.exceptions import ValidationError
 from django.db import models
 
@@ -22,6 +23,7 @@ class Schedule(Document):
 
     name = models.CharField(max_length=100, unique=True)
     mapping = models.ForeignKey(Mapping, models.PROTECT, related_name="schedules", db_index=False)
+    mapping_id: ObjectId
     cron_expression = models.CharField(max_length=200)
     timezone = models.CharField(max_length=64, default="UTC")
     enabled = models.BooleanField(default=True)

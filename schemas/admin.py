@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from django import forms
 from django.contrib import admin
 from django.core.exceptions import ValidationError
-from django.http import HttpRequest, QueryDict
+from django.http import QueryDict
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.widgets import INPUT_CLASSES, SELECT_CLASSES
 
-from common.admin import DocumentAdmin, counted
-from common.badges import list_link
+from common.admin import DocumentAdmin, count_uses, uses_link
 from common.exceptions import InUse, ServiceError
 from common.forms import DocumentForm
 from schemas.models import Column, DataType, Schema
@@ -92,7 +91,8 @@ class ColumnsField(forms.Field):
         """Mark the row that a path such as `columns.2.name` leads to."""
         index = path.split(".")[1:2]
         if index and index[0].isdigit():
-            self.widget.marked.add(int(index[0]))
+            widget = cast(ColumnsWidget, self.widget)
+            widget.marked.add(int(index[0]))
 
     def has_changed(self, initial: Any, data: Any) -> bool:
         return [_row(item) for item in initial or []] != list(data or [])
@@ -134,17 +134,8 @@ class SchemaAdmin(DocumentAdmin):
         ("History", {"fields": ("mappings", "created_at", "updated_at"), "classes": ["collapse"]}),
     )
 
-    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        return super().get_fieldsets(request, obj)[: None if obj else -1]
-
     def prepare_page(self, page: Sequence[Any]) -> None:
-        uses = self._uses([schema.pk for schema in page])
-        for schema in page:
-            schema.uses = uses.get(schema.pk, 0)
-
-    def _uses(self, identifiers: list[Any]) -> Any:
-        relation = Schema._meta.get_field("mappings")
-        return counted(relation.related_model, relation.field.column, identifiers)
+        count_uses(page, Schema, "mappings")
 
     @admin.display(description="Columns")
     def columns_shown(self, obj: Schema) -> SafeString:
@@ -162,8 +153,4 @@ class SchemaAdmin(DocumentAdmin):
 
     @admin.display(description="Mappings")
     def mappings(self, obj: Schema) -> SafeString:
-        uses = getattr(obj, "uses", None)
-        if uses is None:
-            uses = self._uses([obj.pk]).get(obj.pk, 0)
-        relation = Schema._meta.get_field("mappings")
-        return list_link(relation.related_model, str(uses), target_schema__id__exact=obj.pk)
+        return uses_link(obj, "mappings")
