@@ -171,16 +171,19 @@ class Document(models.Model):
         self.pk = self.pk or ObjectId()
         return {"_id": self.pk, **self.to_document()}
 
-    def stored_as(self, document: Stored) -> None:
-        """Note that the record is now stored as `document`."""
+    def stored_as(self, document: Stored, made: Stored | None = None) -> None:
+        """Note that the record is now stored as `document`.
+
+        `made` is what `to_document()` returns, where the caller has just asked for it.
+        """
         self._stored = document
-        self._loaded = self.to_document()
+        self._loaded = made or self.to_document()
         self._state.adding = False
 
     def _insert(self) -> None:
         document = self.as_new()
         store.collection(type(self)).insert_one(document)
-        self.stored_as(document)
+        self.stored_as(document, made=document)
 
     def _update(self, stored: Stored) -> None:
         self.updated_at = store.now()
@@ -196,12 +199,13 @@ class Document(models.Model):
 
         Raises Stale where another writer came first, NotFound where it was deleted.
         """
-        written = store.collection(type(self)).update_one(unchanged(stored), {"$set": changes})
+        # By name, as the store appends the fields that are new: the next read finds this order.
+        ordered = dict(sorted(changes.items()))
+        written = store.collection(type(self)).update_one(unchanged(stored), {"$set": ordered})
         if not written.matched_count:
             self._raise_missing()
-        # What was there is known, being the condition; new fields come last, by name.
-        added = sorted(changes.keys() - stored.keys())
-        self.stored_as({**stored, **changes} | {name: changes[name] for name in added})
+        # What was there is known, being the condition.
+        self.stored_as({**stored, **ordered})
 
     def _raise_missing(self) -> None:
         if store.collection(type(self)).find_one({"_id": self.pk}, {"_id": 1}):
@@ -263,6 +267,11 @@ def unchanged(document: Stored) -> Stored:
     }
 
 
+def page_index(name: str, *filters: str) -> models.Index:
+    """Return the index of a list, newest change first, within records that share `filters`."""
+    return models.Index(fields=[*filters, "-updated_at", "-id"], name=name)
+
+
 def target(relation: Any) -> type[Document]:
     """Return the model at the other end of a relation: here they are all of documents."""
     return cast("type[Document]", relation.related_model)
@@ -274,7 +283,7 @@ def field_of(model: type[models.Model], name: str) -> models.Field[Any, Any]:
 
 
 def exists(model: type[models.Model], identifier: ObjectId) -> bool:
-
+    """Tell whether `model` has a record with this id."""
     return store.collection(model).find_one({"_id": identifier}, {"_id": 1}) is not None
 
 

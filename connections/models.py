@@ -10,7 +10,7 @@ from django.db import models
 
 from common import store
 from common.fields import EncryptedTextField, Secret
-from common.models import Document, RuleErrors, unchanged
+from common.models import Document, RuleErrors, page_index, unchanged
 from connections.drivers import DRIVERS
 from connections.drivers.base import SourceParams, SshTunnel
 
@@ -82,16 +82,14 @@ class Connection(Document):
         db_table = "connections"
         ordering = ["-updated_at", "-id"]
         indexes = [
-            models.Index(fields=["-updated_at", "-id"], name="connections_newest"),
-            models.Index(fields=["name", "-updated_at", "-id"], name="connections_by_name"),
-            models.Index(fields=["db_type", "-updated_at", "-id"], name="connections_db_type"),
-            models.Index(
-                fields=["last_test_status", "-updated_at", "-id"], name="connections_status"
-            ),
-            models.Index(fields=["host", "-updated_at", "-id"], name="connections_host"),
-            models.Index(fields=["port", "-updated_at", "-id"], name="connections_port"),
-            models.Index(fields=["database", "-updated_at", "-id"], name="connections_database"),
-            models.Index(fields=["username", "-updated_at", "-id"], name="connections_username"),
+            page_index("connections_newest"),
+            page_index("connections_by_name", "name"),
+            page_index("connections_db_type", "db_type"),
+            page_index("connections_status", "last_test_status"),
+            page_index("connections_host", "host"),
+            page_index("connections_port", "port"),
+            page_index("connections_database", "database"),
+            page_index("connections_username", "username"),
         ]
 
     def rule_errors(self) -> RuleErrors:

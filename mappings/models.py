@@ -12,7 +12,7 @@ from pymongo.client_session import ClientSession
 from pymongo.errors import DuplicateKeyError
 
 from common import store
-from common.models import Document, RuleErrors
+from common.models import Document, RuleErrors, page_index
 from common.store import Stored
 from connections.drivers.errors import StatementRefused
 from connections.models import Connection, connection_kind
@@ -43,12 +43,10 @@ class Mapping(Document):
         db_table = "mappings"
         ordering = ["-updated_at", "-id"]
         indexes = [
-            models.Index(fields=["-updated_at", "-id"], name="mappings_newest"),
-            models.Index(fields=["name", "-updated_at", "-id"], name="mappings_by_name"),
-            models.Index(
-                fields=["source_connection", "-updated_at", "-id"], name="mappings_connection"
-            ),
-            models.Index(fields=["target_schema", "-updated_at", "-id"], name="mappings_schema"),
+            page_index("mappings_newest"),
+            page_index("mappings_by_name", "name"),
+            page_index("mappings_connection", "source_connection"),
+            page_index("mappings_schema", "target_schema"),
         ]
 
     def rule_errors(self) -> RuleErrors:
@@ -154,7 +152,7 @@ class ColumnMapping(Document):
         ordering = ["created_at", "id"]
         indexes = [
             models.Index(fields=["mapping", "created_at", "id"], name="column_mappings_in_order"),
-            models.Index(fields=["-updated_at", "-id"], name="column_mappings_newest"),
+            page_index("column_mappings_newest"),
         ]
         constraints = [
             # An index over an array holds each of its items: no field is written twice.

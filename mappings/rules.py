@@ -127,7 +127,7 @@ def _write(
     except BulkWriteError as failure:
         raise _refusal(failure) from failure
     for rule, document in zip(rules, documents, strict=True):
-        rule.stored_as(document)
+        rule.stored_as(document, made=document)
 
 
 def _refusal(failure: BulkWriteError) -> Exception:

@@ -10,7 +10,7 @@ from django.core.exceptions import ValidationError
 from django.db import models
 
 from common import store
-from common.models import Document, RuleErrors
+from common.models import Document, RuleErrors, page_index
 from common.store import Stored
 from mappings.models import Mapping
 from schedules import cron
@@ -34,12 +34,12 @@ class Schedule(Document):
         db_table = "schedules"
         ordering = ["-updated_at", "-id"]
         indexes = [
-            models.Index(fields=["-updated_at", "-id"], name="schedules_newest"),
-            models.Index(fields=["name", "-updated_at", "-id"], name="schedules_by_name"),
-            models.Index(fields=["mapping", "-updated_at", "-id"], name="schedules_mapping"),
-            models.Index(fields=["enabled", "-updated_at", "-id"], name="schedules_enabled"),
-            models.Index(fields=["timezone", "-updated_at", "-id"], name="schedules_timezone"),
-            models.Index(fields=["cron_expression", "-updated_at", "-id"], name="schedules_cron"),
+            page_index("schedules_newest"),
+            page_index("schedules_by_name", "name"),
+            page_index("schedules_mapping", "mapping"),
+            page_index("schedules_enabled", "enabled"),
+            page_index("schedules_timezone", "timezone"),
+            page_index("schedules_cron", "cron_expression"),
             models.Index(fields=["next_run_at", "id"], name="schedules_next_run"),
         ]
 

@@ -9,7 +9,7 @@ from django_mongodb_backend.models import EmbeddedModel
 
 from common import store
 from common.exceptions import IncompatibleSchema
-from common.models import Document, RuleErrors
+from common.models import Document, RuleErrors, page_index
 from common.store import Stored
 from schemas import evolution
 
@@ -46,8 +46,8 @@ class Schema(Document):
         db_table = "schemas"
         ordering = ["-updated_at", "-id"]
         indexes = [
-            models.Index(fields=["-updated_at", "-id"], name="schemas_newest"),
-            models.Index(fields=["name", "-updated_at", "-id"], name="schemas_by_name"),
+            page_index("schemas_newest"),
+            page_index("schemas_by_name", "name"),
         ]
 
     def rule_errors(self) -> RuleErrors:

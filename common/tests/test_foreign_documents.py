@@ -195,3 +195,14 @@ def test_documents_are_stored_as_the_first_design_has_them(api, stored):
     connection = stored.connections.find_one({"_id": mapping["source_connection_id"]})
     assert isinstance(connection["port"], int)
     assert connection["last_tested_at"] is connection["last_test_status"] is None
+
+
+def test_fields_that_a_change_adds_are_stored_in_the_order_its_etag_was_made_of(api, stored):
+    found = document(stored, "schedules")
+    known = list(stored["schedules"].find_one({"_id": found["_id"]}))
+
+    changed = api.put(f"schedules/{found['_id']}", {"name": "renamed", "timezone": "Europe/Rome"})
+
+    added = list(stored["schedules"].find_one({"_id": found["_id"]}))[len(known) :]
+    assert added == sorted(added)
+    assert api.get(f"schedules/{found['_id']}").etag == changed.etag
