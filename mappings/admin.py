@@ -7,7 +7,6 @@ from typing import Any
 
 from bson import ObjectId
 from django import forms
-from django.conf import settings
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db import models
@@ -24,20 +23,17 @@ from unfold.contrib.filters.admin import AutocompleteSelectFilter
 from common import store
 from common.admin import DocumentAdmin, attempt, count_uses, documents_of, uses_link
 from common.badges import BAD, GOOD, QUIET, WARN, badge, link
-from common.clients import hung_up
 from common.exceptions import ServiceError
 from common.forms import MONO, TEXTAREA, DocumentForm, LinesField
 from common.problems import translated
 from common.store import Stored
 from connections.models import Connection
-from connections.preview import run_preview
-from connections.refusals import as_refusals
 from mappings import rules
 from mappings.copying import copy_mapping
 from mappings.models import ColumnMapping, Mapping, RuleConfig
 from mappings.picture import Rule, draw, visible
+from mappings.preview import preview
 from mappings.rule_forms import LoneRuleForm, RuleForm, RulesFormSet
-from mappings.serializers import PreviewQuerySerializer
 from schemas.models import Schema
 
 PREVIEW_ROWS = 50
@@ -161,29 +157,18 @@ class MappingAdmin(DocumentAdmin):
 def previewed(request: HttpRequest) -> dict[str, Any]:
     if not request.POST.get("source_connection"):
         return {"refusal": "Choose a source connection first."}
-    serializer = PreviewQuerySerializer(
-        data={
-            "source_connection_id": request.POST["source_connection"],
-            "source_query": request.POST.get("source_query", ""),
-            "limit": PREVIEW_ROWS,
-        }
-    )
+    query = {
+        "source_connection_id": request.POST["source_connection"],
+        "source_query": request.POST.get("source_query", ""),
+        "limit": PREVIEW_ROWS,
+    }
     try:
-        serializer.is_valid(raise_exception=True)
-        query = serializer.validated_data
-        with as_refusals():
-            preview = run_preview(
-                query["connection"].params(),
-                query["source_query"],
-                limit_rows=PREVIEW_ROWS,
-                timeout_s=settings.PREVIEW_TIMEOUT_S,
-                cancelled=hung_up(request),
-            )
+        found = preview(request, query)
     except (ServiceError, APIException) as raised:
         refusal = translated(raised)
         return {"refusal": " ".join(e["message"] for e in refusal.errors) or refusal.detail}
-    heads = list(zip(preview.columns, preview.column_types, strict=True))
-    return {"preview": preview, "heads": heads, "rows": [cells(row) for row in preview.rows]}
+    heads = list(zip(found.columns, found.column_types, strict=True))
+    return {"preview": found, "heads": heads, "rows": [cells(row) for row in found.rows]}
 
 
 def cells(row: Iterable[Any]) -> list[dict[str, Any]]:
@@ -232,8 +217,24 @@ def drawable(rule: ColumnMapping) -> Rule:
     return Rule(rule.type, [str(name) for name in sources], [str(name) for name in targets], option)
 
 
+class OfMapping(DocumentAdmin):
+    """What belongs to a mapping shows which: one query a page."""
+
+    def prepare_page(self, page: Sequence[Any]) -> None:
+        mappings = documents_of(Mapping, (record.mapping_id for record in page), "name")
+        for record in page:
+            found = mappings.get(record.mapping_id)
+            record.shown_mapping = Mapping.from_document(found) if found else None
+
+    @admin.display(description="Mapping")
+    def of_mapping(self, obj: Any) -> SafeString:
+        if not hasattr(obj, "shown_mapping"):
+            self.prepare_page([obj])
+        return link(obj.shown_mapping) if obj.shown_mapping else badge("missing", BAD)
+
+
 @admin.register(ColumnMapping)
-class ColumnMappingAdmin(DocumentAdmin):
+class ColumnMappingAdmin(OfMapping):
     """Every rule there is, to be searched; rules are added on the page of their mapping."""
 
     form = LoneRuleForm
@@ -249,12 +250,6 @@ class ColumnMappingAdmin(DocumentAdmin):
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
-    def prepare_page(self, page: Sequence[Any]) -> None:
-        mappings = documents_of(Mapping, (rule.mapping_id for rule in page), "name")
-        for rule in page:
-            found = mappings.get(rule.mapping_id)
-            rule.shown_mapping = Mapping.from_document(found) if found else None
-
     @admin.display(description="Rule")
     def rule(self, obj: ColumnMapping) -> SafeString:
         sources, targets = map(", ".join, (obj.source_columns or [], obj.target_fields or []))
@@ -264,9 +259,3 @@ class ColumnMappingAdmin(DocumentAdmin):
     def kind(self, obj: ColumnMapping) -> SafeString:
         option = drawable(obj).option
         return badge(f"{obj.type} {visible(option)}" if option else obj.type, QUIET)
-
-    @admin.display(description="Mapping")
-    def of_mapping(self, obj: Any) -> SafeString:
-        if not hasattr(obj, "shown_mapping"):
-            self.prepare_page([obj])
-        return link(obj.shown_mapping) if obj.shown_mapping else badge("missing", BAD)

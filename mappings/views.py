@@ -8,7 +8,6 @@ from dataclasses import asdict
 from typing import Any, ClassVar
 
 from bson import ObjectId
-from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.http import HttpResponse
 from django.http.response import HttpResponseBase
@@ -16,20 +15,17 @@ from drf_spectacular.utils import PolymorphicProxySerializer, extend_schema
 from rest_framework import status
 from rest_framework.decorators import action
 from rest_framework.exceptions import ValidationError as InvalidBody
-from rest_framework.generics import GenericAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.views import APIView
 
 from common import store
-from common.clients import hung_up
 from common.exceptions import NotFound
 from common.http import JSON, to_json
 from common.listing import Parameters
 from common.store import Stored
 from common.views import DocumentViewSet
-from connections.preview import propose_schema, run_preview
-from connections.refusals import as_refusals
-from mappings import rules
+from mappings import preview, rules
 from mappings.models import ColumnMapping, Mapping, column_names, written_fields
 from mappings.serializers import (
     ColumnMappingSerializer,
@@ -56,24 +52,11 @@ class MappingViewSet(DocumentViewSet):
     @action(detail=False, methods=["post"], url_path="preview")
     def preview(self, request: Request) -> Response:
         """Run one read-only statement against a saved connection and show its first rows."""
-        serializer = PreviewQuerySerializer(data=request.data)
-        serializer.is_valid(raise_exception=True)
-        query = serializer.validated_data
-        with as_refusals():
-            result = run_preview(
-                query["connection"].params(),
-                query["source_query"],
-                limit_rows=query["limit"],
-                timeout_s=settings.PREVIEW_TIMEOUT_S,
-                cancelled=hung_up(request),
-            )
-        return Response(asdict(result))
+        return Response(asdict(preview.preview(request, request.data)))
 
 
-class ProposalView(GenericAPIView):
+class ProposalView(APIView):
     """A schema that takes what a query returns."""
-
-    serializer_class = ProposalQuerySerializer
 
     @extend_schema(
         operation_id="schemas_from_query",
@@ -83,17 +66,7 @@ class ProposalView(GenericAPIView):
     )
     def post(self, request: Request) -> Response:
         """Propose a schema from a query's result columns; nothing is stored."""
-        serializer = self.get_serializer(data=request.data)
-        serializer.is_valid(raise_exception=True)
-        query = serializer.validated_data
-        with as_refusals():
-            columns = propose_schema(
-                query["connection"].params(),
-                query["source_query"],
-                settings.PREVIEW_TIMEOUT_S,
-                hung_up(request),
-            )
-        return Response({"columns": columns})
+        return Response({"columns": preview.propose(request, request.data)})
 
 
 Rules = list[ColumnMapping]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, NamedTuple
@@ -21,10 +20,10 @@ from django.views.decorators.http import require_POST
 from unfold.contrib.filters.admin import AutocompleteSelectFilter
 
 from common import store
-from common.admin import DocumentAdmin, attempt, documents_of
-from common.badges import BAD, GOOD, NOTHING, QUIET, age, badge, link, span
+from common.admin import attempt
+from common.badges import BAD, GOOD, NOTHING, QUIET, age, badge, span
 from common.forms import INPUT, MONO, DocumentForm
-from mappings.models import Mapping
+from mappings.admin import OfMapping
 from schedules import cron
 from schedules.models import Schedule, upcoming_run
 
@@ -72,7 +71,7 @@ class Run(NamedTuple):
 
 
 @admin.register(Schedule)
-class ScheduleAdmin(DocumentAdmin):
+class ScheduleAdmin(OfMapping):
     form = ScheduleForm
     list_display = ("name", "of_mapping", "cron", "next_run", "last_run", "state", "changed")
     list_filter = ("enabled", ("mapping", AutocompleteSelectFilter))
@@ -114,16 +113,6 @@ class ScheduleAdmin(DocumentAdmin):
         return render(request, "schedules/admin/runs.html", {**runs, "is_enabled": is_enabled})
 
     # --- Columns ---------------------------------------------------------------------------------
-
-    def prepare_page(self, page: Sequence[Any]) -> None:
-        mappings = documents_of(Mapping, (schedule.mapping_id for schedule in page), "name")
-        for schedule in page:
-            found = mappings.get(schedule.mapping_id)
-            schedule.shown_mapping = Mapping.from_document(found) if found else None
-
-    @admin.display(description="Mapping")
-    def of_mapping(self, obj: Any) -> SafeString:
-        return link(obj.shown_mapping) if obj.shown_mapping else badge("missing", BAD)
 
     @admin.display(description="Cron", ordering="cron_expression")
     def cron(self, obj: Schedule) -> SafeString:

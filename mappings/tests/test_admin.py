@@ -251,7 +251,7 @@ def previewing(operator, api, monkeypatch):
                 raise outcome
             return outcome
 
-        monkeypatch.setattr("mappings.admin.run_preview", run_preview)
+        monkeypatch.setattr("mappings.preview.run_preview", run_preview)
         fields = {"source_connection": source["id"], "source_query": query}
         return operator.post(PREVIEW, **fields).content.decode()
 

@@ -1,0 +1,52 @@
+"""Asking a saved connection: the first rows of a query, or the schema that takes them."""
+
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest
+
+from common.clients import hung_up
+from connections.drivers.base import SourceParams
+from connections.preview import Preview, propose_schema, run_preview
+from connections.refusals import as_refusals
+from mappings.serializers import PreviewQuerySerializer, ProposalQuerySerializer
+
+
+def preview(request: HttpRequest, data: Any) -> Preview:
+    """Return the first rows of the query that `data` describes, as a body of the API does.
+
+    It stops when the client of `request` is gone. Raises DRF's ValidationError for a wrong body,
+    and the ServiceError that a source's trouble is.
+    """
+    query = _validated(PreviewQuerySerializer(data=data))
+    with as_refusals():
+        return run_preview(
+            _source(query),
+            query["source_query"],
+            limit_rows=query["limit"],
+            timeout_s=settings.PREVIEW_TIMEOUT_S,
+            cancelled=hung_up(request),
+        )
+
+
+def propose(request: HttpRequest, data: Any) -> list[dict[str, str]]:
+    """Return the columns of a schema for the query that `data` describes; raises as `preview`."""
+    query = _validated(ProposalQuerySerializer(data=data))
+    with as_refusals():
+        return propose_schema(
+            _source(query),
+            query["source_query"],
+            timeout_s=settings.PREVIEW_TIMEOUT_S,
+            cancelled=hung_up(request),
+        )
+
+
+def _validated(serializer: ProposalQuerySerializer) -> dict[str, Any]:
+    serializer.is_valid(raise_exception=True)
+    validated: dict[str, Any] = serializer.validated_data
+    return validated
+
+
+def _source(query: dict[str, Any]) -> SourceParams:
+    params: SourceParams = query["connection"].params()
+    return params
