@@ -78,10 +78,6 @@ class JSONParser(BaseParser):
             ) from wrong
 
 
-class MergePatchParser(JSONParser):
-    media_type = "application/merge-patch+json"
-
-
 class OnlyJSON(BaseContentNegotiation):
     """Whatever a client says it accepts, it gets JSON; what it sends must be JSON."""
 

@@ -7,11 +7,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bson import ObjectId
 from django.db import models
 from django.http import QueryDict
 
-from common import paging
+from common import paging, store
 from common.exceptions import FieldError
 from common.models import field_of
 from common.paging import Order
@@ -103,16 +102,8 @@ class Parameters:
             raise ValueError(f"There is no such parameter; there are {self.names()}.")
 
     def names(self) -> str:
-        return ", ".join(
-            [
-                "limit",
-                "offset",
-                "cursor",
-                "ordering",
-                *(["search"] if self.search else []),
-                *self.filters,
-            ]
-        )
+        searched = ["search"] if self.search else []
+        return ", ".join(["limit", "offset", "cursor", "ordering", *searched, *self.filters])
 
     def _order(self, text: str) -> Order:
         """Return the sort keys of a comma-separated list, made total by age and id.
@@ -178,7 +169,7 @@ def _value(field: models.Field[Any, Any], text: str) -> Any:
     if isinstance(field, models.IntegerField):
         return _whole(text, minimum=0)
     if isinstance(field, models.ForeignKey):
-        return _object_id(text)
+        return store.object_id(text)
     choices = [value for value, _ in field.flatchoices]
     if choices and text not in choices:
         raise ValueError(f"Expected one of {', '.join(choices)}.")
@@ -190,9 +181,3 @@ def _boolean(text: str) -> bool:
     if text.lower() not in values:
         raise ValueError("Expected true or false.")
     return values[text.lower()]
-
-
-def _object_id(text: str) -> ObjectId:
-    if not ObjectId.is_valid(text):
-        raise ValueError("Not an id: expected 24 hexadecimal digits.")
-    return ObjectId(text)

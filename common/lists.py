@@ -79,12 +79,11 @@ def found(
     behind = total - offset - limit
     if limit and offset > EXACT_UP_TO and offset > total // 2 and behind <= 0:
         # The last page is the first one of the list read backwards.
-        tail = min(limit, total - offset)
+        tail = total - offset
+        if tail <= 0:
+            return iter([])
         backwards = paging.reverse(listing.order)
-        newest = (
-            _find(model, projection, listing.page_condition, backwards, 0, tail) if tail > 0 else []
-        )
-        return iter(list(newest)[::-1])
+        return iter([*_find(model, projection, listing.page_condition, backwards, 0, tail)][::-1])
     return iter(_find(model, projection, listing.page_condition, listing.order, offset, limit))
 
 

@@ -20,6 +20,7 @@ from common.store import Stored
 Order = list[tuple[str, int]]
 
 MAX_CURSOR_LIMIT = 1000
+NO_CURSOR = "Not a cursor; take it from the Link header of the last page."
 
 
 def offsets(total: int, limit: int, offset: int) -> dict[str, int]:
@@ -77,7 +78,7 @@ def _values(cursor: str, order: Order) -> list[Any]:
         padded = cursor + "=" * (-len(cursor) % 4)
         named, *values = orjson.loads(base64.urlsafe_b64decode(padded.encode("ascii")))
     except (ValueError, TypeError, binascii.Error):
-        raise ValueError("Not a cursor; take it from the Link header of the last page.") from None
+        raise ValueError(NO_CURSOR) from None
     if named != _named(order) or len(values) != len(order):
         raise ValueError("The cursor belongs to another ordering.")
     return [_typed(name, value) for (name, _), value in zip(order, values, strict=True)]
@@ -86,10 +87,10 @@ def _values(cursor: str, order: Order) -> list[Any]:
 def _typed(name: str, value: Any) -> Any:
     if isinstance(value, str) and (name == "_id" or name.endswith("_id")):
         if not ObjectId.is_valid(value):
-            raise ValueError("Not a cursor; take it from the Link header of the last page.")
+            raise ValueError(NO_CURSOR)
         return ObjectId(value)
     if isinstance(value, str) and name.endswith("_at"):
         return datetime.fromisoformat(value).astimezone(UTC).replace(tzinfo=None)
     if isinstance(value, dict | list):
-        raise ValueError("Not a cursor; take it from the Link header of the last page.")
+        raise ValueError(NO_CURSOR)
     return value

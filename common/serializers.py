@@ -14,7 +14,6 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from bson import ObjectId
-from bson.errors import InvalidId
 from django.core.exceptions import ValidationError as ModelValidationError
 from django.db import models
 from django_mongodb_backend.fields import ObjectIdAutoField, ObjectIdField as ObjectIdModelField
@@ -24,12 +23,11 @@ from rest_framework.settings import api_settings
 from rest_framework.utils.model_meta import RelationInfo
 from rest_framework.utils.serializer_helpers import BindingDict
 
+from common import store
 from common.fields import EncryptedTextField, Secret
 from common.http import iso_utc
 from common.models import Document, field_of, target
 from common.store import Stored
-
-NAME_MAX = 100
 
 
 def plain(value: Any) -> Any:
@@ -56,13 +54,11 @@ class TextField(serializers.CharField):
 class IdField(serializers.Field):
     """The id of a record: 24 hexadecimal digits."""
 
-    default_error_messages = {"invalid": "Not an id: expected 24 hexadecimal digits."}
-
     def to_internal_value(self, data: Any) -> ObjectId:
         try:
-            return ObjectId(data if isinstance(data, str) else "")
-        except InvalidId:
-            self.fail("invalid")
+            return store.object_id(data)
+        except ValueError as wrong:
+            raise serializers.ValidationError(str(wrong), code="invalid") from wrong
 
     def to_representation(self, value: ObjectId) -> str:
         return str(value)

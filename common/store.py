@@ -114,6 +114,13 @@ def ping() -> None:
     mongodb.database.command("ping")
 
 
+def object_id(text: Any) -> ObjectId:
+    """Return the id that a text spells. Raises ValueError where it spells none."""
+    if not isinstance(text, str) or not ObjectId.is_valid(text):
+        raise ValueError("Not an id: expected 24 hexadecimal digits.")
+    return ObjectId(text)
+
+
 def now() -> datetime:
     """Return this moment in UTC, cut to the milliseconds that the store keeps."""
     moment = datetime.now(UTC)
