@@ -6,7 +6,7 @@ from pathlib import Path
 bind = f"{os.environ.get('LISTEN_HOST', '127.0.0.1')}:{os.environ.get('PORT', '8000')}"
 
 # Requests wait for other people's databases, so threads are many and processes few.
-worker_class = "gthread"
+worker_class = "etl_config.gunicorn_worker.LingeringWorker"
 workers = int(os.environ.get("WEB_CONCURRENCY", "2"))
 threads = int(os.environ.get("WEB_THREADS", "64"))
 # Every worker opens its own connections to the store: PyMongo's do not survive a fork.

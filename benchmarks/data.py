@@ -9,9 +9,9 @@ from cryptography.fernet import Fernet
 from pymongo.database import Database
 
 Stored = dict[str, Any]
-CONNECTIONS = 5_000
+CONNECTIONS = 50
 MAPPINGS = 200
-SCHEDULES = 200
+SCHEDULES = 50
 RULES = 20
 CRONS = ("0 6 * * *", "30 2 * * 1-5", "0 0 1 * *", "15 4 * * SUN", "45 23 * * *")
 NOW = datetime.now(UTC).replace(tzinfo=None, microsecond=0)
