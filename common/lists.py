@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from typing import Any
 from urllib.parse import urlencode
 
@@ -71,15 +72,44 @@ def count(model: type[models.Model], condition: Stored) -> int:
     return total
 
 
-def found(
+def page(
+    model: type[models.Model], projection: Stored, listing: Listing
+) -> tuple[list[Stored], Iterator[Stored], int]:
+    """Return the first `BATCH` documents of a page, the rest of it, and the whole list's length.
+
+    The store reads the rest as it is taken. Nothing is counted where the page shows the end.
+    """
+    total = count(model, listing.condition) if _is_deep(listing) else None
+    documents = _found(model, projection, listing, total or 0)
+    first = list(islice(documents, BATCH))
+    if total is None:
+        total = _ends_at(listing, len(first))
+    if total is None:
+        total = count(model, listing.condition)
+    return first, documents, total
+
+
+def _is_deep(listing: Listing) -> bool:
+    return bool(listing.limit) and listing.offset > EXACT_UP_TO
+
+
+def _ends_at(listing: Listing, taken: int) -> int | None:
+    """Return the length of a list whose end is among the documents that were taken."""
+    is_full = taken >= min(listing.limit or BATCH, BATCH)
+    is_behind_the_end = not taken and listing.offset
+    if listing.cursor or is_full or is_behind_the_end:
+        return None
+    return listing.offset + taken
+
+
+def _found(
     model: type[models.Model], projection: Stored, listing: Listing, total: int
 ) -> Iterator[Stored]:
-    """Return the documents of the page, in order; the store reads on as they are taken."""
+    """Return the documents of the page, in order."""
     limit, offset = listing.limit or 0, listing.offset
-    behind = total - offset - limit
-    if limit and offset > EXACT_UP_TO and offset > total // 2 and behind <= 0:
+    tail = total - offset
+    if _is_deep(listing) and tail <= min(limit, BATCH):
         # The last page is the first one of the list read backwards.
-        tail = total - offset
         if tail <= 0:
             return iter([])
         backwards = paging.reverse(listing.order)

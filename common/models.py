@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from functools import cache
 from typing import Any, ClassVar, Self, cast
 
@@ -144,20 +145,22 @@ class Document(models.Model):
         its lease is seen here. A crash between the write and this look leaves a reference that
         may dangle; the next change of that record says so.
         """
-        store.settled(getattr(self, field.attname) for field in references)
         for field in references:
-            if not exists(target(field), getattr(self, field.attname)):
+            if not store.settled(target(field), getattr(self, field.attname)):
                 self._take_back(before)
                 raise ValidationError(
                     {field.name: f"The {target(field).noun} was deleted meanwhile."}
                 )
 
     def _take_back(self, before: Stored | None) -> None:
-        written = unchanged(self._stored or {})
+        collection, written = store.collection(type(self)), self._stored or {}
         if before is None:
-            store.collection(type(self)).delete_one(written)
-        else:
-            store.collection(type(self)).replace_one(written, before)
+            collection.delete_one(unchanged(written))
+            return
+        restored = {key: value for key, value in before.items() if written.get(key) != value}
+        added = dict.fromkeys(written.keys() - before.keys(), "")
+        changes = {"$set": restored} | ({"$unset": added} if added else {})
+        collection.update_one(unchanged(written), changes)
 
     def duplicate(self, clash: DuplicateKeyError) -> Exception:
         """Return the refusal that a unique index's error stands for."""
@@ -176,6 +179,7 @@ class Document(models.Model):
 
         `made` is what `to_document()` returns, where the caller has just asked for it.
         """
+        document.pop(store.LEASE, None)
         self._stored = document
         self._loaded = made or self.to_document()
         self._state.adding = False
@@ -223,9 +227,10 @@ class Document(models.Model):
         if not self._meta.related_objects:
             self._remove()
             return 1, {self._meta.label: 1}
-        with store.lease(self.pk):
+        with store.lease(type(self), self.pk):
             self.refuse_if_used()
             self._remove()
+            store.gone(self.pk)
         return 1, {self._meta.label: 1}
 
     def refuse_if_used(self) -> None:
@@ -250,6 +255,7 @@ class Document(models.Model):
 
     def _remove(self, session: ClientSession | None = None) -> None:
         condition = unchanged(self._stored) if self._stored else {"_id": self.pk}
+        condition |= store.held(self.pk)
         removed = store.collection(type(self)).delete_one(condition, session=session)
         if not removed.deleted_count:
             self._raise_missing()
@@ -315,6 +321,8 @@ def _stored_as_is(field: models.Field[Any, Any]) -> type | None:
 def _prepared(field: models.Field[Any, Any], expected: type | None, value: Any) -> Any:
     if value is None or type(value) is expected:
         return value
+    if type(value) is datetime and value.tzinfo and isinstance(field, models.DateTimeField):
+        return value.astimezone(UTC).replace(tzinfo=None)
     return field.get_db_prep_save(value, connection)
 
 
@@ -325,6 +333,8 @@ def _value(field: models.Field[Any, Any], expected: type | None, stored: Any) ->
     """
     if type(stored) is expected:
         return stored
+    if type(stored) is datetime and isinstance(field, models.DateTimeField):
+        return stored.replace(tzinfo=UTC)
     try:
         value = _converted(field, stored)
         field.get_db_prep_save(value, connection)
@@ -337,6 +347,4 @@ def _converted(field: models.Field[Any, Any], stored: Any) -> Any:
     from_db = getattr(field, "from_db_value", None)
     if from_db:
         return from_db(stored, None, connection)
-    if isinstance(field, models.DateTimeField):
-        return store.mongodb.ops.convert_datetimefield_value(stored, field, connection)
     return field.to_python(stored)

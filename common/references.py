@@ -58,13 +58,16 @@ def dangling(advance: Advance) -> Iterator[Dangling]:
             advance(len(batch))
 
 
+def _document_models() -> list[type[Document]]:
+    return [model for model in apps.get_models() if issubclass(model, Document)]
+
+
 def _models_with_references() -> list[tuple[type[Document], References]]:
     found = {
         model: [
             field for field in model._meta.concrete_fields if isinstance(field, models.ForeignKey)
         ]
-        for model in apps.get_models()
-        if issubclass(model, Document)
+        for model in _document_models()
     }
     return [(model, fields) for model, fields in found.items() if fields]
 
@@ -111,20 +114,19 @@ def _existing(model: type[models.Model], identifiers: list[Any]) -> set[Any]:
 
 def remove(orphan: Dangling) -> bool:
     """Remove an orphan, unless it changed or its target is there after all; tell whether it did."""
-    with store.lease(orphan.target):
-        if _existing(orphan.target_model, [orphan.target]):
-            return False
-        condition = {"_id": orphan.id, orphan.field: orphan.target}
-        return bool(store.collection(orphan.model).delete_one(condition).deleted_count)
+    if _existing(orphan.target_model, [orphan.target]):
+        return False
+    condition = {"_id": orphan.id, orphan.field: orphan.target}
+    return bool(store.collection(orphan.model).delete_one(condition).deleted_count)
 
 
 def expired_leases() -> int:
-    return store.named(store.LEASES).count_documents(_expired())
+    """Return how many records a killed program left leased; they block nobody."""
+    return sum(
+        store.collection(model).count_documents(store.expired_leases())
+        for model in _document_models()
+    )
 
 
-def remove_expired_leases() -> int:
-    return store.named(store.LEASES).delete_many(_expired()).deleted_count
-
-
-def _expired() -> Stored:
-    return {"expires_at": {"$lte": store.now()}}
+def end_expired_leases() -> int:
+    return sum(store.end_expired_leases(model) for model in _document_models())

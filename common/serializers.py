@@ -318,6 +318,10 @@ class DocumentSerializer(StrictMixin, serializers.ModelSerializer):
             del kwargs["validators"]
         return field_class, kwargs
 
+    def get_validators(self) -> list[Any]:
+        """Return none: what spans fields is the model's `clean()`, what spans records an index."""
+        return []
+
     @classmethod
     @cache
     def reader(cls) -> Reader:

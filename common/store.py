@@ -7,7 +7,7 @@ admin and the commands on the same client and collections.
 import random
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
@@ -21,7 +21,7 @@ from bson.raw_bson import RawBSONDocument
 from django.db import connection, models
 from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
-from pymongo.errors import ConnectionFailure, DuplicateKeyError, PyMongoError
+from pymongo.errors import ConnectionFailure, PyMongoError
 
 from common.exceptions import StoreUnavailable
 
@@ -35,12 +35,14 @@ Stored = dict[str, Any]
 
 class _Held(threading.local):
     def __init__(self) -> None:
-        self.identifiers: set[ObjectId] = set()
+        self.holders: dict[ObjectId, str] = {}
 
 
 _held = _Held()
 
-LEASES = "leases"
+LEASE = "_lease"
+"""The field that a leased document has for a while: who holds it, until when."""
+WITHOUT_LEASE = {LEASE: 0}
 LEASE_S = 10.0
 WAIT_S = 8.0
 """How long a change waits for its turn: many at once on one record are served, not refused."""
@@ -141,55 +143,88 @@ def transaction(work: Callable[[ClientSession | None], T]) -> T:
 
 
 @contextmanager
-def lease(identifier: ObjectId, wait_s: float = WAIT_S) -> Iterator[None]:
-    """Hold the record `identifier` alone, so that what spans documents is right on any server.
+def lease(
+    model: type[models.Model], identifier: ObjectId, wait_s: float = WAIT_S
+) -> Iterator[None]:
+    """Hold a record alone, so that what spans documents is right on any server.
 
     Whoever removes a record, or rewrites a set that hangs on it, holds its lease; whoever adds a
-    reference to it looks for the lease afterwards (`settled`). A lease lives in a collection of
-    its own and expires after `LEASE_S`: a holder that was killed blocks nobody for longer.
+    reference to it looks for the lease afterwards (`settled`). A lease is a field of the record
+    itself, goes when that is removed (`gone`), and expires after `LEASE_S`: a holder that was
+    killed blocks nobody for longer.
 
-    A thread that holds it may take it again. Raises StoreUnavailable where another holds it for
-    longer than `wait_s`.
+    A thread that holds it may take it again; there is nothing to hold where there is no such
+    record. Raises StoreUnavailable where another holds it for longer than `wait_s`.
     """
-    if identifier in _held.identifiers:
+    if identifier in _held.holders:
         yield
         return
     holder = uuid4().hex
     deadline = time.monotonic() + wait_s
-    while not _acquired(identifier, holder):
+    while not _acquired(model, identifier, holder):
         _pause_until(deadline)
-    _held.identifiers.add(identifier)
+    _held.holders[identifier] = holder
     try:
         yield
     finally:
-        _held.identifiers.discard(identifier)
-        _leases().delete_one({"_id": identifier, "holder": holder})
+        if _held.holders.pop(identifier, None):
+            _release(model, identifier, holder)
 
 
-def settled(identifiers: Iterable[ObjectId], wait_s: float = WAIT_S) -> None:
-    """Return once nobody holds one of these records. Raises StoreUnavailable after `wait_s`."""
-    wanted = {"_id": {"$in": list(identifiers)}, "expires_at": {"$gt": now()}}
+def held(identifier: ObjectId) -> Stored:
+    """Return the condition that the lease which this thread holds was taken by nobody else."""
+    holder = _held.holders.get(identifier)
+    return {f"{LEASE}.holder": holder} if holder else {}
+
+
+def gone(identifier: ObjectId) -> None:
+    """Note that a record was removed, and its lease with it."""
+    _held.holders.pop(identifier, None)
+
+
+def settled(model: type[models.Model], identifier: ObjectId, wait_s: float = WAIT_S) -> bool:
+    """Tell whether a record is there, once nobody else holds it.
+
+    A lease that has expired is ended here, so that its holder, should it go on after all, finds
+    that it lost the record. Raises StoreUnavailable after `wait_s`.
+    """
     deadline = time.monotonic() + wait_s
-    while _leases().find_one(wanted, {"_id": 1}):
-        _pause_until(deadline)
+    while found := collection(model).find_one({"_id": identifier}, {LEASE: 1}):
+        current = found.get(LEASE)
+        if not current or identifier in _held.holders:
+            return True
+        if current["expires_at"] <= now().replace(tzinfo=None):
+            _release(model, identifier, current["holder"])
+        else:
+            _pause_until(deadline)
+    return False
 
 
-def _leases() -> Collection[Stored]:
-    return named(LEASES)
+def expired_leases() -> Stored:
+    """Return the condition of a record that holders left leased when they were killed."""
+    return {f"{LEASE}.expires_at": {"$lte": now()}}
 
 
-def _acquired(identifier: ObjectId, holder: str) -> bool:
+def end_expired_leases(model: type[models.Model]) -> int:
+    """Take the leases that have expired off the records of a model; return how many did."""
+    ended = collection(model).update_many(expired_leases(), {"$unset": {LEASE: ""}})
+    return ended.modified_count
+
+
+def _acquired(model: type[models.Model], identifier: ObjectId, holder: str) -> bool:
     started = now()
     mine = {"holder": holder, "expires_at": started + timedelta(seconds=LEASE_S)}
-    try:
-        # Matches only an expired lease; with none at all it inserts, with a live one `_id` clashes.
-        _leases().update_one(
-            {"_id": identifier, "expires_at": {"$lte": started}}, {"$set": mine}, upsert=True
-        )
-    except DuplicateKeyError:
-        # Held: by us, if the driver repeated a write whose first answer was lost.
-        return _leases().find_one({"_id": identifier, "holder": holder}, {"_id": 1}) is not None
-    return True
+    free = {"_id": identifier, f"{LEASE}.expires_at": {"$not": {"$gt": started}}}
+    if collection(model).update_one(free, {"$set": {LEASE: mine}}).matched_count:
+        return True
+    found = collection(model).find_one({"_id": identifier}, {LEASE: 1})
+    # Held: by us, if the driver repeated a write whose first answer was lost.
+    return found is None or (found.get(LEASE) or {}).get("holder") == holder
+
+
+def _release(model: type[models.Model], identifier: ObjectId, holder: str) -> None:
+    condition = {"_id": identifier, f"{LEASE}.holder": holder}
+    collection(model).update_one(condition, {"$unset": {LEASE: ""}})
 
 
 def _pause_until(deadline: float) -> None:

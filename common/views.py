@@ -22,11 +22,6 @@ from common.models import Document
 from common.serializers import DocumentSerializer, Reader
 from common.store import Stored
 
-BATCH = lists.BATCH
-
-list_of = list
-"""The builtin, which a view's action hides."""
-
 WRITE_ATTEMPTS = 100
 """How often a write without `If-Match` is repeated when other writers come first."""
 
@@ -56,15 +51,13 @@ class DocumentViewSet(GenericViewSet):
     def list(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponseBase:
         listing = self.parameters.parse(request.query_params, self.scope())
         with lists.within_reason(listing.searches):
-            total = lists.count(self.model, listing.condition)
-            documents = lists.found(self.model, self.reader.projection, listing, total)
-            first = list_of(islice(documents, BATCH))
+            first, rest, total = lists.page(self.model, self.reader.projection, listing)
         records = [self.reader.record(document) for document in first]
-        if len(first) < BATCH:
+        if len(first) < lists.BATCH:
             response: HttpResponseBase = HttpResponse(to_json(records), content_type=JSON)
         else:
             response = StreamingHttpResponse(
-                _json_array(records, documents, self.reader), content_type=JSON
+                _json_array(records, rest, self.reader), content_type=JSON
             )
         response["X-Total-Count"] = str(total)
         if link := lists.link_header(request, listing, total, first):
@@ -82,7 +75,8 @@ class DocumentViewSet(GenericViewSet):
     def get_raw(self) -> bytes:
         """Return the stored document that the path names, as BSON. Raises NotFound."""
         identifier = ObjectId(self.kwargs[self.lookup_field])
-        found = store.raw(self.model).find_one({**self.scope(), "_id": identifier})
+        wanted = {**self.scope(), "_id": identifier}
+        found = store.raw(self.model).find_one(wanted, store.WITHOUT_LEASE)
         if found is None:
             raise NotFound(f"There is no {self.model.noun} with the id {identifier}.")
         return bytes(found.raw)
@@ -166,5 +160,5 @@ def _json_array(
     while batch:
         yield opening + to_json(batch)[1:-1]
         opening = b","
-        batch = [reader.record(document) for document in islice(rest, BATCH)]
+        batch = [reader.record(document) for document in islice(rest, lists.BATCH)]
     yield b"]"

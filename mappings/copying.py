@@ -40,7 +40,7 @@ def _suffixes() -> list[str]:
 
 def _copy_rules(mapping: Mapping, copied: Mapping) -> None:
     try:
-        with store.lease(copied.pk):
+        with store.lease(Mapping, copied.pk):
             rules.add([_copy_of(rule, copied) for rule in rules.in_order(mapping.pk)])
     except Exception:
         copied.delete()

@@ -88,7 +88,7 @@ class Mapping(Document):
         if not self._moves_to_another_schema():
             super().save(*args, **kwargs)
             return
-        with store.lease(self.pk):
+        with store.lease(Mapping, self.pk):
             if errors := self._target_errors():
                 raise ValidationError(errors)
             super().save(*args, **kwargs)
@@ -183,7 +183,7 @@ class ColumnMapping(Document):
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         """Write the rule under its mapping's lease, where it is checked against the others."""
-        with store.lease(self.mapping_id):
+        with store.lease(Mapping, self.mapping_id):
             self.clean()
             super().save(*args, **kwargs)
 

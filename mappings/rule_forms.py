@@ -138,7 +138,7 @@ class RulesFormSet(PaginationInlineFormSet):
         self.deleted_objects = [form.instance for form in doomed if form.instance._stored]
         for rule in self.new_objects:
             rule.mapping = self.instance
-        with store.lease(self.instance.pk):
+        with store.lease(Mapping, self.instance.pk):
             rules.change(
                 self.instance.pk,
                 self.deleted_objects,

@@ -107,11 +107,12 @@ def _write(
 ) -> None:
     """Insert the documents of `rules`, after clearing those that meet a condition."""
     collection = store.collection(ColumnMapping)
-    before = list(collection.find(cleared)) if cleared else []
 
     def work(session: ClientSession | None) -> None:
-        if before:
-            collection.delete_many(cleared or {}, session=session)
+        # What a transaction would bring back has to be known where there is none.
+        before = list(collection.find(cleared)) if cleared and session is None else []
+        if cleared:
+            collection.delete_many(cleared, session=session)
         if not documents:
             return
         try:

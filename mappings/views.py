@@ -106,7 +106,7 @@ class ColumnMappingViewSet(DocumentViewSet):
 
         Yields the id of its target schema.
         """
-        with store.lease(self.mapping_id):
+        with store.lease(Mapping, self.mapping_id):
             yield self.schema_id()
 
     def list(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponseBase:

@@ -83,6 +83,6 @@ class Schema(Document):
         if not evolution.dropped(before, after):
             super().save(*args, **kwargs)
             return
-        with store.lease(self.pk):
+        with store.lease(Schema, self.pk):
             self.refuse_if_used()
             super().save(*args, **kwargs)

@@ -6,6 +6,7 @@ from common import store
 from common.exceptions import ServiceError
 from etl_config.config_files.plan import Action, Change, Plan
 from mappings import rules
+from mappings.models import Mapping
 
 Advance = Callable[[int], None]
 
@@ -44,9 +45,11 @@ def _apply(change: Change) -> None:
 
 
 def _save_with_rules(change: Change) -> None:
-    with store.lease(change.record.pk):
+    if change.action is Action.CREATE:
+        change.record.save()
+    with store.lease(Mapping, change.record.pk):
         if change.action is Action.CHANGE:
             # A mapping moves to another schema only while its rules fit there.
             rules.clear(change.record.pk)
-        change.record.save()
+            change.record.save()
         rules.replace(change.record.pk, change.rules or [])

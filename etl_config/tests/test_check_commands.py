@@ -5,7 +5,6 @@ import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from bson import ObjectId
 from django.core.management import CommandError, call_command
 
 from common.testing import (
@@ -157,10 +156,8 @@ def test_mend_removes_orphans_and_expired_leases_alone(api, stored):
     api.post(f"mappings/{mapping}/column-mappings", direct())
     stored.column_mappings.insert_many([column_mapping_document() for _ in range(3)])
     now = datetime.now(UTC)
-    stored.leases.insert_many(
-        {"_id": ObjectId(), "holder": "x", "expires_at": now + timedelta(minutes=minutes)}
-        for minutes in (-1, 5)
-    )
+    leases = [{"holder": "x", "expires_at": now + timedelta(minutes=age)} for age in (-1, 5)]
+    stored.schemas.insert_many({"name": f"s{at}", "_lease": leases[at]} for at in range(2))
 
     assert run("check_references", "--mend") == (
         "Orphans, which --mend removes: 3; 3 removed.\n"
@@ -168,7 +165,7 @@ def test_mend_removes_orphans_and_expired_leases_alone(api, stored):
         "Expired leases, which block nobody: 1; removed.\n"
     )
     assert stored.column_mappings.count_documents({}) == 1
-    assert stored.leases.count_documents({}) == 1
+    assert stored.schemas.count_documents({"_lease": {"$exists": True}}) == 1
 
 
 def test_what_a_person_must_decide_is_not_mended(stored):

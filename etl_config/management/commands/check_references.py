@@ -65,7 +65,7 @@ class Command(OperatorCommand):
 
 
 def _mend(found: Found) -> int:
-    references.remove_expired_leases()
+    references.end_expired_leases()
     return sum(references.remove(orphan) for orphan in found.orphans)
 
 
