@@ -4,24 +4,28 @@ from django.conf import settings
 from django.contrib import admin
 from django.urls import include, path, re_path
 
+import connections.urls
+import mappings.urls
+import schedules.urls
+import schemas.urls
 from etl_config.documentation import OpenAPIView, RedocPage, SwaggerPage, redoc_script
 from etl_config.health import HealthView, RootView
 
 api = [
-    path("", include("connections.urls")),
-    path("", include("schemas.urls")),
-    path("", include("mappings.urls")),
-    path("", include("schedules.urls")),
+    *connections.urls.urlpatterns,
+    *schemas.urls.urlpatterns,
+    *mappings.urls.urlpatterns,
+    *schedules.urls.urlpatterns,
 ]
 
 urlpatterns = [
+    path(f"{settings.API_V1_PREFIX.strip('/')}/", include(api)),
     path("", RootView.as_view(), name="root"),
     re_path(r"^health/?$", HealthView.as_view(), name="health"),
     re_path(r"^openapi\.json/?$", OpenAPIView.as_view(), name="openapi"),
     re_path(r"^docs/?$", SwaggerPage.as_view(url_name="openapi"), name="docs"),
     re_path(r"^redoc\.js$", redoc_script, name="redoc-script"),
     re_path(r"^redoc/?$", RedocPage.as_view(url_name="openapi"), name="redoc"),
-    path(f"{settings.API_V1_PREFIX.strip('/')}/", include(api)),
     path("admin/", admin.site.urls),
 ]
 
