@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import lru_cache
 from typing import IO, TYPE_CHECKING, Any
 
 import orjson
@@ -24,8 +25,12 @@ JSON = "application/json"
 PROBLEM_JSON = "application/problem+json"
 
 
+@lru_cache(maxsize=4096)
 def iso_utc(moment: datetime) -> str:
-    """Return a UTC moment, naive or aware, as `2026-01-31T08:00:00.000Z`."""
+    """Return a UTC moment, naive or aware, as `2026-01-31T08:00:00.000Z`.
+
+    Remembered, as a list asks again for the moments of records that nobody has changed.
+    """
     naive = moment.replace(tzinfo=None) if moment.tzinfo else moment
     return naive.isoformat(timespec="milliseconds") + "Z"
 
