@@ -183,3 +183,22 @@ def test_a_long_list_is_whole_and_valid_json(api, stored):
     assert len(records) == 1201
     assert len({record["id"] for record in records}) == 1201
     assert api.get("schemas").headers["x-total-count"] == "1201"
+
+
+@pytest.mark.parametrize(
+    ("asked", "total"),
+    [
+        ("", 7),
+        ("?limit=6", 7),
+        ("?limit=7", 7),
+        ("?limit=9", 7),
+        ("?limit=4&offset=4", 7),
+        ("?limit=4&offset=9", 7),
+        ("?limit=9&cursor=", 7),
+        ("?limit=4&cursor=", 7),
+        ("?name=s3", 1),
+        ("?name=nobody", 0),
+    ],
+)
+def test_a_list_says_how_many_records_there_are(api, seven, asked, total):
+    assert api.get(f"schemas{asked}").headers["x-total-count"] == str(total)

@@ -2,6 +2,8 @@
 
 import json
 import socket
+from contextlib import ExitStack
+from http.client import HTTPConnection
 
 import pytest
 
@@ -91,3 +93,26 @@ def test_no_answer_says_what_it_runs_on(port, path):
     _, top, _ = exchange(port, request("GET", path))
     for told in ("django", "wsgi", "python"):
         assert told not in top
+
+
+def test_two_requests_sent_at_once_are_both_answered(port):
+    kept = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    with socket.create_connection((LOOPBACK, port), timeout=20) as wire:
+        wire.sendall((kept + kept.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n")).encode())
+        received = b"".join(iter(lambda: wire.recv(65536), b""))
+    assert received.count(b"HTTP/1.1 200 OK") == 2
+
+
+def test_clients_that_stay_connected_keep_nobody_waiting(port):
+    """More of them than there are threads, each between two requests."""
+    clients = [HTTPConnection(LOOPBACK, port, timeout=20) for _ in range(80)]
+    with ExitStack() as stack:
+        for client in clients:
+            stack.callback(client.close)
+        for _ in range(2):
+            for client in clients:
+                client.request("GET", "/")
+            responses = [client.getresponse() for client in clients]
+            assert {(response.status, bool(response.read())) for response in responses} == {
+                (200, True)
+            }
