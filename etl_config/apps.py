@@ -1,5 +1,8 @@
 """Django's own apps, with ObjectId keys, and the service's."""
 
+import ctypes.util
+from importlib import import_module
+
 from django.apps import AppConfig
 from django.contrib.admin.apps import AdminConfig
 from django.contrib.auth.apps import AuthConfig
@@ -8,6 +11,23 @@ from django.core.signals import request_finished, request_started
 from django.db import close_old_connections
 
 OBJECT_ID = "django_mongodb_backend.fields.ObjectIdAutoField"
+
+
+def _import_backend() -> None:
+    """Import the MongoDB backend without its search for a geometry library.
+
+    That takes longer than all else of a start, and nothing here has a shape.
+    """
+    search = ctypes.util.find_library
+    ctypes.util.find_library = lambda name: None
+    try:
+        import_module("django_mongodb_backend.base")
+    finally:
+        ctypes.util.find_library = search
+
+
+# Before any model is, as models have the backend's fields.
+_import_backend()
 
 
 class ServiceConfig(AppConfig):
