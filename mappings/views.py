@@ -167,15 +167,16 @@ class ColumnMappingViewSet(DocumentViewSet):
         """
         checked: Rules = []
         errors: dict[Any, Any] = {}
+        context = {"mapping_id": self.mapping_id, "targets": targets}
+        serializer = ColumnMappingSerializer(context=context)
         for position, item in enumerate(data if isinstance(data, list) else [data]):
-            serializer = ColumnMappingSerializer(
-                data=item, context={"mapping_id": self.mapping_id, "targets": targets}
-            )
-            if serializer.is_valid():
+            try:
+                serializer.run_validation(item)
+            except InvalidBody as wrong:
+                errors[position] = wrong.detail
+            else:
                 targets.take(serializer.record.target_fields, f"the rule at position {position}")
                 checked.append(serializer.record)
-            else:
-                errors[position] = serializer.errors
         if errors:
             raise InvalidBody(errors if isinstance(data, list) else errors[0])
         return checked
