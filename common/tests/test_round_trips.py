@@ -1,0 +1,70 @@
+"""How often each request asks the store: every command is time that a client waits for."""
+
+import pytest
+
+from common.testing import connection_body, direct, mapping_body, schedule_body
+from common.testing_admin import commands_sent
+
+
+@pytest.fixture
+def connection(api):
+    return api.create("connections", connection_body())
+
+
+@pytest.fixture
+def mapping(api):
+    return api.create("mappings", mapping_body(api))
+
+
+def sent(request, *args, **headers):
+    """Return the commands that a request costs once everything has been used before."""
+    with commands_sent() as commands:
+        assert request(*args, **headers).status < 400
+    return commands
+
+
+@pytest.mark.parametrize(
+    ("query", "commands"),
+    [("", ["find"]), ("?limit=2", ["find"]), ("?limit=1", ["find", "count"])],
+)
+def test_a_list(api, connection, query, commands):
+    assert sent(api.get, f"connections{query}") == commands
+
+
+def test_a_read(api, connection):
+    path = f"connections/{connection['id']}"
+    etag = api.get(path).etag
+    assert sent(api.get, path) == sent(api.get, path, If_None_Match=etag) == ["find"]
+
+
+def test_a_create(api, connection):
+    assert sent(api.post, "connections", connection_body(name="another")) == ["insert"]
+
+
+def test_a_create_with_references(api, mapping):
+    body = {name: mapping[name] for name in ("source_connection_id", "target_schema_id")}
+    body |= {"name": "another", "source_query": "SELECT 1"}
+    there, kept = ["find", "find", "find"], ["find", "find"]
+    assert sent(api.post, "mappings", body) == [*there, "insert", *kept]
+
+
+def test_an_update(api, connection):
+    assert sent(api.patch, f"connections/{connection['id']}", {"host": "b"}) == ["find", "update"]
+
+
+def test_a_delete(api, connection):
+    lease, users = "update", "find"
+    assert sent(api.delete, f"connections/{connection['id']}") == [lease, users, "delete"]
+
+
+def test_a_delete_of_what_nothing_refers_to(api):
+    schedule = api.create("schedules", schedule_body(api))
+    assert sent(api.delete, f"schedules/{schedule['id']}") == ["delete"]
+
+
+def test_rules_replaced(api, mapping):
+    path = f"mappings/{mapping['id']}/column-mappings"
+    api.put(path, [])
+    lease, mapping_and_schema = "update", ["find", "find"]
+    written, release = ["delete", "insert", "commitTransaction"], "update"
+    assert sent(api.put, path, [direct()]) == [lease, *mapping_and_schema, *written, release]
