@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import IO, TYPE_CHECKING, Any
 
 import orjson
 from bson import ObjectId
+from bson.datetime_ms import DatetimeMS
 from django.conf import settings
 from rest_framework.exceptions import ParseError
 from rest_framework.metadata import BaseMetadata
@@ -35,6 +36,18 @@ def iso_utc(moment: datetime) -> str:
     return naive.isoformat(timespec="milliseconds") + "Z"
 
 
+EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - of what the driver hands over
+CALENDAR_MS = 146_097 * 86_400_000
+"""The calendar repeats itself every 400 years."""
+
+
+def iso_far(moment: DatetimeMS) -> str:
+    """Return a UTC moment of a year that Python lacks as JavaScript does: `+010000-01-01T…`."""
+    cycles, ms = divmod(int(moment), CALENDAR_MS)
+    near = EPOCH + timedelta(milliseconds=ms)
+    return f"{near.year + 400 * cycles:+07d}{iso_utc(near)[4:]}"
+
+
 def to_json(value: Any) -> bytes:
     """Return `value` as UTF-8 JSON; ids become hex, moments ISO 8601 in UTC."""
     return orjson.dumps(value, default=_plain, option=orjson.OPT_PASSTHROUGH_DATETIME)
@@ -45,6 +58,8 @@ def _plain(value: Any) -> Any:
         return str(value)
     if isinstance(value, datetime):
         return iso_utc(value)
+    if isinstance(value, DatetimeMS):
+        return iso_far(value)
     # A field another program filled with a BSON type that JSON has no form for.
     return str(value)
 

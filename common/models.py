@@ -264,13 +264,19 @@ class Document(models.Model):
 def unchanged(document: Stored) -> Stored:
     """Return the condition that a document's fields are all still what they were.
 
-    A field whose name MongoDB would read as a path or an operator is left out.
+    A field whose name MongoDB would read as a path or an operator is left out, and so is one that
+    was not read as it is stored.
     """
     return {
         key: {"$eq": value}
         for key, value in document.items()
-        if "." not in key and not key.startswith("$")
+        if "." not in key and not key.startswith("$") and not _is_mended(value)
     }
+
+
+def _is_mended(value: Any) -> bool:
+    """Tell whether the driver put signs of its own into a text that is no UTF-8."""
+    return "\ufffd" in (repr(value) if isinstance(value, list | dict) else str(value))
 
 
 def page_index(name: str, *filters: str) -> models.Index:

@@ -100,15 +100,16 @@ def _dangling_in(
 
 
 def _is_among(identifiers: set[Any], stored: Any) -> bool:
-    # Other programs may have stored a list.
+    # Other programs may have stored a list, or a document that reads as an operator.
     return isinstance(stored, Hashable) and stored in identifiers
 
 
 def _existing(model: type[models.Model], identifiers: list[Any]) -> set[Any]:
-    if not identifiers:
+    asked = [one for one in identifiers if isinstance(one, Hashable)]
+    if not asked:
         return set()
     with store.patiently():
-        found = store.collection(model).find({"_id": {"$in": identifiers}}, {"_id": 1})
+        found = store.collection(model).find({"_id": {"$in": asked}}, {"_id": 1})
         return {document["_id"] for document in found}
 
 

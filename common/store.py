@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar, cast
 from uuid import uuid4
 
+import bson
 import pymongo
 from bson import ObjectId
 from bson.codec_options import CodecOptions
@@ -27,10 +28,11 @@ from common.exceptions import StoreUnavailable
 
 T = TypeVar("T")
 
-RAW: CodecOptions[RawBSONDocument] = CodecOptions(document_class=RawBSONDocument)
-
 Stored = dict[str, Any]
-"""A document as the driver returns it: ObjectIds, naive UTC datetimes, plain lists and dicts."""
+"""A document as the driver returns it: ObjectIds, naive UTC datetimes, plain lists and dicts.
+
+A moment before the year 1 or after 9999 is a `DatetimeMS`.
+"""
 
 
 class _Held(threading.local):
@@ -70,8 +72,17 @@ def raw(model: type[models.Model]) -> Collection[RawBSONDocument]:
     )
     name = model._meta.db_table
     if mongodb.queries_logged or name not in made:
-        made[name] = collection(model).with_options(codec_options=RAW)
+        found = collection(model)
+        as_raw: CodecOptions[RawBSONDocument] = found.codec_options.with_options(
+            document_class=RawBSONDocument
+        )
+        made[name] = found.with_options(codec_options=as_raw)
     return made[name]
+
+
+def decoded(raw: bytes) -> Stored:
+    """Return the document of some BSON, as a collection reads it."""
+    return bson.decode(raw, codec_options=mongodb.database.codec_options)
 
 
 def named(name: str) -> Collection[Stored]:

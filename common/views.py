@@ -66,7 +66,7 @@ class DocumentViewSet(GenericViewSet):
 
     def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponse:
         raw = self.get_raw()
-        document = bson.decode(raw)
+        document = store.decoded(raw)
         etag = etag_of(raw, self.reader.clocked(document))
         if is_unchanged(request, etag):
             return not_modified(etag)
@@ -83,7 +83,7 @@ class DocumentViewSet(GenericViewSet):
 
     def get_document(self) -> Stored:
         """Return the stored document that the path names. Raises NotFound."""
-        return bson.decode(self.get_raw())
+        return store.decoded(self.get_raw())
 
     def record_response(self, document: Stored, status: int = 200) -> HttpResponse:
         etag = etag_of(bson.encode(document), self.reader.clocked(document))
@@ -132,7 +132,7 @@ class DocumentViewSet(GenericViewSet):
         """Return the document that the path names, if it is the one `If-Match` names."""
         raw = self.get_raw()
         refuse_if_stale(request, raw)
-        return bson.decode(raw)
+        return store.decoded(raw)
 
     def destroy(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """Remove the record that the path names, unless another refers to it."""

@@ -57,6 +57,10 @@ DATABASES = {
             "timeoutMS": 2000,
             "serverSelectionTimeoutMS": 1500,
             "connectTimeoutMS": 1500,
+            # What other programs wrote must not break the reading of all that comes with it:
+            # moments that Python has no form for, and texts that are no UTF-8.
+            "datetime_conversion": "DATETIME_AUTO",
+            "unicode_decode_error_handler": "replace",
             "appname": "etl-engine-backend",
         },
     }

@@ -3,10 +3,16 @@
 import json
 from datetime import datetime
 
+import bson
 import pytest
 from bson import Binary, Decimal128, Int64, ObjectId, Regex
+from bson.datetime_ms import DatetimeMS
 
+from common import store
+from common.http import to_json
+from common.models import unchanged
 from common.testing import KINDS, direct, document, made, split
+from connections.models import Connection
 
 ODD = [
     None, "text", 5, Int64(2**62), float("nan"), True, [], ["a", None], [{"name": None}, 5],
@@ -206,3 +212,30 @@ def test_fields_that_a_change_adds_are_stored_in_the_order_its_etag_was_made_of(
     added = list(stored["schedules"].find_one({"_id": found["_id"]}))[len(known) :]
     assert added == sorted(added)
     assert api.get(f"schedules/{found['_id']}").etag == changed.etag
+
+
+# --- What Python has no form for -----------------------------------------------------------------
+
+FAR, BEFORE = DatetimeMS(253_402_300_800_000), DatetimeMS(-62_135_596_800_001)
+
+
+@pytest.mark.parametrize(
+    ("moment", "text"),
+    [(FAR, "+010000-01-01T00:00:00.000Z"), (BEFORE, "+000000-12-31T23:59:59.999Z")],
+)
+def test_a_moment_beyond_pythons_years_is_told_as_javascript_does(moment, text):
+    assert json.loads(to_json([moment])) == [text]
+
+
+def test_the_driver_reads_what_python_has_no_form_for():
+    """The embedded server refuses to store such documents; others do not."""
+    odd = b"ab\xff\xc3"
+    raw = bson.encode({"_id": 1, "name": "abcd", "updated_at": FAR}).replace(b"abcd", odd)
+
+    found = store.decoded(raw)
+
+    assert found == {"_id": 1, "name": "ab\ufffd\ufffd", "updated_at": FAR}
+    assert unchanged(found) == {"_id": {"$eq": 1}, "updated_at": {"$eq": FAR}}
+    connection = Connection.from_document(found)
+    assert (connection.name, connection.updated_at) == ("ab\ufffd\ufffd", None)
+    assert bson.encode({"updated_at": FAR}) == bson.encode({"updated_at": found["updated_at"]})
