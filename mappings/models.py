@@ -80,7 +80,10 @@ class Mapping(Document):
         if not lacking:
             return {}
         listed = ", ".join(f'"{name}"' for name in lacking)
-        message = f"The schema lacks {listed}, which the mapping's rules write."
+        message = (
+            f"The schema lacks {listed}, which the mapping's rules write. First delete these rules "
+            "and save, or give the schema what it lacks."
+        )
         return {"target_schema": ValidationError(message, code="missing_columns")}
 
     def save(self, *args: Any, **kwargs: Any) -> None:

@@ -76,7 +76,8 @@ def test_a_schema_that_lacks_what_the_rules_write_is_a_400(api, mapping, names):
         {
             "target_schema_id": (
                 "missing_columns",
-                'The schema lacks "id", which the mapping\'s rules write.',
+                'The schema lacks "id", which the mapping\'s rules write. First delete these rules '
+                "and save, or give the schema what it lacks.",
             )
         },
     )
