@@ -6,7 +6,8 @@ everywhere in this service: odd ones are shown, not stumbled over, and writes ar
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property, reduce
 from operator import or_
 from typing import Any, ClassVar, cast
@@ -23,12 +24,14 @@ from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.safestring import SafeString
+from pymongo import timeout as within
+from pymongo.errors import ExecutionTimeout, NetworkTimeout
 from unfold.admin import ModelAdmin
 from unfold.views import ChangeList
 
 from common import lists, store
 from common.badges import age, list_link
-from common.exceptions import NotFound, SearchTooBroad, ServiceError, Stale
+from common.exceptions import NotFound, SearchTooBroad, ServiceError, Stale, StoreUnavailable
 from common.fields import EncryptedTextField
 from common.forms import DocumentForm, LinesField, Refusal, SecretField
 from common.listing import MAX_SEARCH
@@ -43,6 +46,22 @@ MOST_CHOSEN = 500
 """Records an action takes at a time: each is a write of its own."""
 
 WRITE_ATTEMPTS = 20
+
+PATIENCE_S = 15.0
+"""How long a list may take, longer than the API: a slow page is better than none."""
+
+
+@contextmanager
+def patience() -> Iterator[None]:
+    """Wait for a list up to `PATIENCE_S`. Raises StoreUnavailable, with a way on, after that."""
+    try:
+        with within(PATIENCE_S):
+            yield
+    except (ExecutionTimeout, NetworkTimeout) as slow:
+        raise StoreUnavailable(
+            f"The store took longer than {PATIENCE_S:g} s for this list. Search for the beginning "
+            "of a name instead, or try again."
+        ) from slow
 
 
 class DocumentPaginator(Paginator):
@@ -78,19 +97,22 @@ class DocumentPaginator(Paginator):
 
     @cached_property
     def count(self) -> int:
-        if self.selection.is_search():
-            return len(self.found)
-        return lists.count(self.selection.model, self.selection.condition)
+        with patience():
+            if self.selection.is_search():
+                return len(self.found)
+            return lists.count(self.selection.model, self.selection.condition)
 
     def page(self, number: int | str) -> Page:
         number = self.validate_number(number)
-        first = (number - 1) * self.per_page
+        with patience():
+            return Page(self.shown((number - 1) * self.per_page), number, self)
+
+    def shown(self, first: int) -> list[Any]:
+        """Return the records of the page that begins with the record `first`, counted from 0."""
         if self.selection.is_search():
-            shown = records(self.selection.model, self.found[first : first + self.per_page])
-        else:
-            wanted = self.selection._replace(skip=first, limit=self.per_page)
-            shown = as_records(self.selection.model, wanted.documents())
-        return Page(shown, number, self)
+            return records(self.selection.model, self.found[first : first + self.per_page])
+        wanted = self.selection._replace(skip=first, limit=self.per_page)
+        return as_records(self.selection.model, wanted.documents())
 
 
 class DocumentChangeList(ChangeList):
@@ -98,9 +120,8 @@ class DocumentChangeList(ChangeList):
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
-        # "7 results (100000 total)": the total is an estimate, which costs nothing.
-        self.full_result_count = store.collection(self.model).estimated_document_count()
-        self.show_full_result_count = True
+        # "7 results (show all)" where they are not all; how many there are in all is not counted.
+        self.full_result_count = None if self.paginator.selection.condition else self.result_count
         if self.paginator.is_narrowed:
             messages.warning(
                 request,
@@ -167,7 +188,7 @@ class DocumentAdmin(ModelAdmin):
             return queryset, False
         if any(field.name == "name" for field in self.opts.fields):
             begins = queryset.filter(name__gte=text, name__lt=text + "\uffff")
-            if chooses and selection_of(begins)._replace(limit=1).documents("_id"):
+            if chooses and has_some(begins):
                 return begins, False
             request.instead = begins  # type: ignore[attr-defined]
         wanted = [models.Q((f"{name}__icontains", text)) for name in fields]
@@ -343,6 +364,11 @@ def records(model: type[Any], identifiers: Sequence[ObjectId]) -> list[Any]:
     return as_records(model, found)
 
 
+def has_some(queryset: models.QuerySet[Any]) -> bool:
+    with patience():
+        return bool(selection_of(queryset)._replace(limit=1, order=[]).documents("_id"))
+
+
 def as_records(model: type[Any], documents: Iterable[Stored]) -> list[Any]:
     return [model.from_document(document) for document in documents]
 
@@ -351,7 +377,7 @@ def documents_of(
     model: type[models.Model], identifiers: Iterable[Any], *fields: str
 ) -> dict[ObjectId, Stored]:
     """Return the documents with these ids, by id; only the `fields` where some are named."""
-    wanted = {"_id": {"$in": [one for one in set(identifiers) if one is not None]}}
+    wanted = {"_id": {"$in": [*{one for one in identifiers if isinstance(one, ObjectId)}]}}
     found = store.collection(model).find(wanted, dict.fromkeys(fields, 1) or None)
     return {document["_id"]: document for document in found}
 

@@ -30,7 +30,7 @@ from common.store import Stored
 from connections.models import Connection
 from mappings import rules
 from mappings.copying import copy_mapping
-from mappings.models import ColumnMapping, Mapping, RuleConfig
+from mappings.models import ColumnMapping, Mapping, RuleConfig, texts
 from mappings.picture import Rule, draw, visible
 from mappings.preview import preview
 from mappings.rule_forms import LoneRuleForm, RuleForm, RulesFormSet
@@ -213,8 +213,7 @@ def picture_of(object_id: str) -> str:
 def drawable(rule: ColumnMapping) -> Rule:
     config = rule.config or RuleConfig()
     option = config.delimiter if config.delimiter is not None else config.separator
-    sources, targets = map(list, (rule.source_columns or [], rule.target_fields or []))
-    return Rule(rule.type, [str(name) for name in sources], [str(name) for name in targets], option)
+    return Rule(rule.type, texts(rule.source_columns), texts(rule.target_fields), option)
 
 
 class OfMapping(DocumentAdmin):
@@ -240,6 +239,7 @@ class ColumnMappingAdmin(OfMapping):
     form = LoneRuleForm
     list_display = ("rule", "kind", "of_mapping", "changed")
     list_filter = ("type", ("mapping", AutocompleteSelectFilter))
+    ordering = ("-updated_at", "-id")
     search_fields = ("source_columns", "target_fields")
     readonly_fields = ("of_mapping", "created_at", "updated_at")
     fieldsets = (
@@ -252,7 +252,9 @@ class ColumnMappingAdmin(OfMapping):
 
     @admin.display(description="Rule")
     def rule(self, obj: ColumnMapping) -> SafeString:
-        sources, targets = map(", ".join, (obj.source_columns or [], obj.target_fields or []))
+        sources, targets = (
+            ", ".join(texts(names)) for names in (obj.source_columns, obj.target_fields)
+        )
         return format_html('<span class="etl-mono">{} → {}</span>', sources, targets)
 
     @admin.display(description="Type", ordering="type")

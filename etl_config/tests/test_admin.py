@@ -24,7 +24,9 @@ LISTS = {
 
 
 @pytest.mark.parametrize("kind", LISTS)
-def test_a_list_of_a_hundred_costs_as_many_commands_as_one_of_two(operator, stored, kind):
+def test_a_list_of_a_hundred_costs_as_many_commands_as_one_of_two(
+    operator, stored, kind, monkeypatch
+):
     def cost(records):
         for _ in range(records):
             document(stored, kind)
@@ -32,6 +34,7 @@ def test_a_list_of_a_hundred_costs_as_many_commands_as_one_of_two(operator, stor
             response = operator.get(LISTS[kind])
         return commands, len(response.context["cl"].result_list)
 
+    monkeypatch.setattr("common.selection._reaches", {})
     few, shown = cost(2)
     assert shown == 2
     many, shown = cost(98)
@@ -57,6 +60,36 @@ def test_pages_are_cut_by_the_store(operator, stored):
     assert [len(page.result_list) for page in pages] == [100, 30]
     names = {connection.name for page in pages for connection in page.result_list}
     assert len(names) == 130
+
+
+def test_the_newest_are_found_by_how_far_back_they_reached(operator, stored, monkeypatch):
+    """As they change, come and go, the page stays that of the whole list."""
+    monkeypatch.setattr("common.selection._reaches", {})
+    moment = store.now()
+    for age in range(130):
+        document(stored, "schemas", name=f"{age}", updated_at=moment - timedelta(minutes=age))
+
+    def shown():
+        return [one.name for one in operator.get(LISTS["schemas"]).context["cl"].result_list]
+
+    ages = [str(age) for age in range(130)]
+    assert shown() == shown() == ages[:100]
+    stored.schemas.delete_one({"name": "3"})
+    assert shown() == ages[:3] + ages[4:101]
+    stored.schemas.update_one({"name": "120"}, {"$set": {"updated_at": store.now()}})
+    assert shown() == ["120", *ages[:3], *ages[4:100]]
+    stored.schemas.delete_many({"name": {"$in": ages[50:]}})
+    assert shown() == ages[:3] + ages[4:50]
+
+
+def test_a_list_that_takes_too_long_says_so_and_what_to_do(operator, monkeypatch):
+    def slow(*args, **kwargs):
+        raise ExecutionTimeout("slow", 50)
+
+    monkeypatch.setattr("common.selection.Selection.documents", slow)
+    response = operator.get(LISTS["connections"])
+    assert response.status_code == 503
+    assert "Search for the beginning of a name" in response.content.decode()
 
 
 @pytest.mark.parametrize(
@@ -141,13 +174,26 @@ def test_the_front_page_answers_at_a_glance(operator, api, stored):
     assert context["due"]["count"] == 1
 
 
+@pytest.mark.parametrize("most_compared", [5000, 0])
+def test_mappings_without_rules_are_found_among_all_or_the_newest(
+    stored, monkeypatch, most_compared
+):
+    monkeypatch.setattr(glance, "MOST_COMPARED", most_compared)
+    document(stored, "mappings", name="bare")
+    mapping = document(stored, "mappings", name="ruled")
+    document(stored, "column_mappings", mapping_id=mapping["_id"])
+    found = glance.without_rules()
+    assert [one.name for one in found.mappings] == ["bare"]
+    assert (found.count, found.looked_at, found.is_all) == (1, 2, most_compared > 0)
+
+
 def test_a_run_that_has_passed_is_reckoned_anew(stored):
     past = {"next_run_at": store.now() - timedelta(days=2)}
     document(stored, "schedules", name="often", cron_expression="*/5 * * * *", **past)
     document(stored, "schedules", name="yearly", cron_expression="@yearly", **past)
     (due,) = glance.due_soon()["first"]
     assert due.schedule.name == "often"
-    assert due.at > store.now()
+    assert due.at > store.now().replace(tzinfo=None)
 
 
 def test_the_front_page_waits_for_no_slow_answer(operator, monkeypatch):

@@ -1,6 +1,10 @@
 """Mappings in the admin: rules checked and written as one set, previews, copies."""
 
+import io
+
 import pytest
+from bson import Decimal128
+from django.core.management import CommandError, call_command
 from django.urls import reverse
 
 from common.testing import column, direct, document, join, made, split
@@ -293,3 +297,16 @@ def test_an_empty_query_is_refused_as_by_the_api(previewing):
 def test_a_preview_takes_a_post_and_a_person_who_may_change(operator, client):
     assert operator.get(PREVIEW).status_code == 405
     assert client.post(reverse(f"admin:{PREVIEW}")).status_code == 302
+
+
+@pytest.mark.parametrize("odd", [None, 5, [["a"]], {"$odd": 1}, Decimal128("NaN"), b"\xff"])
+def test_garbled_rules_and_references_break_no_page(operator, stored, odd):
+    mapping = document(stored, "mappings", target_schema_id=odd)
+    garbled = dict.fromkeys(["type", "source_columns", "target_fields", "config"], odd)
+    document(stored, "column_mappings", mapping_id=mapping["_id"], **garbled)
+    for page in ("mappings_columnmapping_changelist", "mappings_mapping_changelist"):
+        assert operator.get(page).status_code == 200
+    assert operator.get("mappings_mapping_change", mapping["_id"]).status_code == 200
+    report = io.StringIO()
+    with pytest.raises(CommandError, match="refer to nothing"):
+        call_command("check_references", stdout=report, stderr=report)
