@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.http import HttpRequest
@@ -12,26 +12,35 @@ from pymongo import timeout as within
 from pymongo.errors import PyMongoError
 
 from common import store
-from common.badges import in_utc
 from common.pages import may
+from common.selection import selection_of
 from common.store import Stored
 from connections.models import Connection, TestStatus
 from mappings.models import ColumnMapping, Mapping
 from schedules.models import Schedule, upcoming_run
 
 SHOWN = 6
+MOST_COMPARED = 5000
+"""Mappings up to which all of them are compared with the rules there are."""
 NEWEST = 200
-"""Mappings that are looked at for rules: each would cost a look of its own."""
+"""Mappings that are looked at where there are more: each costs a look of its own."""
+MOST_DUE = 1000
 OVERDUE = 200
 """Schedules whose stored next run has passed that are reckoned anew."""
 SOON = timedelta(hours=1)
-PATIENCE_S = 2.0
+PATIENCE_S = 4.0
 
 
 @dataclass(frozen=True)
 class Due:
-    schedule: Schedule
+    """A schedule's document, and when it runs next: naive UTC, as it is stored."""
+
     at: datetime
+    document: Stored
+
+    @property
+    def schedule(self) -> Schedule:
+        return Schedule.from_document(self.document)
 
 
 @dataclass(frozen=True)
@@ -47,10 +56,10 @@ class Bare:
 def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """Add to the front page what the person may see."""
     questions = {
-        "connections": ("connections.view_connection", by_last_test),
-        "failed": ("connections.view_connection", failed_lately),
-        "bare": ("mappings.view_mapping", without_rules),
         "due": ("schedules.view_schedule", due_soon),
+        "connections": ("connections.view_connection", by_last_test),
+        "bare": ("mappings.view_mapping", without_rules),
+        "failed": ("connections.view_connection", failed_lately),
     }
     allowed = {
         name: question
@@ -97,41 +106,58 @@ def failed_lately() -> list[Connection]:
 
 
 def without_rules() -> Bare:
-    """Return the mappings that have no column mappings, among the newest."""
-    newest = list(
-        store.collection(Mapping).find(
-            {}, {"name": 1, "updated_at": 1}, sort=[("updated_at", -1), ("_id", -1)], limit=NEWEST
-        )
-    )
-    ruled = set(
-        store.collection(ColumnMapping).distinct(
-            "mapping_id", {"mapping_id": {"$in": [document["_id"] for document in newest]}}
-        )
-    )
-    bare = [document for document in newest if document["_id"] not in ruled]
+    """Return the mappings that have no column mappings: of all, or of the newest where many.
+
+    Nothing stored says so of a mapping: its rules are documents of their own, which other
+    programs write, too.
+    """
+    mappings, rules = store.collection(Mapping), store.collection(ColumnMapping)
+    is_all = mappings.estimated_document_count() <= MOST_COMPARED
+    looked_at = _newest_mappings(MOST_COMPARED if is_all else NEWEST)
+    condition = {} if is_all else {"mapping_id": {"$in": [one["_id"] for one in looked_at]}}
+    ruled = {row["_id"] for row in rules.aggregate(_by_mapping(condition))}
+    bare = [document for document in looked_at if document["_id"] not in ruled]
     return Bare(
         mappings=[Mapping.from_document(document) for document in bare[:SHOWN]],
         count=len(bare),
-        looked_at=len(newest),
-        is_all=len(newest) < NEWEST,
+        looked_at=len(looked_at),
+        is_all=is_all,
     )
 
 
+def _newest_mappings(limit: int) -> list[Stored]:
+    newest = Mapping.objects.order_by("-updated_at", "-id")[:limit]
+    return selection_of(newest).documents("name", "updated_at")
+
+
+def _by_mapping(condition: Stored) -> list[Stored]:
+    """Return the pipeline that finds the mappings of the rules that meet a condition."""
+    return [{"$match": condition}, {"$group": {"_id": "$mapping_id"}}]
+
+
 def due_soon(now: datetime | None = None) -> dict[str, Any]:
-    """Return the schedules that run within the hour: the first few, and how many."""
+    """Return the schedules that run within the hour: the first few, and how many.
+
+    `count` goes up to `MOST_DUE`, beyond that `is_more` is true.
+    """
     now = now or store.now()
-    collection = store.collection(Schedule)
-    ahead = {"enabled": True, "next_run_at": {"$gt": now, "$lte": now + SOON}}
-    passed = {"enabled": True, "next_run_at": {"$lte": now}}
-    first = [*collection.find(ahead, sort=[("next_run_at", 1)], limit=SHOWN)]
-    overdue = [due for due in map(_due, collection.find(passed, limit=OVERDUE)) if due]
-    again = [due for due in overdue if due.at <= now + SOON]
-    due = sorted([*filter(None, map(_due, first)), *again], key=lambda one: one.at)
-    return {"first": due[:SHOWN], "count": collection.count_documents(ahead) + len(again)}
+    # Without a word on `enabled`, which rules out few and whose index finds most.
+    ahead = _schedules({"$gt": now, "$lte": now + SOON}, MOST_DUE)
+    passed = _schedules({"$lte": now}, OVERDUE)
+    soon = (now + SOON).replace(tzinfo=None)
+    runs = [(upcoming_run(document), document) for document in [*ahead, *passed]]
+    due = sorted(
+        [Due(run, found) for run, found in runs if run and run <= soon], key=lambda one: one.at
+    )
+    return {
+        "first": due[:SHOWN],
+        "count": len(due),
+        "is_more": len(ahead) == MOST_DUE,
+    }
 
 
-def _due(document: Stored) -> Due | None:
-    """Return when a schedule runs next; one whose stored run has passed is reckoned from now."""
-    schedule = Schedule.from_document(document)
-    run = upcoming_run(document)
-    return Due(schedule, in_utc(run).astimezone(UTC)) if run else None
+def _schedules(next_run: Stored, limit: int) -> list[Stored]:
+    found = store.collection(Schedule).find(
+        {"next_run_at": next_run}, sort=[("next_run_at", 1), ("_id", 1)], limit=limit
+    )
+    return list(found)
