@@ -30,7 +30,8 @@ from common.models import Document
 KEEP_IT_SAFE = "Put the key into the environment or `.env`, and keep a copy safe."
 STORE_TIMEOUT_S = 2.0
 LONGEST_TIMEOUT_S = 60.0
-TAKEN_PREFIXES = ("/", "/admin", "/health", "/docs", "/redoc", "/openapi.json", "/static")
+TAKEN = ("", "admin", "health", "docs", "redoc", "openapi.json", "static")
+"""What the service's other pages begin with."""
 
 
 @register("service")
@@ -112,15 +113,14 @@ def secrets_in_documents(**kwargs: Any) -> list[CheckMessage]:
 
 @register("service")
 def api_prefix(**kwargs: Any) -> list[CheckMessage]:
-    if settings.API_V1_PREFIX not in TAKEN_PREFIXES:
+    prefix = settings.API_V1_PREFIX
+    if prefix.split("/")[1] in TAKEN:
+        said = f'API_V1_PREFIX "{prefix}" hides another page of the service.'
+    elif not re.fullmatch(r"(/[\w.~-]+)+", prefix, re.ASCII):
+        said = f'API_V1_PREFIX "{prefix}" is not a path.'
+    else:
         return []
-    return [
-        Error(
-            f'API_V1_PREFIX "{settings.API_V1_PREFIX}" hides another page of the service.',
-            hint="Choose another prefix, such as /api/v1.",
-            id="service.E003",
-        )
-    ]
+    return [Error(said, hint="Choose another prefix, such as /api/v1.", id="service.E003")]
 
 
 @register("service")

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import sys
 import time
 from collections.abc import Mapping
@@ -20,6 +21,7 @@ from common import store
 
 STORE_UNAVAILABLE = 3
 INTERRUPTED = 130
+UNREAD = 141
 EVERY_COMMAND = {
     2: "the command line makes no sense",
     STORE_UNAVAILABLE: "the store does not answer",
@@ -54,9 +56,14 @@ class OperatorCommand(BaseCommand):
     def run_from_argv(self, argv: list[str]) -> None:
         try:
             super().run_from_argv(argv)
+            sys.stdout.flush()
         except KeyboardInterrupt:
             self.stderr.write(f"\nStopped. {self.when_stopped}")
             sys.exit(INTERRUPTED)
+        except BrokenPipeError:
+            # Whoever reads the output, such as `head`, has seen enough.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(UNREAD)
 
     def execute(self, *args: Any, **options: Any) -> str | None:
         try:

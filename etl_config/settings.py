@@ -19,7 +19,7 @@ env = Environment(Path(os.environ.get("ENV_FILE", BASE_DIR / ".env")))
 
 DEBUG = env.flag("DEBUG", False)
 INSECURE_SECRET_KEY = "insecure-only-for-debugging-never-for-production-01234"  # noqa: S105
-SECRET_KEY = env.text("SECRET_KEY", INSECURE_SECRET_KEY)
+SECRET_KEY = env.text("SECRET_KEY", "") or INSECURE_SECRET_KEY
 ALLOWED_HOSTS = env.listed("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
 CSRF_TRUSTED_ORIGINS = env.listed("CSRF_TRUSTED_ORIGINS")
 # Behind a proxy that ends TLS: it must set X-Forwarded-Proto, and drop the client's own.

@@ -73,6 +73,15 @@ def test_a_key_can_be_made_before_there_is_one():
     assert process.stdout.count("\n") == 1
 
 
+def test_a_reader_that_has_seen_enough_is_no_failure():
+    command = [sys.executable, MANAGE, "generate_key"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+
+        assert process.stderr.read() == b""
+    assert process.returncode == 141
+
+
 class Terminal(io.StringIO):
     def isatty(self):
         return True

@@ -481,6 +481,16 @@ schedules:
     assert not any(contents(stored).values())
 
 
+def test_programs_are_told_the_problems_too(stored, tmp_path):
+    file, out = tmp_path / "config.yaml", io.StringIO()
+    file.write_text("version: 2")
+    with pytest.raises(CommandError, match="Nothing was written"):
+        call_command("import_config", file, "--json", stdout=out)
+    message = "Expected 1, the version this program reads."
+    problem = {"line": 1, "column": 10, "path": "version", "message": message}
+    assert json.loads(out.getvalue()) == {"problems": [problem]}
+
+
 def test_a_query_is_judged_by_the_connection_of_the_same_file(stored, refused):
     (problem,) = refused(SHOP.replace("SELECT id, full", "DELETE"))
 

@@ -11,7 +11,7 @@ from common.commands import OperatorCommand, offenders
 from etl_config.config_files import text
 from etl_config.config_files.apply import Interfered, apply
 from etl_config.config_files.plan import Action, Change, FieldChange, Plan, plan
-from etl_config.config_files.text import Problems
+from etl_config.config_files.text import Problem, Problems
 
 SIGNS = {Action.CREATE: "+", Action.CHANGE: "~", Action.DELETE: "-"}
 
@@ -42,7 +42,12 @@ class Command(OperatorCommand):
         parser.add_argument("--json", action="store_true", help="Print the changes as JSON.")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        changes = self._planned(options["file"], prune=options["prune"])
+        try:
+            changes = self._planned(options["file"], prune=options["prune"])
+        except Problems as found:
+            if options["json"]:
+                self.write_json({"problems": [_problem_as_json(one) for one in found.problems]})
+            raise _refused(options["file"], found) from found
         if options["json"]:
             self.write_json(_as_json(changes))
         else:
@@ -54,14 +59,8 @@ class Command(OperatorCommand):
 
     def _planned(self, file: str, *, prune: bool) -> Plan:
         content = _content(file)
-        try:
-            with self.progress("Records checked", 0) as progress:
-                return plan(content, os.environ, prune=prune, advance=progress.advance)
-        except Problems as found:
-            raise offenders(
-                f"Nothing was written; wrong in {file} ({len(found.problems)}):",
-                [f"{file}:{problem}" for problem in found.problems],
-            ) from found
+        with self.progress("Records checked", 0) as progress:
+            return plan(content, os.environ, prune=prune, advance=progress.advance)
 
     def _apply(self, changes: Plan) -> None:
         with self.progress("Records written", len(changes.changes)) as progress:
@@ -69,6 +68,18 @@ class Command(OperatorCommand):
                 apply(changes, progress.advance)
             except (Interfered, ValidationError) as failure:
                 raise CommandError(str(failure)) from failure
+
+
+def _refused(file: str, found: Problems) -> CommandError:
+    return offenders(
+        f"Nothing was written; wrong in {file} ({len(found.problems)}):",
+        [f"{file}:{problem}" for problem in found.problems],
+    )
+
+
+def _problem_as_json(problem: Problem) -> dict[str, Any]:
+    line, column = problem.place
+    return {"line": line, "column": column, "path": problem.path, "message": problem.message}
 
 
 def _content(file: str) -> str:
