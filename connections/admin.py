@@ -106,7 +106,7 @@ class ConnectionAdmin(DocumentAdmin):
     @admin.display(description="Source", ordering="host")
     def source(self, obj: Connection) -> SafeString:
         return format_html(
-            '{} <span class="etl-quiet">{}:{}/{}</span>',
+            '{} <span class="etl-quiet etl-long">{}:{}/<wbr>{}</span>',
             obj.get_db_type_display(), obj.host, obj.port, obj.database,
         )  # fmt: skip
 
