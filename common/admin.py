@@ -171,7 +171,10 @@ class DocumentAdmin(ModelAdmin):
             return super().changelist_view(request, extra_context)
         except SearchTooBroad as refusal:
             messages.error(request, refusal.detail)
-            return redirect(self.address("changelist"))
+        except ValidationError as refusal:
+            # Chosen was an id that another program made, and that is none of the service's.
+            messages.error(request, " ".join(refusal.messages))
+        return redirect(self.address("changelist"))
 
     def get_search_results(
         self, request: HttpRequest, queryset: models.QuerySet[Any], search_term: str

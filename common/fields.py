@@ -32,7 +32,8 @@ class Secret:
     def __repr__(self) -> str:
         return "Secret(set)"
 
-    __str__ = __repr__
+    def __str__(self) -> str:
+        return "set"
 
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 
 from common.exceptions import NotFound, ServiceError
-from common.problems import UNEXPECTED, problem, problem_response, translated
+from common.problems import UNEXPECTED, Refused, problem, problem_response, translated
 
 
 def is_admin(request: HttpRequest) -> bool:
@@ -43,6 +43,16 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     return refusal_response(request, NotFound(f"There is nothing at {request.path}."))
+
+
+def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return refusal_response(request, translated(exception))
+
+
+def expired(request: HttpRequest, reason: str = "") -> HttpResponse:
+    """Refuse a form whose token is not that of the login: it was signed out, or another site."""
+    said = "The form is no longer valid: you were signed out since. Nothing was changed."
+    return refusal_response(request, Refused(403, "forbidden", said))
 
 
 def server_error(request: HttpRequest) -> HttpResponse:

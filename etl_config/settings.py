@@ -205,6 +205,8 @@ UNFOLD = {
         "navigation": "etl_config.sidebar.navigation",
     },
 }
+LOGIN_REDIRECT_URL = "admin:index"
+CSRF_FAILURE_VIEW = "common.pages.expired"
 # A mapping's page has seven inputs for each of its rules.
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 10_000
 

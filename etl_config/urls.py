@@ -30,5 +30,6 @@ urlpatterns = [
 ]
 
 handler400 = "common.pages.bad_request"
+handler403 = "common.pages.forbidden"
 handler404 = "common.pages.not_found"
 handler500 = "common.pages.server_error"

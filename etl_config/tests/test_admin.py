@@ -1,6 +1,7 @@
 """The admin as a whole: its front page, lists that stay cheap, pages while the store is down."""
 
 from datetime import timedelta
+from itertools import count
 
 import pytest
 from bson import ObjectId
@@ -10,7 +11,7 @@ from django.urls import reverse
 from pymongo.errors import ExecutionTimeout, ServerSelectionTimeoutError
 
 from common import store
-from common.testing import direct, document, made
+from common.testing import REFERENCES, direct, document, made
 from common.testing_admin import commands_sent
 from etl_config import glance
 
@@ -27,9 +28,13 @@ LISTS = {
 def test_a_list_of_a_hundred_costs_as_many_commands_as_one_of_two(
     operator, stored, kind, monkeypatch
 ):
+    around = {name: document(stored, of)["_id"] for name, of in REFERENCES.get(kind, {}).items()}
+    fields = count()
+
     def cost(records):
         for _ in range(records):
-            document(stored, kind)
+            more = {"target_fields": [f"{next(fields)}"]} if kind == "column_mappings" else {}
+            document(stored, kind, **around, **more)
         with commands_sent() as commands:
             response = operator.get(LISTS[kind])
         return commands, len(response.context["cl"].result_list)
@@ -127,6 +132,14 @@ def test_a_search_that_takes_too_long_finds_names_by_their_beginning(operator, s
     page = operator.html(LISTS["connections"], q="shop")
     assert "whose name begins with" in page
     assert "the shop" not in page
+
+
+def test_a_record_of_a_foreign_id_is_listed_and_left_alone(operator, stored):
+    document(stored, "schemas", _id="foreign", name="theirs")
+    assert "theirs" in operator.html(LISTS["schemas"])
+    said = operator.act(LISTS["schemas"], "delete_selected", ["foreign"], post="yes")
+    assert said == ["“foreign” is not a valid Object Id."]
+    assert stored.schemas.count_documents({}) == 1
 
 
 def test_a_mapping_chooses_its_connection_by_name(operator, stored):
@@ -236,3 +249,38 @@ def test_an_address_that_is_not_there_is_a_page(operator):
     response = operator.client.get("/admin/nowhere/")
     assert response.status_code == 404
     assert response.headers["Content-Type"].startswith("text/html")
+
+
+def test_what_is_forbidden_is_a_page(stored):
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(User.objects.create_user("nobody", is_staff=True))
+    forbidden = client.get(reverse(f"admin:{LISTS['connections']}"))
+    assert (forbidden.status_code, "That is not allowed." in forbidden.content.decode()) == (
+        403,
+        True,
+    )
+    expired = client.post(reverse("admin:connections_connection_add"))
+    assert (expired.status_code, "signed out" in expired.content.decode()) == (403, True)
+
+
+def test_a_login_leads_nowhere_else(stored):
+    User.objects.create_superuser("admin", password="to-log-in")
+    login = {"username": "admin", "password": "to-log-in", "next": "https://evil.example.com/"}
+    response = Client().post(reverse("admin:login"), login)
+    assert (response.status_code, response.url) == (302, "/admin/")
+
+
+def test_who_may_only_look_has_nothing_to_press_and_sees_no_secret(stored):
+    viewer = User.objects.create_user("viewer", is_staff=True)
+    viewer.user_permissions.set(Permission.objects.filter(codename__startswith="view_"))
+    client = Client()
+    client.force_login(viewer)
+    for kind in ("connections", "mappings", "schedules"):
+        page = reverse(
+            f"admin:{LISTS[kind].replace('changelist', 'change')}",
+            args=[document(stored, kind)["_id"]],
+        )
+        html = client.get(page).content.decode()
+        assert "data-fragment" not in html
+        assert "gAAAA" not in html
+        assert "Secret(" not in html
