@@ -42,6 +42,7 @@ class Selection(NamedTuple):
 
     def documents(self, *fields: str) -> list[Stored]:
         """Return the documents in order, whole or only some `fields`."""
+        # With a filter as well, the embedded servers find nothing in an index that goes downwards.
         is_near = 0 < self.limit <= NEAR - self.skip
         if is_near and not self.condition and self.order[:1] == [NEWEST_FIRST]:
             return self._newest(fields)

@@ -70,21 +70,22 @@ def test_pages_are_cut_by_the_store(operator, stored):
 def test_the_newest_are_found_by_how_far_back_they_reached(operator, stored, monkeypatch):
     """As they change, come and go, the page stays that of the whole list."""
     monkeypatch.setattr("common.selection._reaches", {})
+    monkeypatch.setattr("schemas.admin.SchemaAdmin.list_per_page", 10)
     moment = store.now()
-    for age in range(130):
+    for age in range(14):
         document(stored, "schemas", name=f"{age}", updated_at=moment - timedelta(minutes=age))
 
     def shown():
         return [one.name for one in operator.get(LISTS["schemas"]).context["cl"].result_list]
 
-    ages = [str(age) for age in range(130)]
-    assert shown() == shown() == ages[:100]
+    ages = [str(age) for age in range(14)]
+    assert shown() == shown() == ages[:10]
     stored.schemas.delete_one({"name": "3"})
-    assert shown() == ages[:3] + ages[4:101]
-    stored.schemas.update_one({"name": "120"}, {"$set": {"updated_at": store.now()}})
-    assert shown() == ["120", *ages[:3], *ages[4:100]]
-    stored.schemas.delete_many({"name": {"$in": ages[50:]}})
-    assert shown() == ages[:3] + ages[4:50]
+    assert shown() == ages[:3] + ages[4:11]
+    stored.schemas.update_one({"name": "12"}, {"$set": {"updated_at": store.now()}})
+    assert shown() == ["12", *ages[:3], *ages[4:10]]
+    stored.schemas.delete_many({"name": {"$in": ages[5:]}})
+    assert shown() == ages[:3] + ages[4:5]
 
 
 def test_a_list_that_takes_too_long_says_so_and_what_to_do(operator, monkeypatch):

@@ -97,8 +97,15 @@ class Browser:
         expect(self.page.get_by_text("was added successfully")).to_be_visible()
 
     def picture(self, name: str, is_whole: bool = True) -> None:
-        if folder := os.environ.get("SCREENSHOTS"):
-            self.page.screenshot(path=Path(folder) / f"{name}.png", full_page=is_whole)
+        folder, window = os.environ.get("SCREENSHOTS"), self.page.viewport_size
+        if not folder or not window:
+            return
+        if is_whole:
+            # A window as high as the page, or its bar of buttons would hide the middle.
+            height = self.page.evaluate("document.documentElement.scrollHeight")
+            self.page.set_viewport_size(window | {"height": height})
+        self.page.screenshot(path=Path(folder) / f"{name}.png")
+        self.page.set_viewport_size(window)
 
     def is_wider_than_its_window(self) -> bool:
         script = "document.documentElement.scrollWidth > window.innerWidth + 1"
