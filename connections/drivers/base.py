@@ -143,7 +143,17 @@ class Session(ABC):
 
     @abstractmethod
     def reset(self) -> bool:
-        """Forget all that the last use left behind; False when the session must be closed."""
+        """Send what makes the server forget all of the last use; its answer is not waited for.
+
+        False when the session must be closed.
+        """
+
+    @abstractmethod
+    def ready(self) -> bool:
+        """Tell whether the server still holds the connection, and has forgotten the last use.
+
+        Waits for nothing but the answer to `reset`, which has usually come by then.
+        """
 
     @abstractmethod
     def abort(self) -> None:
@@ -152,11 +162,6 @@ class Session(ABC):
     @abstractmethod
     def close(self) -> None:
         """Close without waiting; never raises."""
-
-    @property
-    @abstractmethod
-    def alive(self) -> bool:
-        """Tell, without a round trip, whether the other side still holds the connection."""
 
 
 class Driver(ABC):

@@ -149,7 +149,8 @@ class Pool:
     def _take(self, params: SourceParams, watch: Watch) -> tuple[_Kept, bool]:
         """Return a session and whether it was opened just now."""
         while (kept := self._idle_or_slot(params, watch)) is not None:
-            if kept.session.alive:
+            kept.session.watch = Watch.seconds(min(RESET_S, watch.remaining_s()))
+            if kept.session.ready():
                 return kept, False
             self._close(params, kept)
         try:

@@ -10,7 +10,7 @@ from contextlib import suppress
 from .tls import failed
 from .watch import Watch
 
-_AT_ONCE = 256 * 1024
+_AT_ONCE = 64 * 1024
 
 
 class WatchedSocket:
@@ -24,7 +24,7 @@ class WatchedSocket:
         self.sock = sock
         self.watch = watch
         self.received = 0
-        self._buffer = bytearray()
+        self._buffer = b""
         self._at = 0
 
     def makefile(self, _mode: str) -> WatchedSocket:
@@ -37,20 +37,19 @@ class WatchedSocket:
         """Return exactly `size` bytes, fewer only at the end of the stream."""
         if len(self._buffer) - self._at < size:
             self._fill(size)
-        data = bytes(self._buffer[self._at : self._at + size])
-        self._at += size
-        return data
+        start, self._at = self._at, self._at + size
+        return self._buffer[start : self._at]
 
     def _fill(self, size: int) -> None:
-        del self._buffer[: self._at]
-        self._at = 0
-        self.watch.check_received(self.received + size - len(self._buffer))
-        while len(self._buffer) < size:
-            data = self._receive()
-            if not data:
-                return
+        parts = [self._buffer[self._at :]]
+        missing = size - len(parts[0])
+        self.watch.check_received(self.received + missing)
+        while missing > 0 and (data := self._receive()):
             self.received += len(data)
-            self._buffer += data
+            missing -= len(data)
+            parts.append(data)
+        self._buffer = b"".join(parts)
+        self._at = 0
 
     def _receive(self) -> bytes:
         while True:

@@ -82,17 +82,16 @@ def test_a_session_that_died_while_idle_is_replaced(server, pool):
     assert pool.count(server.reader) == 1
 
 
-def test_a_session_that_dies_in_use_is_replaced_once(server, pool):
+def test_a_session_that_dies_in_use_is_replaced_once(server, pool, monkeypatch):
     """The server's goodbye has not arrived yet when the session is taken."""
     first = who(server)
     kept = pool._idle[server.reader][0]
-    type(kept.session).alive, alive = property(lambda self: True), type(kept.session).alive
-    try:
-        server.run(END[server.kind].format(first))
-        time.sleep(0.1)
-        assert who(server) != first
-    finally:
-        type(kept.session).alive = alive
+    monkeypatch.setattr(type(kept.session), "ready", lambda self: True)
+
+    server.run(END[server.kind].format(first))
+    time.sleep(0.1)
+
+    assert who(server) != first
 
 
 def test_no_more_sessions_than_the_limit_and_the_rest_wait(server, pool):
@@ -233,3 +232,13 @@ def test_a_silent_reset_does_not_hold_the_answer(server, pool, monkeypatch):
 
     assert time.monotonic() - started < 1
     assert pool.count(server.reader) == 0
+
+
+def test_what_the_last_use_left_is_forgotten_by_the_time_of_the_next(server, pool):
+    """The answer to the reset is read then, not waited for."""
+    who(server)
+    session = pool._idle[server.reader][0].session
+
+    assert session.ready()
+    assert session.ready()
+    assert who(server) == who(server)

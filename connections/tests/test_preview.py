@@ -20,6 +20,7 @@ from connections.drivers.errors import (
     StatementRefused,
     TooManyPreviews,
 )
+from connections.drivers.mysql import readable_modes
 from connections.drivers.watch import Watch
 from connections.preview import describe_table, list_tables, propose_schema, run_preview
 from connections.probe import probe
@@ -238,23 +239,13 @@ def test_mysql_s_session_cannot_write_even_without_the_guard(mysql, sql):
 def test_a_mode_that_moves_the_end_of_a_text_does_not_reach_the_session(mysql):
     """With NO_BACKSLASH_ESCAPES the guard would see one text where the server sees three words."""
     session = open_session(mysql.params, Watch.seconds(5))
-    session.modes = session._modes.__func__(
-        _WithModes("ANSI_QUOTES,NO_BACKSLASH_ESCAPES,ORACLE,NO_ZERO_DATE")
-    )
+    session.modes = readable_modes("ANSI_QUOTES,NO_BACKSLASH_ESCAPES,ORACLE,NO_ZERO_DATE")
     try:
         result = session.read("SELECT @@sql_mode, \"text\", 'a\\'b'", 1)
     finally:
         session.close()
 
     assert result.rows == [["NO_ZERO_DATE", "text", "a'b"]]
-
-
-class _WithModes:
-    def __init__(self, modes: str) -> None:
-        self.modes = modes
-
-    def rows(self, _sql: str) -> list[list[str]]:
-        return [[self.modes]]
 
 
 def test_what_a_query_does_to_its_session_is_gone_in_the_next(postgres, mysql):

@@ -1,0 +1,266 @@
+"""Connect and log in to PostgreSQL, and tell what went wrong with it."""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any, NamedTuple
+
+import psycopg
+from psycopg import pq
+from psycopg.conninfo import make_conninfo
+
+from . import network, tls
+from .base import SourceParams
+from .errors import SourceTimeout, SourceUnreachable
+from .pg_wire import said
+from .receive_guard import bytes_in
+from .watch import SLICE_S, Watch
+
+LABEL = "PostgreSQL"
+SNIFF_AFTER_S = 1.0
+CANCEL_S = 1.0
+MAX_LOGIN_BYTES = 1024 * 1024
+_NO_PROTOCOL = r"invalid response to SSL|expected authentication request|message type 0x"
+
+
+class _Refusal(NamedTuple):
+    """`state` is the SQLSTATE that means it in any language, `words` what it says in English."""
+
+    state: str
+    words: str
+    error_code: str
+    stage: str
+    message: str
+    hint: str
+
+
+_REFUSALS = (
+    # With ssl_mode prefer there are two attempts; a wrong password says more than a missing line.
+    _Refusal(
+        "28P01",
+        "password authentication failed",
+        "authentication_failed",
+        "login",
+        "{address} refused the login of user {user}",
+        "Check the user name and the password.",
+    ),
+    _Refusal(
+        "",
+        r"pg_hba\.conf",
+        "permission_denied",
+        "login",
+        "{address} accepts no login of user {user} to database {database} from this machine",
+        "Add a line for this machine to the server's pg_hba.conf; some lines also ask for TLS.",
+    ),
+    _Refusal(
+        "3D000",
+        r"database .* does not exist",
+        "unknown_database",
+        "database",
+        "{address} has no database {database}",
+        "Check the database's name; capitals count.",
+    ),
+    _Refusal(
+        "42501",
+        r"permission denied for database|does not have CONNECT privilege",
+        "permission_denied",
+        "database",
+        "User {user} may not connect to database {database} at {address}",
+        "Grant the account CONNECT on the database.",
+    ),
+    _Refusal(
+        "53300",
+        r"too many clients|too many connections|remaining connection slots|connection limit",
+        "too_many_connections",
+        "login",
+        "{address} has no connection left for user {user}",
+        "Wait, raise the server's limit, or close connections that are not needed.",
+    ),
+    _Refusal(
+        "28000",
+        r"authentication failed|no password supplied|role .* does not exist"
+        r"|not permitted to log in|SCRAM|GSSAPI|LDAP|RADIUS|Ident",
+        "authentication_failed",
+        "login",
+        "{address} refused the login of user {user}",
+        "Check the user name and the password.",
+    ),
+    _Refusal(
+        "57P03",
+        r"starting up|shutting down|recovery mode|not yet accepting",
+        "unknown",
+        "login",
+        "{address} is starting up or shutting down",
+        "Try again in a moment.",
+    ),
+    _Refusal(
+        "",
+        r"server does not support SSL|SSL error|SSL SYSCALL|certificate|private key|TLS",
+        "tls_failed",
+        "tls",
+        "TLS with {address} failed",
+        "Check ssl_mode, and with verify-ca or verify-full that ssl_ca signed the certificate.",
+    ),
+)
+
+
+def log_in(params: SourceParams, watch: Watch, stack: ExitStack) -> pq.abc.PGconn:
+    """Return a logged-in connection, which `stack` ends together with all that it needs.
+
+    Raises SourceUnreachable, SourceTimeout, RequestAborted.
+    """
+    host, peer = _reach(params, watch, stack)
+    options = _options(params, host, peer) | tls.libpq_options(params, stack)
+    watch.stage = "login" if params.ssl_mode == "disable" else "tls"
+    try:
+        return _connect(make_conninfo("", **options).encode(), params, peer, watch, stack)
+    except SourceTimeout as exc:
+        raise SourceTimeout(
+            f"{params.address} accepted the connection, but did not answer as PostgreSQL in time.",
+            hint="Check that PostgreSQL listens on that port and is not overloaded.",
+            stage=watch.stage,
+        ) from exc
+
+
+def _reach(params: SourceParams, watch: Watch, stack: ExitStack) -> tuple[str, tuple[str, int]]:
+    """Return the host's name and the numeric address that answers, tunnelled where asked."""
+    if params.ssh is not None:
+        from .ssh import relay  # only tunnels need paramiko, which is slow to import
+
+        return params.host, stack.enter_context(relay(params, watch))
+    addresses = network.resolve(params.host, watch)
+    with network.dial(addresses, params.port, params.address, watch) as sock:
+        found = sock.getpeername()
+    return params.host.strip().strip("[]"), (found[0], found[1])
+
+
+def _options(params: SourceParams, host: str, peer: tuple[str, int]) -> dict[str, Any]:
+    """Return libpq's options, all of them, so that no environment variable or file has a say."""
+    return {
+        "host": host,
+        "hostaddr": peer[0],
+        "port": peer[1],
+        "dbname": params.database,
+        "user": params.username,
+        "password": params.password,
+        "passfile": "/nonexistent",
+        "options": "",
+        "client_encoding": "UTF8",
+        "application_name": "etl-engine",
+        "gssencmode": "disable",
+        "target_session_attrs": "any",
+        "channel_binding": "prefer",
+    }
+
+
+def _connect(
+    conninfo: bytes, params: SourceParams, peer: tuple[str, int], watch: Watch, stack: ExitStack
+) -> pq.abc.PGconn:
+    pgconn = pq.PGconn.connect_start(conninfo)
+    stack.callback(pgconn.finish)
+    try:
+        with _traced(pgconn) as trace:
+            if _advance(pgconn, params, peer, watch):
+                return pgconn
+            states = _sqlstates(trace)
+    except psycopg.Error as exc:
+        raise _refused(str(exc), [], params, peer, watch) from exc
+    raise _refused(pgconn.get_error_message(), states, params, peer, watch)
+
+
+def _advance(
+    pgconn: pq.abc.PGconn, params: SourceParams, peer: tuple[str, int], watch: Watch
+) -> bool:
+    """Tell whether the login succeeds; after a second of silence look what else is listening."""
+    sniff_at = time.monotonic() + SNIFF_AFTER_S
+    if pgconn.status == pq.ConnStatus.BAD:
+        return False
+    while (step := pgconn.connect_poll()) not in (pq.PollingStatus.OK, pq.PollingStatus.FAILED):
+        while not _ready(pgconn.socket, step, watch):
+            if time.monotonic() > sniff_at:
+                sniff_at = watch.ends_at
+                _refuse_strangers(params, peer, watch)
+        if bytes_in(pgconn.socket) > MAX_LOGIN_BYTES:
+            raise network.something_else(params.address, LABEL, "something else", watch.stage)
+    return bool(step == pq.PollingStatus.OK)
+
+
+def _ready(fd: int, step: int, watch: Watch) -> bool:
+    """Wait a slice of time for what libpq wants to do next."""
+    watch.check()
+    poll = select.poll()
+    poll.register(fd, select.POLLIN if step == pq.PollingStatus.READING else select.POLLOUT)
+    return bool(poll.poll(max(1.0, 1000 * min(SLICE_S, watch.remaining_s()))))
+
+
+@contextmanager
+def _traced(pgconn: pq.abc.PGconn) -> Iterator[int]:
+    """Yield a file, in memory alone, to which libpq writes what it sends and receives."""
+    fd = os.memfd_create("login", os.MFD_CLOEXEC)
+    try:
+        pgconn.trace(fd)
+        yield fd
+        pgconn.untrace()
+    finally:
+        os.close(fd)
+
+
+def _sqlstates(trace: int) -> list[str]:
+    """Return the codes of the refusals, which libpq keeps to itself while it connects."""
+    written = os.pread(trace, MAX_LOGIN_BYTES, 0)
+    return [code.decode() for code in re.findall(rb'\tErrorResponse\t.*? C "(\w{5})"', written)]
+
+
+def _refused(
+    text: str, states: list[str], params: SourceParams, peer: tuple[str, int], watch: Watch
+) -> SourceUnreachable:
+    """Return the error for a login that failed with libpq's `text` and the server's codes."""
+    if not states:
+        _refuse_strangers(params, peer, watch)
+    for refusal in _REFUSALS:
+        if refusal.state in states or re.search(refusal.words, text):
+            place = {
+                "address": params.address,
+                "user": f'"{params.username}"',
+                "database": f'"{params.database}"',
+            }
+            return SourceUnreachable(
+                f"{refusal.message.format(**place)}: {said(text, params)}",
+                error_code=refusal.error_code,
+                hint=refusal.hint,
+                stage=refusal.stage,
+            )
+    if re.search(_NO_PROTOCOL, text):
+        raise network.something_else(params.address, LABEL, "something else", watch.stage)
+    return SourceUnreachable(
+        f"{params.address} ended the connection: {said(text, params)}",
+        hint="See the server's log.",
+        stage=watch.stage,
+    )
+
+
+def _refuse_strangers(params: SourceParams, peer: tuple[str, int], watch: Watch) -> None:
+    found = network.sniff(peer, watch)
+    if found and found != LABEL:
+        raise network.something_else(params.address, LABEL, found, watch.stage)
+
+
+def cancel(pgconn: pq.abc.PGconn) -> None:
+    """Ask the server, through a connection of its own, to stop what runs in `pgconn`.
+
+    Takes a second at most. Raises psycopg.Error, SourceTimeout.
+    """
+    request = pgconn.cancel_conn()
+    watch = Watch.seconds(CANCEL_S)
+    request.start()
+    try:
+        while (step := request.poll()) not in (pq.PollingStatus.OK, pq.PollingStatus.FAILED):
+            while not _ready(request.socket, step, watch):
+                pass
+    finally:
+        request.finish()
