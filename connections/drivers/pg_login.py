@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
+import ctypes
 import re
 import select
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
+from functools import cache
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import psycopg
@@ -25,6 +26,9 @@ LABEL = "PostgreSQL"
 SNIFF_AFTER_S = 1.0
 CANCEL_S = 1.0
 MAX_LOGIN_BYTES = 1024 * 1024
+_USUAL, _VERBOSE = 1, 2  # libpq's PQERRORS_DEFAULT and PQERRORS_VERBOSE
+_STATE = re.compile(r"(?<=:  )([0-9A-Z]{5}): ")
+_LOCATION = re.compile(r"^LOCATION: .*$", re.MULTILINE)
 _NO_PROTOCOL = r"invalid response to SSL|expected authentication request|message type 0x"
 
 
@@ -163,14 +167,32 @@ def _connect(
 ) -> pq.abc.PGconn:
     pgconn = pq.PGconn.connect_start(conninfo)
     stack.callback(pgconn.finish)
+    _set_verbosity(pgconn, _VERBOSE)
     try:
-        with _traced(pgconn) as trace:
-            if _advance(pgconn, params, peer, watch):
-                return pgconn
-            states = _sqlstates(trace)
+        if _advance(pgconn, params, peer, watch):
+            _set_verbosity(pgconn, _USUAL)
+            return pgconn
     except psycopg.Error as exc:
-        raise _refused(str(exc), [], params, peer, watch) from exc
-    raise _refused(pgconn.get_error_message(), states, params, peer, watch)
+        raise _refused(str(exc), params, peer, watch) from exc
+    raise _refused(pgconn.get_error_message(), params, peer, watch)
+
+
+def _set_verbosity(pgconn: pq.abc.PGconn, verbosity: int) -> None:
+    """Have libpq write the SQLSTATE into its errors or not; of a login it has no other way to tell.
+
+    psycopg has no call for it. Without it a refusal is understood by its words, in English alone.
+    """
+    library, pointer = _libpq(), getattr(pgconn, "pgconn_ptr", None)
+    if library is not None and pointer is not None:
+        library.PQsetErrorVerbosity(ctypes.c_void_p(pointer), verbosity)
+
+
+@cache
+def _libpq() -> ctypes.CDLL | None:
+    """Return the library that psycopg has loaded."""
+    mapped = (line.split()[-1] for line in Path("/proc/self/maps").read_text().splitlines())
+    path = next((each for each in mapped if Path(each).name.startswith("libpq")), None)
+    return ctypes.CDLL(path) if path else None
 
 
 def _advance(
@@ -198,47 +220,31 @@ def _ready(fd: int, step: int, watch: Watch) -> bool:
     return bool(poll.poll(max(1.0, 1000 * min(SLICE_S, watch.remaining_s()))))
 
 
-@contextmanager
-def _traced(pgconn: pq.abc.PGconn) -> Iterator[int]:
-    """Yield a file, in memory alone, to which libpq writes what it sends and receives."""
-    fd = os.memfd_create("login", os.MFD_CLOEXEC)
-    try:
-        pgconn.trace(fd)
-        yield fd
-        pgconn.untrace()
-    finally:
-        os.close(fd)
-
-
-def _sqlstates(trace: int) -> list[str]:
-    """Return the codes of the refusals, which libpq keeps to itself while it connects."""
-    written = os.pread(trace, MAX_LOGIN_BYTES, 0)
-    return [code.decode() for code in re.findall(rb'\tErrorResponse\t.*? C "(\w{5})"', written)]
-
-
 def _refused(
-    text: str, states: list[str], params: SourceParams, peer: tuple[str, int], watch: Watch
+    text: str, params: SourceParams, peer: tuple[str, int], watch: Watch
 ) -> SourceUnreachable:
-    """Return the error for a login that failed with libpq's `text` and the server's codes."""
+    """Return the error for a login that failed, and of which libpq says `text`."""
+    states = _STATE.findall(text)
+    words = _LOCATION.sub("", _STATE.sub("", text))
     if not states:
         _refuse_strangers(params, peer, watch)
     for refusal in _REFUSALS:
-        if refusal.state in states or re.search(refusal.words, text):
+        if refusal.state in states or re.search(refusal.words, words):
             place = {
                 "address": params.address,
                 "user": f'"{params.username}"',
                 "database": f'"{params.database}"',
             }
             return SourceUnreachable(
-                f"{refusal.message.format(**place)}: {said(text, params)}",
+                f"{refusal.message.format(**place)}: {said(words, params)}",
                 error_code=refusal.error_code,
                 hint=refusal.hint,
                 stage=refusal.stage,
             )
-    if re.search(_NO_PROTOCOL, text):
+    if re.search(_NO_PROTOCOL, words):
         raise network.something_else(params.address, LABEL, "something else", watch.stage)
     return SourceUnreachable(
-        f"{params.address} ended the connection: {said(text, params)}",
+        f"{params.address} ended the connection: {said(words, params)}",
         hint="See the server's log.",
         stage=watch.stage,
     )

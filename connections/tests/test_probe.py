@@ -352,6 +352,39 @@ def test_a_server_cannot_ask_for_the_password_in_clear_text(listen):
     assert b"not-to-be-shown" not in b"".join(heard)
 
 
+def refusing_postgres(state: str, words: str):
+    """A PostgreSQL that refuses every login in a language of its own."""
+    fields = f"SFATAL\0VFATAL\0C{state}\0M{words}\0\0".encode()
+
+    def behave(sock: socket.socket) -> None:
+        sock.recv(8)
+        sock.sendall(b"N")
+        sock.recv(4096)
+        sock.sendall(b"E" + (len(fields) + 4).to_bytes(4, "big") + fields)
+
+    return behave
+
+
+@pytest.mark.parametrize(
+    ("state", "words", "error_code", "stage"),
+    [
+        ("28P01", "Passwort-Authentifizierung für »x« fehlgeschlagen", "authentication_failed",
+         "login"),
+        ("28000", "Rolle »x« existiert nicht", "authentication_failed", "login"),
+        ("28000", "kein pg_hba.conf-Eintrag für Host »127.0.0.1«", "permission_denied", "login"),
+        ("3D000", "la base de données « shop » n'existe pas", "unknown_database", "database"),
+        ("42501", "droit refusé pour la base de données shop", "permission_denied", "database"),
+        ("53300", "лишком много клиентов", "too_many_connections", "login"),
+    ],
+)  # fmt: skip
+def test_a_refused_login_is_understood_in_any_language(listen, state, words, error_code, stage):
+    with listen(refusing_postgres(state, words)) as port:
+        result = probe(params_for("postgresql", port), 2.0)
+
+    assert (result.details["error_code"], result.details["stage"]) == (error_code, stage)
+    assert words in result.message
+
+
 def test_probes_are_bounded_and_the_next_one_is_turned_away(listen, monkeypatch):
     monkeypatch.setattr("connections.probe.slots", Slots(3, TooManyProbes, "connection tests"))
     with listen(say_nothing) as port, ThreadPoolExecutor(3) as executor:
