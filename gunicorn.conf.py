@@ -5,10 +5,17 @@ from pathlib import Path
 
 bind = f"{os.environ.get('LISTEN_HOST', '127.0.0.1')}:{os.environ.get('PORT', '8000')}"
 
-# Requests wait for other people's databases, so threads are many and processes few.
+# Requests wait for other people's databases, so threads are many and processes few. However many
+# of those hang, and in whichever worker, WEB_THREADS are left for the rest.
 worker_class = "etl_config.gunicorn_worker.LingeringWorker"
 workers = int(os.environ.get("WEB_CONCURRENCY", "2"))
-threads = int(os.environ.get("WEB_THREADS", "64"))
+threads = (
+    int(os.environ.get("WEB_THREADS", "32"))
+    + int(os.environ.get("PROBE_MAX_CONCURRENT", "50"))
+    + int(os.environ.get("PREVIEW_MAX_CONCURRENT", "32"))
+)
+# The workers count tests and previews together: connections/slots.py.
+os.environ["SLOTS_FD"] = str(os.memfd_create("slots"))
 # Every worker opens its own connections to the store: PyMongo's do not survive a fork.
 preload_app = False
 

@@ -24,7 +24,7 @@ T = TypeVar("T")
 Cancelled = Callable[[], bool] | None
 
 pool = Pool(open_session)
-slots = Slots(16, TooManyPreviews, "queries")
+slots = Slots(32, TooManyPreviews, "queries", number=1)
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Preview:
 
 
 def configure(max_previews: int | None = None, limits: Limits | None = None) -> None:
-    """Set how many queries may run at once in this process, and how many sessions are kept."""
+    """Set how many queries may run at once in all workers, and how many sessions are kept."""
     slots.limit = max_previews or slots.limit
     pool.limits = limits or pool.limits
 

@@ -15,7 +15,7 @@ from .slots import Slots
 
 logger = logging.getLogger(__name__)
 
-slots = Slots(8, TooManyProbes, "connection tests")
+slots = Slots(50, TooManyProbes, "connection tests", number=0)
 
 
 @dataclass(frozen=True)
@@ -32,11 +32,11 @@ class ProbeResult:
 
 
 def configure(max_probes: int) -> None:
-    """Set how many probes may run at the same time in this process."""
+    """Set how many probes may run at the same time in all workers."""
     slots.limit = max_probes
 
 
-def probe(params: SourceParams, timeout_s: float = 5.0) -> ProbeResult:
+def probe(params: SourceParams, timeout_s: float = 4.5) -> ProbeResult:
     """Connect, log in and run a first query, in `timeout_s` seconds in all.
 
     Trouble with the source is a result, never an exception. Raises TooManyProbes.

@@ -37,10 +37,10 @@ MAX_BODY_BYTES = 1024 * 1024
 
 # --- Source databases ----------------------------------------------------------------------------
 
-PROBE_TIMEOUT_S = env.number("PROBE_TIMEOUT_S", 5.0)
-PROBE_MAX_CONCURRENT = env.whole("PROBE_MAX_CONCURRENT", 25)
+PROBE_TIMEOUT_S = env.number("PROBE_TIMEOUT_S", 4.5)
+PROBE_MAX_CONCURRENT = env.whole("PROBE_MAX_CONCURRENT", 50)
 PREVIEW_TIMEOUT_S = env.number("PREVIEW_TIMEOUT_S", 5.0)
-PREVIEW_MAX_CONCURRENT = env.whole("PREVIEW_MAX_CONCURRENT", 16)
+PREVIEW_MAX_CONCURRENT = env.whole("PREVIEW_MAX_CONCURRENT", 32)
 
 # --- The store -----------------------------------------------------------------------------------
 

@@ -336,7 +336,7 @@ def test_a_silent_source_is_a_timeout_and_a_dead_one_unreachable(server, listen)
 
 
 def test_queries_are_bounded_and_the_next_one_is_turned_away(server, monkeypatch):
-    monkeypatch.setattr(preview, "slots", Slots(1, TooManyPreviews, "queries"))
+    monkeypatch.setattr(preview, "slots", Slots(1, TooManyPreviews, "queries", number=7))
     running = threading.Thread(
         target=lambda: run_preview(server.reader, SLEEP[server.kind].format(0.5))
     )

@@ -215,8 +215,10 @@ def dropping_packets():
 
 
 def test_no_host_can_hold_a_probe_longer_than_its_time(listen, monkeypatch):
-    """All at once, at the full five seconds."""
-    monkeypatch.setattr("connections.probe.slots", Slots(50, TooManyProbes, "connection tests"))
+    """All at once, at the full time."""
+    monkeypatch.setattr(
+        "connections.probe.slots", Slots(50, TooManyProbes, "connection tests", number=7)
+    )
     hostile = (say_nothing, drip, drip_a_login, hold_tls, hold_mysql_tls, endless_greeting)
     with contextlib.ExitStack() as stack:
         ports = {each.__name__: stack.enter_context(listen(each)) for each in hostile}
@@ -386,7 +388,9 @@ def test_a_refused_login_is_understood_in_any_language(listen, state, words, err
 
 
 def test_probes_are_bounded_and_the_next_one_is_turned_away(listen, monkeypatch):
-    monkeypatch.setattr("connections.probe.slots", Slots(3, TooManyProbes, "connection tests"))
+    monkeypatch.setattr(
+        "connections.probe.slots", Slots(3, TooManyProbes, "connection tests", number=7)
+    )
     with listen(say_nothing) as port, ThreadPoolExecutor(3) as executor:
         running = [executor.submit(probe, params_for("mysql", port), 0.8) for _ in range(3)]
         time.sleep(0.2)

@@ -1,8 +1,12 @@
-"""What only a real connection shows: chunks, lengths, HEAD, and answers to nonsense."""
+"""What only a real connection shows: chunks, lengths, HEAD, nonsense, and sources that hang."""
 
 import json
 import socket
-from contextlib import ExitStack
+import threading
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
 from http.client import HTTPConnection
 
 import pytest
@@ -14,6 +18,12 @@ from devtools.service import service
 
 MEBIBYTE = 1024 * 1024
 PATH = "/api/v1/connections"
+PLACES = {
+    "PROBE_MAX_CONCURRENT": "5",
+    "PREVIEW_MAX_CONCURRENT": "3",
+    "PROBE_TIMEOUT_S": "0.9",
+    "PREVIEW_TIMEOUT_S": "0.9",
+}
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +31,7 @@ def port(tmp_path_factory):
     folder = tmp_path_factory.mktemp("wire")
     with (
         mongodb(folder, free_port(), durable=False) as store,
-        service(store.url, "wire", folder / "service.log") as (_, port),
+        service(store.url, "wire", folder / "service.log", **PLACES) as (_, port),
     ):
         yield port
 
@@ -116,3 +126,49 @@ def test_clients_that_stay_connected_keep_nobody_waiting(port):
             assert {(response.status, bool(response.read())) for response in responses} == {
                 (200, True)
             }
+
+
+@pytest.fixture
+def silent():
+    """A host that takes connections and says nothing; yields its port and what it has taken."""
+    with socket.create_server((LOOPBACK, 0)) as listener:
+        taken = []
+
+        def take() -> None:
+            with suppress(OSError):
+                while True:
+                    taken.append(listener.accept()[0])
+
+        threading.Thread(target=take, daemon=True).start()
+        yield listener.getsockname()[1], taken
+        listener.shutdown(socket.SHUT_RDWR)
+        for sock in taken:
+            sock.close()
+
+
+def test_hanging_sources_take_the_places_that_all_workers_share_and_no_more(port, silent):
+    """However the requests fall to the workers, exactly so many hang, and the rest goes on."""
+    host, taken = silent
+    hanging = json.dumps(connection_body(db_type="mysql", host=LOOPBACK, port=host)).encode()
+    _, _, stored = send(port, "POST", PATH, hanging)
+    here = f"{PATH}/{json.loads(stored)['id']}"
+    with ThreadPoolExecutor(8) as executor:
+        probes = [executor.submit(send, port, "POST", f"{here}/test") for _ in range(5)]
+        listings = [executor.submit(send, port, "GET", f"{here}/tables") for _ in range(3)]
+        while len(taken) < 8:
+            time.sleep(0.01)
+        more = [send(port, "POST", f"{here}/test"), send(port, "GET", f"{here}/tables")]
+        others = Counter(send(port, "GET", here)[0] for _ in range(20))
+        assert not any(each.done() for each in probes + listings)
+
+    assert [json.loads(body)["detail"] for _, _, body in more] == [
+        f"{many} are running already; try again in a few seconds. Wait for one of them to end."
+        for many in ("5 connection tests", "3 queries")
+    ]
+    assert [status for status, _, _ in more] == [429, 429]
+    assert others == {200: 20}
+    assert [each.result()[0] for each in probes + listings] == [200] * 5 + [504] * 3
+
+
+def send(port, method, path, body=b""):
+    return exchange(port, request(method, path, f"Content-Length: {len(body)}"), body)
