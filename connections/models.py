@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, ClassVar
 
 from django.core.exceptions import ValidationError
@@ -19,6 +20,8 @@ is_host = RegexValidator(
     "Not a host: give a name or an address, without a scheme, a port, a path or spaces.",
     code="invalid_host",
 )
+# An IPv6 address has two colons at least, so that one with digits after it is a port.
+WITH_PORT = re.compile(r"(?P<host>[^:]+|\[.+\]):(?P<port>\d+)")
 port_range = [
     MinValueValidator(1, "Not a port: expected 1 to 65535."),
     MaxValueValidator(65535, "Not a port: expected 1 to 65535."),
@@ -95,7 +98,21 @@ class Connection(Document):
     def rule_errors(self) -> RuleErrors:
         if self.port is None and self.db_type in DRIVERS:
             self.port = DRIVERS[self.db_type].default_port
-        return super().rule_errors() | self._tls_errors() | self._ssh_errors()
+        errors = super().rule_errors() | self._host_errors()
+        return errors | self._tls_errors() | self._ssh_errors()
+
+    def _host_errors(self) -> RuleErrors:
+        given = {"host": "port", "ssh_host": "ssh_port"}
+        found = {name: WITH_PORT.fullmatch(getattr(self, name) or "") for name in given}
+        return {
+            name: ValidationError(
+                f'Not a host: give the port in {given[name]}, here "{match["host"]}" and '
+                f"{match['port']}.",
+                code="invalid_host",
+            )
+            for name, match in found.items()
+            if match
+        }
 
     def _tls_errors(self) -> RuleErrors:
         if bool(self.ssl_cert) == bool(self.ssl_key):

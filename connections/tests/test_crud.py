@@ -24,9 +24,26 @@ def test_a_new_kind_of_database_keeps_the_port(api):
     assert (changed["db_type"], changed["port"]) == ("postgresql", 3306)
 
 
-@pytest.mark.parametrize("host", ["localhost", "10.0.0.1", "::1", "a_b.example", "ünï.example"])
+@pytest.mark.parametrize(
+    "host",
+    ["localhost", "10.0.0.1", "::1", "[::1]", "fe80::1%eth0", "::ffff:10.0.0.1", "a_b.example",
+     "ünï.example"],
+)  # fmt: skip
 def test_a_host_is_a_name_or_an_address(api, host):
     assert made(api, "connections", host=host)["host"] == host
+
+
+@pytest.mark.parametrize(
+    ("given", "host"), [("db:5432", "db"), ("10.0.0.1:3306", "10.0.0.1"), ("[::1]:5432", "[::1]")]
+)
+def test_a_port_has_a_field_of_its_own(api, given, host):
+    port = given.rpartition(":")[2]
+    refused = api.post("connections", connection_body(host=given))
+    assert refused.status == 400
+    assert refused.errors["host"] == (
+        "invalid_host",
+        f'Not a host: give the port in port, here "{host}" and {port}.',
+    )
 
 
 def test_one_that_was_never_tested_says_so(api):
