@@ -66,8 +66,9 @@ def run_preview(
     TooManyPreviews, RequestAborted.
     """
     started = time.monotonic()
+    watch = Watch.seconds(timeout_s, cancelled)
     check_statement(sql, params.kind)
-    result = _run(params, timeout_s, cancelled, lambda session: session.read(sql, limit_rows))
+    result = _run(params, timeout_s, watch, lambda session: session.read(sql, limit_rows))
     return Preview(
         columns=[column.name for column in result.columns],
         column_types=[column.data_type for column in result.columns],
@@ -88,8 +89,9 @@ def propose_schema(
 
     Raises as run_preview does.
     """
+    watch = Watch.seconds(timeout_s, cancelled)
     check_statement(sql, params.kind)
-    result = _run(params, timeout_s, cancelled, lambda session: session.read(sql, 0))
+    result = _run(params, timeout_s, watch, lambda session: session.read(sql, 0))
     names = _distinct([column.name for column in result.columns])
     return [
         {"name": name, "data_type": column.data_type or "string"}
@@ -118,7 +120,8 @@ def list_tables(
 
     Raises QueryFailed, SourceUnreachable, SourceTimeout, TooManyPreviews, RequestAborted.
     """
-    return _run(params, timeout_s, cancelled, lambda session: session.tables())
+    watch = Watch.seconds(timeout_s, cancelled)
+    return _run(params, timeout_s, watch, lambda session: session.tables())
 
 
 def describe_table(
@@ -136,13 +139,10 @@ def describe_table(
             found = session.table_columns(schema, table)
         return found
 
-    return _run(params, timeout_s, cancelled, describe)
+    return _run(params, timeout_s, Watch.seconds(timeout_s, cancelled), describe)
 
 
-def _run(
-    params: SourceParams, timeout_s: float, cancelled: Cancelled, work: Callable[[Session], T]
-) -> T:
-    watch = Watch.seconds(timeout_s, cancelled)
+def _run(params: SourceParams, timeout_s: float, watch: Watch, work: Callable[[Session], T]) -> T:
     with slots.take():
         try:
             return pool.use(params, watch, work)

@@ -276,7 +276,8 @@ class _Words:
 
     def check_functions(self) -> None:
         for index, token in enumerate(self.tokens):
-            if token.kind not in ("word", "name") or self.sign(index + 1) != "(":
+            called = self.sign(index + 1) == "(" or self.word(index + 1) == "uescape"
+            if token.kind not in ("word", "name") or not called:
                 continue
             if token.escaped:
                 raise self.refuse("The query calls a function by an escaped name", token)

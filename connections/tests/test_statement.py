@@ -199,6 +199,7 @@ POSTGRES_WRITES = [
     "SELECT pg_stat_reset()",
     "SELECT pg_export_snapshot()",
     'SELECT U&"pg\\005Fsleep"(1)',
+    "SELECT U&\"!0070g_reload_conf\" UESCAPE '!' ()",
     "SELECT E'x'\n'\\'', pg_reload_conf(), 'y'",
     "SELECT $a$ x $b$",
     "SELECT 1 WHERE a IN (SELECT pg_rotate_logfile()::int)",
