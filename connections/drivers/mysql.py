@@ -71,7 +71,7 @@ class MySQLSession(Session):
         self.params = conn.params
         self.conn = conn
         self.resources = resources
-        self.modes = readable_modes(str(conn.rows("SELECT @@sql_mode")[0][0]))
+        self.modes = conn.trap(lambda: readable_modes(str(conn.rows("SELECT @@sql_mode")[0][0])))
 
     @property
     def watch(self) -> Watch:
@@ -83,15 +83,15 @@ class MySQLSession(Session):
 
     def facts(self) -> ServerFacts:
         self.watch.stage = "query"
-        return mysql_catalog.facts(self.conn)
+        return self.conn.trap(lambda: mysql_catalog.facts(self.conn))
 
     def tables(self) -> list[Table]:
         self.watch.stage = "query"
-        return mysql_catalog.tables(self.conn)
+        return self.conn.trap(lambda: mysql_catalog.tables(self.conn))
 
     def table_columns(self, schema: str | None, name: str) -> list[TableColumn]:
         self.watch.stage = "query"
-        return mysql_catalog.table_columns(self.conn, schema, name)
+        return self.conn.trap(lambda: mysql_catalog.table_columns(self.conn, schema, name))
 
     def read(self, sql: str, limit_rows: int) -> Result:
         self.watch.stage = "query"

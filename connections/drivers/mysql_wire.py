@@ -170,7 +170,7 @@ class MySQLConnection(pymysql.Connection):
         self.watched.received = 0
         self.trap(lambda: self.query(sql, unbuffered=True))
         self.clean = not self._result.unbuffered_active
-        return self._result.fields or ()
+        return () if self.clean else self._result.fields
 
     def query(self, sql: bytes, unbuffered: bool = False) -> Any:
         self._columns = 0

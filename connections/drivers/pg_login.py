@@ -32,6 +32,10 @@ _LOCATION = re.compile(r"^LOCATION: .*$", re.MULTILINE)
 _NO_PROTOCOL = r"invalid response to SSL|expected authentication request|message type 0x"
 
 
+class _ClearTextAsked(SourceUnreachable):
+    """The server wants the password as it is, where nothing hides it."""
+
+
 class _Refusal(NamedTuple):
     """`state` is the SQLSTATE that means it in any language, `words` what it says in English."""
 
@@ -122,7 +126,12 @@ def log_in(params: SourceParams, watch: Watch, stack: ExitStack) -> pq.abc.PGcon
     options = _options(params, host, peer) | tls.libpq_options(params, stack)
     watch.stage = "login" if params.ssl_mode == "disable" else "tls"
     try:
-        return _connect(make_conninfo("", **options).encode(), params, peer, watch, stack)
+        return _connect(options | _no_clear_text(params), params, peer, watch, stack)
+    except _ClearTextAsked:
+        if params.ssl_mode != "prefer":
+            raise
+        # Where the server insists on the password as it is, TLS is no longer a matter of taste.
+        return _connect(options | {"sslmode": "require"}, params, peer, watch, stack)
     except SourceTimeout as exc:
         raise SourceTimeout(
             f"{params.address} accepted the connection, but did not answer as PostgreSQL in time.",
@@ -162,10 +171,20 @@ def _options(params: SourceParams, host: str, peer: tuple[str, int]) -> dict[str
     }
 
 
+def _no_clear_text(params: SourceParams) -> dict[str, str]:
+    """Return the option that keeps the password from being sent as it is where TLS is not sure."""
+    encrypted = params.ssl_mode not in ("disable", "prefer")
+    return {} if encrypted or pq.version() < 160000 else {"require_auth": "!password"}
+
+
 def _connect(
-    conninfo: bytes, params: SourceParams, peer: tuple[str, int], watch: Watch, stack: ExitStack
+    options: dict[str, Any],
+    params: SourceParams,
+    peer: tuple[str, int],
+    watch: Watch,
+    stack: ExitStack,
 ) -> pq.abc.PGconn:
-    pgconn = pq.PGconn.connect_start(conninfo)
+    pgconn = pq.PGconn.connect_start(make_conninfo("", **options).encode())
     stack.callback(pgconn.finish)
     _set_verbosity(pgconn, _VERBOSE)
     try:
@@ -226,6 +245,13 @@ def _refused(
     """Return the error for a login that failed, and of which libpq says `text`."""
     states = _STATE.findall(text)
     words = _LOCATION.sub("", _STATE.sub("", text))
+    if "server requested a cleartext password" in words:
+        return _ClearTextAsked(
+            f"{params.address} asks for the password in clear text, on a connection without TLS.",
+            error_code="authentication_failed",
+            hint="Set ssl_mode to require, or let the server's pg_hba.conf say scram-sha-256.",
+            stage="login",
+        )
     if not states:
         _refuse_strangers(params, peer, watch)
     for refusal in _REFUSALS:

@@ -45,6 +45,18 @@ class PostgresConnection:
         finally:
             self.guarded = outer
 
+    @contextmanager
+    def understanding(self) -> Iterator[None]:
+        """Raise SourceUnreachable where a server answers what PostgreSQL never would."""
+        try:
+            yield
+        except (ValueError, IndexError, TypeError) as exc:
+            raise SourceUnreachable(
+                f"{self.params.address} does not answer as PostgreSQL does.",
+                hint="See the server's log.",
+                stage=self.watch.stage,
+            ) from exc
+
     @property
     def quiet(self) -> bool:
         """Nothing has come in: an idle server only speaks to say goodbye."""

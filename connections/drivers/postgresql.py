@@ -94,19 +94,22 @@ class PostgresSession(Session):
 
     def facts(self) -> ServerFacts:
         self.watch.stage = "query"
-        return pg_catalog.facts(self.wire)
+        with self.wire.understanding():
+            return pg_catalog.facts(self.wire)
 
     def tables(self) -> list[Table]:
         self.watch.stage = "query"
-        return pg_catalog.tables(self.wire)
+        with self.wire.understanding():
+            return pg_catalog.tables(self.wire)
 
     def table_columns(self, schema: str | None, name: str) -> list[TableColumn]:
         self.watch.stage = "query"
-        return pg_catalog.table_columns(self.wire, self.types, schema, name)
+        with self.wire.understanding():
+            return pg_catalog.table_columns(self.wire, self.types, schema, name)
 
     def read(self, sql: str, limit_rows: int) -> Result:
         self.watch.stage = "query"
-        with self.wire.guarding():
+        with self.wire.guarding(), self.wire.understanding():
             self.wire.queue(_BEGIN)
             self.wire.queue(self.settings())
             if first_word(sql, PostgresDriver.sql_dialect) in ("show", "explain"):

@@ -13,8 +13,9 @@ import pytest
 
 from connections.drivers import network
 from connections.drivers.base import SourceParams
-from connections.drivers.errors import TooManyProbes
+from connections.drivers.errors import SourceUnreachable, TooManyProbes
 from connections.drivers.watch import Watch
+from connections.preview import list_tables, run_preview
 from connections.probe import ProbeResult, probe
 from connections.slots import Slots
 
@@ -354,6 +355,23 @@ def test_a_server_cannot_ask_for_the_password_in_clear_text(listen):
     assert b"not-to-be-shown" not in b"".join(heard)
 
 
+def test_postgresql_cannot_ask_for_it_either(listen):
+    heard: list[bytes] = []
+
+    def ask_clearly(sock: socket.socket) -> None:
+        heard.append(sock.recv(8))
+        sock.sendall(b"N")
+        heard.append(sock.recv(4096))
+        sock.sendall(b"R\0\0\0\x08\0\0\0\x03")
+        heard.append(sock.recv(4096))
+
+    with listen(ask_clearly) as port:
+        result = probe(params_for("postgresql", port, ssl_mode="prefer"), 1.0)
+
+    assert result.success is False
+    assert b"not-to-be-shown" not in b"".join(heard)
+
+
 def refusing_postgres(state: str, words: str):
     """A PostgreSQL that refuses every login in a language of its own."""
     fields = f"SFATAL\0VFATAL\0C{state}\0M{words}\0\0".encode()
@@ -385,6 +403,25 @@ def test_a_refused_login_is_understood_in_any_language(listen, state, words, err
 
     assert (result.details["error_code"], result.details["stage"]) == (error_code, stage)
     assert words in result.message
+
+
+def answer_ok(sock: socket.socket) -> None:
+    """A MySQL that lets anyone in, and to whom every question is a command that went well."""
+    ok = b"\x07\0\0%b\0\0\0\x0a\0\0\0"  # and, by its flags, more is to come
+    sock.sendall(MYSQL_GREETING.replace(b"\xff\xff\xff\x02\x00", b"\xff\xf7\xff\x02\x00"))
+    sock.recv(4096)
+    sock.sendall(ok.replace(b"%b", b"\x02"))
+    while sock.recv(4096):
+        sock.sendall(ok.replace(b"%b", b"\x01"))
+
+
+def test_answers_that_make_no_sense_are_a_refusal(listen):
+    with listen(answer_ok) as port:
+        params = params_for("mysql", port)
+        for ask in (lambda: run_preview(params, "SELECT 1"), lambda: list_tables(params)):
+            with pytest.raises(SourceUnreachable):
+                ask()
+        assert probe(params, 1.0).details["error_code"] == "unknown"
 
 
 def test_probes_are_bounded_and_the_next_one_is_turned_away(listen, monkeypatch):

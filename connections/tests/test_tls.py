@@ -51,7 +51,7 @@ def postgres_tls(tmp_path_factory, authority):
     )  # fmt: skip
     write_certificates(home / "data", authority)
     (home / "data" / "pg_hba.conf").write_text(
-        "hostssl all certified all cert\nhostssl all all all scram-sha-256\n"
+        "hostssl all certified all cert\nhost all readable all password\nhostssl all all all scram-sha-256\n"
         "hostnossl all plain all scram-sha-256\n"
     )
     give(home / "data", user)
@@ -65,7 +65,8 @@ def postgres_tls(tmp_path_factory, authority):
     with running(command, port, home / "log", user):
         with connect_postgres(port) as root:
             root.execute("CREATE ROLE certified LOGIN")
-            root.execute(f"CREATE ROLE plain LOGIN PASSWORD '{PASSWORD}'")
+            for name in ("plain", "readable"):
+                root.execute(f"CREATE ROLE {name} LOGIN PASSWORD '{PASSWORD}'")
         yield SourceParams("postgresql", "127.0.0.1", port, "postgres", "etl", PASSWORD)
         pool.close_idle()
 
@@ -246,3 +247,14 @@ def test_keys_are_not_shown(source, client):
 
     assert PASSWORD not in repr(params)
     assert client.key not in repr(params)
+
+
+def test_a_password_is_only_sent_as_it_is_inside_tls(postgres_tls):
+    """As LDAP and the tokens of cloud databases need it."""
+    readable = replace(postgres_tls, username="readable")
+
+    refused = probe(replace(readable, ssl_mode="disable"))
+    assert refused.details["error_code"] == "authentication_failed"
+    assert "asks for the password in clear text, on a connection without TLS" in refused.message
+    for mode in ("prefer", "require"):
+        assert probe(replace(readable, ssl_mode=mode)).details["tls"] is True
