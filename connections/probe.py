@@ -18,6 +18,21 @@ logger = logging.getLogger(__name__)
 slots = Slots(50, TooManyProbes, "connection tests", number=0)
 
 
+# What the clients know; a database that refuses our own first query is none of the others.
+ERROR_CODES = {
+    "host_not_found",
+    "connection_refused",
+    "timeout",
+    "authentication_failed",
+    "unknown_database",
+    "permission_denied",
+    "tls_failed",
+    "too_many_connections",
+    "not_this_database",
+    "unknown",
+}
+
+
 @dataclass(frozen=True)
 class ProbeResult:
     """`message` is one sentence without a secret; `details` as the contract lists them, and more.
@@ -76,7 +91,7 @@ def _details(params: SourceParams, facts: ServerFacts, started: float) -> dict[s
 def _fail(params: SourceParams, exc: SourceError) -> ProbeResult:
     details = {
         "db_type": params.kind,
-        "error_code": exc.error_code,
+        "error_code": exc.error_code if exc.error_code in ERROR_CODES else "unknown",
         "hint": exc.hint,
         "stage": exc.stage,
     }

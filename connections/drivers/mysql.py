@@ -19,7 +19,7 @@ from .base import (
 )
 from .errors import AnswerTooLarge, SourceError
 from .mysql_values import reader
-from .mysql_wire import MySQLConnection, plain_version
+from .mysql_wire import MySQLConnection, cells, plain_version
 from .values import Budget, Reader
 from .watch import Watch
 
@@ -133,7 +133,7 @@ class MySQLSession(Session):
 
     def rows(self, readers: list[Reader]) -> Iterator[tuple[list[Json], int]]:
         while (data := self.conn.row()) is not None:
-            yield values.row(_cells(data, len(readers)), readers), len(data)
+            yield values.row(cells(data, len(readers)), readers), len(data)
 
     def drain(self) -> None:
         """Read what little is left, so that the session can be kept; a lot is not worth it."""
@@ -180,25 +180,6 @@ def readable_modes(modes: str) -> str:
     return ",".join(
         mode for mode in modes.split(",") if mode and mode.upper() not in _FOREIGN_MODES
     )
-
-
-def _cells(data: bytes, count: int) -> list[bytes | None]:
-    """Split a row of the text protocol: each cell is its length and its bytes, or 251 for NULL."""
-    cells: list[bytes | None] = []
-    at = 0
-    for _ in range(count):
-        size = data[at]
-        at += 1
-        if size == 251:
-            cells.append(None)
-            continue
-        if size > 251:
-            width = {252: 2, 253: 3, 254: 8}[size]
-            size = int.from_bytes(data[at : at + width], "little")
-            at += width
-        cells.append(data[at : at + size])
-        at += size
-    return cells
 
 
 def _text(name: str | bytes) -> str:

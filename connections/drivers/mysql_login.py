@@ -15,7 +15,6 @@ from .watch import Watch
 from .watched_socket import WatchedSocket
 
 LABEL = "MySQL or MariaDB"
-SNIFF_AFTER_S = 1.0
 
 _LOGIN_ERRORS: dict[int, tuple[str, str, str, str]] = {}
 for _codes, _error in (
@@ -84,7 +83,7 @@ def log_in(params: SourceParams, watch: Watch, stack: ExitStack) -> MySQLConnect
     stack.callback(conn.quit)
     try:
         watch.stage = "login"
-        _await_greeting(sock, params, peer, watch)
+        network.await_answer(sock, params.address, LABEL, watch)
         conn.connect(WatchedSocket(sock, watch))
         return conn
     except SourceTimeout as exc:
@@ -108,17 +107,6 @@ def _reach(params: SourceParams, watch: Watch, stack: ExitStack) -> socket.socke
         return network.dial_one(stack.enter_context(relay(params, watch)), params.address, watch)
     addresses = network.resolve(params.host, watch)
     return network.dial(addresses, params.port, params.address, watch)
-
-
-def _await_greeting(
-    sock: socket.socket, params: SourceParams, peer: tuple[str, int], watch: Watch
-) -> None:
-    """The server speaks first; after a second of silence look what else may be listening."""
-    if network.readable(sock, SNIFF_AFTER_S, watch):
-        return
-    found = network.sniff(peer, watch)
-    if found and found != LABEL:
-        raise network.something_else(params.address, LABEL, found, watch.stage)
 
 
 def _login_error(

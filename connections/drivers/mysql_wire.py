@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
@@ -15,7 +16,7 @@ from pymysql.protocol import FieldDescriptorPacket, MysqlPacket
 from .base import SourceParams
 from .errors import QueryFailed, SourceError, SourceTimeout, SourceUnreachable
 from .tls import context
-from .watch import Watch
+from .watch import Watch, check_rows
 from .watched_socket import WatchedSocket, WatchedTls
 
 T = TypeVar("T")
@@ -139,11 +140,15 @@ class MySQLConnection(pymysql.Connection):
 
     def rows(self, sql: str) -> list[list[str | None]]:
         """Run a query of our own and return its rows as text."""
-        self.trap(lambda: self.query(sql.encode()))
-        return [
-            [None if cell is None else cell.decode("utf-8", "replace") for cell in row]
-            for row in self._result.rows or ()
-        ]
+        width = len(self.select(sql.encode()))
+        return self.trap(lambda: [_texts(cells(data, width)) for data in self._all()])
+
+    def _all(self) -> Iterator[bytes]:
+        for count in itertools.count():
+            check_rows(count, self.watch)
+            if (data := self.row()) is None:
+                return
+            yield data
 
     def commands(self, *statements: str) -> None:
         """Run statements without results, sent at once; the first error closes the connection."""
@@ -326,3 +331,26 @@ def plain_version(version: str) -> str:
     """Return the numbers of a version such as 5.5.5-10.11.19-MariaDB-log."""
     found = re.search(r"\d+\.\d+(?:\.\d+)?", version.removeprefix("5.5.5-"))
     return found.group() if found else version
+
+
+def _texts(row: list[bytes | None]) -> list[str | None]:
+    return [None if cell is None else cell.decode("utf-8", "replace") for cell in row]
+
+
+def cells(data: bytes, count: int) -> list[bytes | None]:
+    """Split a row of the text protocol: each cell is its length and its bytes, or 251 for NULL."""
+    cells: list[bytes | None] = []
+    at = 0
+    for _ in range(count):
+        size = data[at]
+        at += 1
+        if size == 251:
+            cells.append(None)
+            continue
+        if size > 251:
+            width = {252: 2, 253: 3, 254: 8}[size]
+            size = int.from_bytes(data[at : at + width], "little")
+            at += width
+        cells.append(data[at : at + size])
+        at += size
+    return cells

@@ -19,6 +19,7 @@ from .watch import SLICE_S, Watch
 MAX_LOOKUPS = 64
 MAX_ADDRESSES = 8
 HEAD_START_S = 0.25
+SNIFF_AFTER_S = 1.0
 SNIFF_S = 0.6
 
 _lookups = threading.BoundedSemaphore(MAX_LOOKUPS)
@@ -200,6 +201,22 @@ def _refused(address: str, failures: list[int]) -> SourceUnreachable:
         hint="Check the host, and that this machine has a route to it.",
         stage="port",
     )
+
+
+def await_answer(sock: socket.socket, address: str, label: str, watch: Watch) -> None:
+    """Wait for what `label` says first; after a second of silence look what else is listening.
+
+    Raises SourceUnreachable (not_this_database), SourceTimeout, RequestAborted.
+    """
+    if not readable(sock, SNIFF_AFTER_S, watch):
+        refuse_strangers(sock.getpeername()[:2], address, label, watch)
+
+
+def refuse_strangers(peer: tuple[str, int], address: str, label: str, watch: Watch) -> None:
+    """Raise SourceUnreachable (not_this_database) if something else than `label` is known there."""
+    found = sniff(peer, watch)
+    if found and found != label:
+        raise something_else(address, label, found, watch.stage)
 
 
 def sniff(peer: tuple[str, int], watch: Watch) -> str | None:

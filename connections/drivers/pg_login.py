@@ -5,8 +5,10 @@ from __future__ import annotations
 import ctypes
 import re
 import select
-import time
-from contextlib import ExitStack
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,15 +17,14 @@ import psycopg
 from psycopg import pq
 from psycopg.conninfo import make_conninfo
 
-from . import network, tls
+from . import network, pg_scram, tls
 from .base import SourceParams
 from .errors import SourceTimeout, SourceUnreachable
+from .pg_scram import LABEL
 from .pg_wire import said
 from .receive_guard import bytes_in
 from .watch import SLICE_S, Watch
 
-LABEL = "PostgreSQL"
-SNIFF_AFTER_S = 1.0
 CANCEL_S = 1.0
 MAX_LOGIN_BYTES = 1024 * 1024
 _USUAL, _VERBOSE = 1, 2  # libpq's PQERRORS_DEFAULT and PQERRORS_VERBOSE
@@ -122,16 +123,40 @@ def log_in(params: SourceParams, watch: Watch, stack: ExitStack) -> pq.abc.PGcon
 
     Raises SourceUnreachable, SourceTimeout, RequestAborted.
     """
-    host, peer = _reach(params, watch, stack)
-    options = _options(params, host, peer) | tls.libpq_options(params, stack)
+    with _reach(params, watch, stack) as sock:
+        found = sock.getpeername()
+        peer = (str(found[0]), int(found[1]))
+        with _on_time(params, watch):
+            options = _options(params, peer) | tls.libpq_options(params, stack)
+            options |= _methods(params, pg_scram.options(sock, params, watch))
     watch.stage = "login" if params.ssl_mode == "disable" else "tls"
+    with _on_time(params, watch):
+        try:
+            return _connect(options, params, peer, watch, stack)
+        except _ClearTextAsked as asked:
+            if params.ssl_mode != "prefer":
+                raise
+            # Where the server insists on the password as it is, TLS is no matter of taste.
+            options |= {"sslmode": "require"} | _methods(replace(params, ssl_mode="require"), {})
+            try:
+                return _connect(options, params, peer, watch, stack)
+            except SourceUnreachable as exc:
+                raise (asked if exc.error_code == "tls_failed" else exc) from exc
+
+
+def _reach(params: SourceParams, watch: Watch, stack: ExitStack) -> socket.socket:
+    """Return a connection to the address that answers, tunnelled where asked."""
+    if params.ssh is not None:
+        from .ssh import relay  # only tunnels need paramiko, which is slow to import
+
+        return network.dial_one(stack.enter_context(relay(params, watch)), params.address, watch)
+    return network.dial(network.resolve(params.host, watch), params.port, params.address, watch)
+
+
+@contextmanager
+def _on_time(params: SourceParams, watch: Watch) -> Iterator[None]:
     try:
-        return _connect(options | _no_clear_text(params), params, peer, watch, stack)
-    except _ClearTextAsked:
-        if params.ssl_mode != "prefer":
-            raise
-        # Where the server insists on the password as it is, TLS is no longer a matter of taste.
-        return _connect(options | {"sslmode": "require"}, params, peer, watch, stack)
+        yield
     except SourceTimeout as exc:
         raise SourceTimeout(
             f"{params.address} accepted the connection, but did not answer as PostgreSQL in time.",
@@ -140,22 +165,10 @@ def log_in(params: SourceParams, watch: Watch, stack: ExitStack) -> pq.abc.PGcon
         ) from exc
 
 
-def _reach(params: SourceParams, watch: Watch, stack: ExitStack) -> tuple[str, tuple[str, int]]:
-    """Return the host's name and the numeric address that answers, tunnelled where asked."""
-    if params.ssh is not None:
-        from .ssh import relay  # only tunnels need paramiko, which is slow to import
-
-        return params.host, stack.enter_context(relay(params, watch))
-    addresses = network.resolve(params.host, watch)
-    with network.dial(addresses, params.port, params.address, watch) as sock:
-        found = sock.getpeername()
-    return params.host.strip().strip("[]"), (found[0], found[1])
-
-
-def _options(params: SourceParams, host: str, peer: tuple[str, int]) -> dict[str, Any]:
+def _options(params: SourceParams, peer: tuple[str, int]) -> dict[str, Any]:
     """Return libpq's options, all of them, so that no environment variable or file has a say."""
     return {
-        "host": host,
+        "host": params.host.strip().strip("[]"),
         "hostaddr": peer[0],
         "port": peer[1],
         "dbname": params.database,
@@ -171,10 +184,16 @@ def _options(params: SourceParams, host: str, peer: tuple[str, int]) -> dict[str
     }
 
 
-def _no_clear_text(params: SourceParams) -> dict[str, str]:
-    """Return the option that keeps the password from being sent as it is where TLS is not sure."""
-    encrypted = params.ssl_mode not in ("disable", "prefer")
-    return {} if encrypted or pq.version() < 160000 else {"require_auth": "!password"}
+def _methods(params: SourceParams, scram: dict[str, str]) -> dict[str, str]:
+    """Return the options that say how we log in: never by Kerberos, which waits on its own, and
+    with the password as it is only where TLS is sure.
+    """
+    if pq.version() < 160000:
+        return scram
+    refused = ["!gss", "!sspi"]
+    refused += [] if params.ssl_mode not in ("disable", "prefer") else ["!password"]
+    refused += [scram["require_auth"]] if "require_auth" in scram else []
+    return scram | {"require_auth": ",".join(refused)}
 
 
 def _connect(
@@ -188,7 +207,7 @@ def _connect(
     stack.callback(pgconn.finish)
     _set_verbosity(pgconn, _VERBOSE)
     try:
-        if _advance(pgconn, params, peer, watch):
+        if _advance(pgconn, params, watch):
             _set_verbosity(pgconn, _USUAL)
             return pgconn
     except psycopg.Error as exc:
@@ -214,18 +233,13 @@ def _libpq() -> ctypes.CDLL | None:
     return ctypes.CDLL(path) if path else None
 
 
-def _advance(
-    pgconn: pq.abc.PGconn, params: SourceParams, peer: tuple[str, int], watch: Watch
-) -> bool:
-    """Tell whether the login succeeds; after a second of silence look what else is listening."""
-    sniff_at = time.monotonic() + SNIFF_AFTER_S
+def _advance(pgconn: pq.abc.PGconn, params: SourceParams, watch: Watch) -> bool:
+    """Tell whether the login succeeds."""
     if pgconn.status == pq.ConnStatus.BAD:
         return False
     while (step := pgconn.connect_poll()) not in (pq.PollingStatus.OK, pq.PollingStatus.FAILED):
         while not _ready(pgconn.socket, step, watch):
-            if time.monotonic() > sniff_at:
-                sniff_at = watch.ends_at
-                _refuse_strangers(params, peer, watch)
+            pass
         if bytes_in(pgconn.socket) > MAX_LOGIN_BYTES:
             raise network.something_else(params.address, LABEL, "something else", watch.stage)
     return bool(step == pq.PollingStatus.OK)
@@ -253,7 +267,7 @@ def _refused(
             stage="login",
         )
     if not states:
-        _refuse_strangers(params, peer, watch)
+        network.refuse_strangers(peer, params.address, LABEL, watch)
     for refusal in _REFUSALS:
         if refusal.state in states or re.search(refusal.words, words):
             place = {
@@ -274,12 +288,6 @@ def _refused(
         hint="See the server's log.",
         stage=watch.stage,
     )
-
-
-def _refuse_strangers(params: SourceParams, peer: tuple[str, int], watch: Watch) -> None:
-    found = network.sniff(peer, watch)
-    if found and found != LABEL:
-        raise network.something_else(params.address, LABEL, found, watch.stage)
 
 
 def cancel(pgconn: pq.abc.PGconn) -> None:

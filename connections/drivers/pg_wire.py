@@ -17,7 +17,7 @@ from psycopg import pq
 from .base import SourceParams
 from .errors import QueryFailed, SourceError, SourceTimeout, SourceUnreachable
 from .receive_guard import Guarded, guard
-from .watch import Watch, too_large
+from .watch import Watch, check_rows, too_large
 
 MAX_MESSAGE = 1000
 
@@ -114,6 +114,7 @@ class PostgresConnection:
         self.queue(sql.encode(), params)
         with self.guarding():
             result = self.results()[-1]
+        check_rows(result.ntuples, self.watch)
         return [
             [_text(result.get_value(row, column)) for column in range(result.nfields)]
             for row in range(result.ntuples)

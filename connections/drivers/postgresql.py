@@ -14,7 +14,7 @@ from psycopg import pq
 
 from connections.sql_tokens import first_word
 
-from . import pg_catalog, pg_login, tls, values
+from . import pg_catalog, pg_login, pg_scram, tls, values
 from .base import (
     Driver,
     Json,
@@ -62,7 +62,7 @@ _SIDE_EFFECTS = r"""
 
 class PostgresDriver(Driver):
     kind = "postgresql"
-    label = pg_login.LABEL
+    label = pg_scram.LABEL
     default_port = 5432
     sql_dialect = "postgres"
     side_effects = _SIDE_EFFECTS

@@ -11,6 +11,7 @@ from .errors import AnswerTooLarge, RequestAborted, SourceTimeout
 
 SLICE_S = 0.05
 MAX_RECEIVED_BYTES = 32 * 1024 * 1024
+MAX_CATALOG_ROWS = 200_000
 
 
 @dataclass
@@ -54,6 +55,15 @@ class Watch:
             ready = poll.poll(max(1.0, min(SLICE_S, self.remaining_s()) * 1000))
             if ready:
                 return ready[0][1]
+
+
+def check_rows(count: int, watch: Watch) -> None:
+    """Raise AnswerTooLarge for more rows than any catalogue has: each is larger here than there."""
+    if count > MAX_CATALOG_ROWS:
+        raise AnswerTooLarge(
+            f"The source tells of more than {MAX_CATALOG_ROWS:,} tables or columns.",
+            stage=watch.stage,
+        )
 
 
 def too_large(watch: Watch) -> AnswerTooLarge:

@@ -52,6 +52,7 @@ class WatchedSocket:
         self._at = 0
 
     def _receive(self) -> bytes:
+        self.watch.check()  # a server that never pauses would never be waited for
         while True:
             try:
                 return self.sock.recv(_AT_ONCE)

@@ -372,6 +372,46 @@ def test_postgresql_cannot_ask_for_it_either(listen):
     assert b"not-to-be-shown" not in b"".join(heard)
 
 
+def hash_for_ever(sock: socket.socket) -> None:
+    """A PostgreSQL that wants the password hashed for an hour, in one call that nothing stops."""
+
+    def message(content: bytes) -> bytes:
+        return b"R" + (len(content) + 4).to_bytes(4, "big") + content
+
+    sock.recv(8)
+    sock.sendall(b"N")
+    sock.recv(4096)
+    sock.sendall(message(b"\0\0\0\x0aSCRAM-SHA-256\0\0"))
+    nonce = sock.recv(4096).partition(b"r=")[2]
+    sock.sendall(message(b"\0\0\0\x0br=" + nonce + b"abc,s=QUJD,i=2000000000"))
+    time.sleep(3)
+
+
+def test_no_server_has_us_hash_the_password_for_ever(listen):
+    with listen(hash_for_ever) as port:
+        seconds, result = timed(params_for("postgresql", port))
+
+    assert seconds < 1
+    assert result.message == (
+        f"127.0.0.1:{port} asks for 2,000,000,000 rounds of hashing the password; "
+        "at most 1,000,000 are accepted."
+    )
+
+
+@pytest.mark.parametrize(
+    "password", ["pässwörd", "Ⅸ\u00ad\uff41\u00a0b", "\u0627\u0031", "ends\u200b"]
+)
+def test_a_password_beyond_ascii_is_hashed_as_the_server_does(postgres, password):
+    name = postgres.reader.username
+    postgres.run(f"ALTER ROLE {name} PASSWORD '{password}'")
+    try:
+        assert probe(replace(postgres.reader, password=password)).success
+    finally:
+        postgres.run(
+            "ALTER ROLE {} PASSWORD '{}'".format(name, postgres.reader.password.replace("'", "''"))
+        )
+
+
 def refusing_postgres(state: str, words: str):
     """A PostgreSQL that refuses every login in a language of its own."""
     fields = f"SFATAL\0VFATAL\0C{state}\0M{words}\0\0".encode()
