@@ -118,7 +118,7 @@ def _prepared(password: str) -> bytes:
     from pymongo.saslprep import saslprep
 
     try:
-        # RFC 4013 has this one in two tables, as a space and as nothing: to PostgreSQL it is a space.
+        # Both a space and nothing in RFC 4013's tables: to PostgreSQL it is a space.
         return str(saslprep(password.replace("\u200b", " "))).encode()
     except ValueError:
         return password.encode()

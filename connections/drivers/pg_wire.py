@@ -20,6 +20,8 @@ from .receive_guard import Guarded, guard
 from .watch import Watch, check_rows, too_large
 
 MAX_MESSAGE = 1000
+# libpq gives such a result again and again.
+_COPYING = {pq.ExecStatus.COPY_IN, pq.ExecStatus.COPY_OUT, pq.ExecStatus.COPY_BOTH}
 
 
 class PostgresConnection:
@@ -155,6 +157,10 @@ class PostgresConnection:
     def remaining(self) -> Iterator[pq.abc.PGresult]:
         """Yield what has yet to come of the oldest unit that was sent."""
         while (result := self._next()) is None or result.status != pq.ExecStatus.PIPELINE_SYNC:
+            if result is not None and result.status in _COPYING:
+                raise self.lost(
+                    psycopg.NotSupportedError("it began to copy, which nobody asked for")
+                )
             if result is not None:
                 yield result
         self.owed -= 1

@@ -13,8 +13,14 @@ import pytest
 
 from connections.drivers import network
 from connections.drivers.base import SourceParams
-from connections.drivers.errors import SourceUnreachable, TooManyProbes
+from connections.drivers.errors import (
+    AnswerTooLarge,
+    SourceTimeout,
+    SourceUnreachable,
+    TooManyProbes,
+)
 from connections.drivers.watch import Watch
+from connections.drivers.watched_socket import WatchedSocket
 from connections.preview import list_tables, run_preview
 from connections.probe import ProbeResult, probe
 from connections.slots import Slots
@@ -410,6 +416,52 @@ def test_a_password_beyond_ascii_is_hashed_as_the_server_does(postgres, password
         postgres.run(
             "ALTER ROLE {} PASSWORD '{}'".format(name, postgres.reader.password.replace("'", "''"))
         )
+
+
+def begin_to_copy(sock: socket.socket) -> None:
+    """A PostgreSQL that lets anyone in and answers each question with the beginning of a COPY."""
+    if sock.recv(8)[4:] == b"\x04\xd2\x16\x2f":
+        sock.sendall(b"N")
+    sock.recv(4096)
+    sock.sendall(b"R\0\0\0\x08\0\0\0\0" + b"Z\0\0\0\x05I")
+    while sock.recv(65536):
+        sock.sendall(b"1\0\0\0\x04" + b"2\0\0\0\x04" + b"G\0\0\0\x07\0\0\0")
+
+
+def test_a_copy_that_nobody_asked_for_is_a_refusal(listen):
+    with listen(begin_to_copy) as port:
+        seconds, result = timed(params_for("postgresql", port))
+
+    assert seconds < 2
+    assert result.message.endswith("broke: it began to copy, which nobody asked for.")
+
+
+def test_a_server_that_never_pauses_does_not_outlast_the_time():
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        threading.Thread(target=pour, args=(theirs,), daemon=True).start()
+        wire = WatchedSocket(ours, Watch.seconds(0.1))
+        wire.watch.max_received_bytes = 10**12
+        with pytest.raises(SourceTimeout):
+            list(iter(lambda: wire.read(1000), b""))
+
+
+def pour(sock: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while True:
+            sock.sendall(b"x" * 10_000)
+
+
+def test_a_catalogue_without_an_end_is_too_large(server, monkeypatch):
+    monkeypatch.setattr("connections.drivers.watch.MAX_CATALOG_ROWS", 3)
+    for number in range(5):
+        server.run(f"CREATE TABLE IF NOT EXISTS many_{number} (id int)")
+    try:
+        with pytest.raises(AnswerTooLarge, match="more than 3 tables or columns"):
+            list_tables(server.params)
+    finally:
+        for number in range(5):
+            server.run(f"DROP TABLE many_{number}")
 
 
 def refusing_postgres(state: str, words: str):
