@@ -2,10 +2,10 @@ PYTHON := .venv/bin/python
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test servers check bench bench-growth lint format types venv clean
+.PHONY: help run test servers check bench bench-growth bench-sources lint format types venv clean
 
 help: ## Show what there is
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 run: venv ## Start everything: the API on port 8000 (PORT=… for another)
 	@exec $(PYTHON) -m devtools.run
@@ -22,8 +22,11 @@ check: ## Run all that CI runs
 bench: venv ## Measure beside a FastAPI peer: make bench ARGS="--rounds 3 --only read"
 	@exec $(PYTHON) -m benchmarks $(ARGS)
 
-bench-growth: venv ## Measure with 100, 10,000 and 1,000,000 records: make bench-growth ARGS="--sizes 100,10000"
+bench-growth: venv ## Measure with 100, 10,000 and 1,000,000 records
 	@exec $(PYTHON) -m benchmarks.growth $(ARGS)
+
+bench-sources: venv ## Measure previews beside plain scripts on PostgreSQL and MariaDB
+	@exec $(PYTHON) -m benchmarks.sources $(ARGS)
 
 lint: venv ## Look for mistakes and for imports that cross a border
 	@$(PYTHON) -m ruff check .

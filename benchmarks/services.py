@@ -15,7 +15,7 @@ from benchmarks.store import ROOT
 from devtools.console import LauncherError, say
 from devtools.processes import LOOPBACK, free_port, running, wait_until
 
-PEER_VENV = ROOT / ".run" / "bench-venv"
+BENCH_VENV = ROOT / ".run" / "bench-venv"
 REQUIREMENTS = Path(__file__).with_name("requirements.txt")
 CPUCLOCK_SCHED = 2
 FIRST_REQUEST = request("GET", "/api/v1/connections?limit=1")
@@ -37,7 +37,7 @@ OURS = Program(
 )
 PEER = Program(
     "peer",
-    (str(PEER_VENV / "bin" / "uvicorn"), "peer.main:app", "--host", LOOPBACK, "--port", "PORT"),
+    (str(BENCH_VENV / "bin" / "uvicorn"), "peer.main:app", "--host", LOOPBACK, "--port", "PORT"),
     Path(__file__).parent,
 )
 
@@ -93,15 +93,27 @@ def _worker(pid: int) -> int:
 
 
 def ensure_peer() -> None:
-    """Install what the peer needs into a virtual environment of its own. Raises LauncherError."""
-    stamp = PEER_VENV / "stamp"
-    wanted = REQUIREMENTS.read_text()
+    """Install what the peer needs. Raises LauncherError."""
+    install(REQUIREMENTS)
+
+
+def install(requirements: Path) -> Path:
+    """Install packages into the benchmarks' own virtual environment, once; return its Python.
+
+    Raises LauncherError.
+    """
+    python = BENCH_VENV / "bin" / "python"
+    stamp = BENCH_VENV / f"{requirements.parent.name}.stamp"
+    wanted = requirements.read_text()
     if stamp.exists() and stamp.read_text() == wanted:
-        return
-    say(f"Installing the peer's packages into {PEER_VENV.relative_to(ROOT)}")
-    venv.create(PEER_VENV, with_pip=True)
-    pip = [str(PEER_VENV / "bin" / "python"), "-m", "pip", "install", "--quiet"]
-    result = subprocess.run([*pip, "-r", str(REQUIREMENTS)], stdin=subprocess.DEVNULL, check=False)
-    if result.returncode != 0:
-        raise LauncherError("Installing the peer's packages failed; the lines above say why.")
+        return python
+    say(f"Installing {requirements.relative_to(ROOT)} into {BENCH_VENV.relative_to(ROOT)}")
+    if not python.exists():
+        venv.create(BENCH_VENV, with_pip=True)
+    pip = [str(python), "-m", "pip", "install", "--quiet", "-r", str(requirements)]
+    if subprocess.run(pip, stdin=subprocess.DEVNULL, check=False).returncode != 0:
+        raise LauncherError(
+            f"Installing {requirements.relative_to(ROOT)} failed; the lines above say why."
+        )
     stamp.write_text(wanted)
+    return python

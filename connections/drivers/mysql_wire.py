@@ -244,14 +244,15 @@ class MySQLConnection(pymysql.Connection):
 
     def _payload(self) -> bytes:
         """Return a packet's bytes, put together where it came in parts of 16 MB."""
-        header = self.watched.read(4)
+        read = self.watched.read
+        header = read(4)
         if len(header) < 4:
             raise self._ended()
         if header[3] != self._next_seq_id:
             raise pymysql.err.OperationalError(CR.CR_SERVER_LOST, "packets came out of order")
         self._next_seq_id = (header[3] + 1) % 256
         size = int.from_bytes(header[:3], "little")
-        data = self.watched.read(size)
+        data = read(size)
         if len(data) < size:
             raise self._ended()
         return data if size < _FULL else data + self._payload()

@@ -173,7 +173,8 @@ class PostgresSession(Session):
 
     def ready(self) -> bool:
         try:
-            self.wire.settle()
+            with self.wire.guarding():
+                self.wire.settle()
         except SourceError:
             return False
         idle = pq.TransactionStatus.IDLE

@@ -24,7 +24,7 @@ MAX_JSON_DEPTH = 64
 _WHOLE = 2**53
 _WORST_GROWTH = 6  # a control character of one byte becomes six in JSON
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_DATETIME = re.compile(r"(\d{4}-\d\d-\d\d)[ T](\d\d:\d\d:\d\d(?:\.\d+)?)([+-]\d\d(?::?\d\d){0,2})?")
+_DATETIME = re.compile(r"\d{4}-\d\d-\d\d[ T](\d\d:\d\d:\d\d(?:\.\d+)?)([+-]\d\d(?::?\d\d){0,2})?")
 
 Reader = Callable[[bytes], Json]
 
@@ -87,10 +87,9 @@ def timestamp(raw: bytes) -> str:
     """Return ISO 8601 with a T and a full offset; infinity, BC and zero dates as they are."""
     written = raw.decode()
     match = _DATETIME.fullmatch(written)
-    if not match or written.startswith("0000") or "-00" in match[1]:
+    if not match or written.startswith("0000") or "-00" in written[:10]:
         return written
-    date, time, offset = match.groups()
-    return f"{date}T{time}{full_offset(offset)}"
+    return f"{written[:10]}T{match[1]}{full_offset(match[2])}"
 
 
 def full_offset(offset: str | None) -> str:
