@@ -176,7 +176,7 @@ def _measured(ours: Service, case: Case, seconds: float) -> Cost:
 
 def _timed(work: Callable[[], Any], seconds: float) -> float:
     """Return the median time of a call, in milliseconds."""
-    took = []
+    took: list[float] = []
     deadline = time.perf_counter() + seconds
     while time.perf_counter() < deadline or len(took) < 5:
         started = time.perf_counter()

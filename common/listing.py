@@ -40,7 +40,8 @@ class Listing:
         """Return the condition of the page itself, within that of the whole list."""
         if not self.cursor:
             return self.condition
-        return {"$and": [self.condition, paging.condition_after(self.cursor, self.order)]}
+        behind = paging.condition_after(self.cursor, self.order)
+        return {"$and": [self.condition, behind]} if self.condition else behind
 
 
 class Parameters:

@@ -5,20 +5,25 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
+from functools import partial
 from itertools import islice
 from typing import Any
 from urllib.parse import urlencode
 
+from bson import ObjectId
 from django.db import models
 from pymongo import timeout as within
 from pymongo.errors import ExecutionTimeout, NetworkTimeout
 from rest_framework.request import Request
 
-from common import paging, store
+from common import paging, reach, store
 from common.exceptions import SearchTooBroad
 from common.http import to_json
 from common.listing import Listing
 from common.store import Stored
+
+NEWEST_FIRST: paging.Order = [("updated_at", -1), ("_id", -1)]
 
 BATCH = 500
 """Records that are fetched and rendered at a time; a list that is longer is streamed."""
@@ -53,23 +58,32 @@ def count(model: type[models.Model], condition: Stored) -> int:
     """Return how many records meet a condition.
 
     Never by reading the records: all of them are counted in the collection's own figures, those
-    of a filter in its index, up to `EXACT_UP_TO` each time, and beyond it once in `COUNT_TTL_S`.
+    of a filter in its index. Up to `EXACT_UP_TO` each time, and beyond it once in `COUNT_TTL_S`.
     """
     collection = store.collection(model)
-    if not condition:
-        return collection.estimated_document_count()
-    counted = collection.count_documents(condition, limit=EXACT_UP_TO + 1)
-    if counted <= EXACT_UP_TO:
-        return counted
     key = to_json([collection.full_name, condition])
     counted_at, known = _counts.get(key, (0.0, 0))
-    if time.monotonic() - counted_at < COUNT_TTL_S:
+    if known > EXACT_UP_TO and time.monotonic() - counted_at < COUNT_TTL_S:
         return known
+    if not condition:
+        total = collection.estimated_document_count()
+    else:
+        total = collection.count_documents(condition, limit=EXACT_UP_TO + 1)
+        if total > EXACT_UP_TO:
+            total = collection.count_documents(condition)
     if len(_counts) > 1000:
         _counts.clear()
-    total = collection.count_documents(condition)
     _counts[key] = (time.monotonic(), total)
     return total
+
+
+def is_long(model: type[models.Model]) -> bool:
+    """Tell whether a collection had more than `EXACT_UP_TO` records within `COUNT_TTL_S`."""
+    key = to_json([store.collection(model).full_name, {}])
+    counted_at, known = _counts.get(key, (0.0, 0))
+    if time.monotonic() - counted_at < COUNT_TTL_S:
+        return known > EXACT_UP_TO
+    return count(model, {}) > EXACT_UP_TO
 
 
 def page(
@@ -107,14 +121,50 @@ def _found(
 ) -> Iterator[Stored]:
     """Return the documents of the page, in order."""
     limit, offset = listing.limit or 0, listing.offset
-    tail = total - offset
-    if _is_deep(listing) and tail <= min(limit, BATCH):
-        # The last page is the first one of the list read backwards.
-        if tail <= 0:
-            return iter([])
-        backwards = paging.reverse(listing.order)
-        return iter([*_find(model, projection, listing.page_condition, backwards, 0, tail)][::-1])
+    if _is_deep(listing) and total - offset <= min(limit, BATCH):
+        return iter(_last(model, projection, listing, total - offset))
+    if 0 < limit <= reach.MOST and _is_of_all(listing):
+        return iter(_reached(model, projection, listing))
     return iter(_find(model, projection, listing.page_condition, listing.order, offset, limit))
+
+
+def _is_of_all(listing: Listing) -> bool:
+    return not listing.condition and listing.order == NEWEST_FIRST
+
+
+def _reached(model: type[models.Model], projection: Stored, listing: Listing) -> list[Stored]:
+    """Return a page of all records, newest first."""
+    name, limit = model._meta.db_table, listing.limit or 0
+
+    def read(stretch: Stored, limit: int) -> list[Stored]:
+        condition = stretch or listing.page_condition
+        return [*_find(model, projection, condition, listing.order, listing.offset, limit)]
+
+    if listing.cursor:
+        last = reach.Position(*paging.values(listing.cursor, listing.order))
+        if isinstance(last.moment, datetime) and isinstance(last.identifier, ObjectId):
+            return reach.behind(name, limit, last, read, partial(is_long, model))
+    elif (end := listing.offset + limit) <= reach.MOST:
+        return reach.newest(name, limit, end, read, partial(is_long, model))
+    return read({}, limit)
+
+
+def _last(
+    model: type[models.Model], projection: Stored, listing: Listing, limit: int
+) -> list[Stored]:
+    """Return the last documents of a list: the first of the list read backwards."""
+    if limit <= 0:
+        return []
+
+    def read(stretch: Stored, limit: int) -> list[Stored]:
+        backwards = paging.reverse(listing.order)
+        return [*_find(model, projection, stretch or listing.condition, backwards, 0, limit)]
+
+    if _is_of_all(listing):
+        found = reach.oldest(model._meta.db_table, limit, read, partial(is_long, model))
+    else:
+        found = read({}, limit)
+    return found[::-1]
 
 
 def _find(

@@ -46,11 +46,11 @@ def condition_after(cursor: str, order: Order) -> dict[str, Any]:
     """
     if not cursor:
         return {}
-    values = _values(cursor, order)
+    known = values(cursor, order)
     alternatives = [
-        {**dict(zip((name for name, _ in order), values[:position], strict=False)), **beyond}
+        {**dict(zip((name for name, _ in order), known[:position], strict=False)), **beyond}
         for position, (name, direction) in enumerate(order)
-        for beyond in _beyond(name, direction, values[position])
+        for beyond in _beyond(name, direction, known[position])
     ]
     return {"$or": alternatives}
 
@@ -73,15 +73,19 @@ def _named(order: Order) -> str:
     return ",".join(f"{'-' if direction < 0 else ''}{name}" for name, direction in order)
 
 
-def _values(cursor: str, order: Order) -> list[Any]:
+def values(cursor: str, order: Order) -> list[Any]:
+    """Return what the record that a page ended with has in each field of `order`.
+
+    Raises ValueError as `condition_after` does.
+    """
     try:
         padded = cursor + "=" * (-len(cursor) % 4)
-        named, *values = orjson.loads(base64.urlsafe_b64decode(padded.encode("ascii")))
+        named, *found = orjson.loads(base64.urlsafe_b64decode(padded.encode("ascii")))
     except (ValueError, TypeError, binascii.Error):
         raise ValueError(NO_CURSOR) from None
-    if named != _named(order) or len(values) != len(order):
+    if named != _named(order) or len(found) != len(order):
         raise ValueError("The cursor belongs to another ordering.")
-    return [_typed(name, value) for (name, _), value in zip(order, values, strict=True)]
+    return [_typed(name, value) for (name, _), value in zip(order, found, strict=True)]
 
 
 def _typed(name: str, value: Any) -> Any:

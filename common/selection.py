@@ -2,33 +2,21 @@
 
 The ORM sorts in an aggregation, behind a stage that keeps MongoDB from using an index: it would
 sort the whole collection for every page of a list.
-
-The newest of all records are looked for no further back than they reached the last time. That is
-all the same to MongoDB, which stops at the limit; a server that collects every match before it
-applies the limit answers at once instead of after seconds.
 """
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any, NamedTuple, cast
 
 from bson import ObjectId
 from django.core.exceptions import EmptyResultSet
 from django.db import models
 
-from common import store
+from common import lists, reach, store
 from common.store import Stored
 
 NOTHING: Stored = {"_id": {"$in": []}}
 PLAIN_STAGES = {"$match", "$sort", "$skip", "$limit"}
-
-NEWEST_FIRST = ("updated_at", -1)
-
-NEAR = 1000
-"""Records from the start of a list up to which pages are read by their reach."""
-_reaches: dict[tuple[str, int], datetime] = {}
-"""The moment of the last of a collection's newest records, by how many they are."""
 
 
 class Selection(NamedTuple):
@@ -42,28 +30,25 @@ class Selection(NamedTuple):
 
     def documents(self, *fields: str) -> list[Stored]:
         """Return the documents in order, whole or only some `fields`."""
+        end = self.skip + self.limit
         # With a filter as well, the embedded servers find nothing in an index that goes downwards.
-        is_near = 0 < self.limit <= NEAR - self.skip
-        if is_near and not self.condition and self.order[:1] == [NEWEST_FIRST]:
-            return self._newest(fields)
-        return self._found({}, fields)
+        if self.condition or not (self._is_newest_first() and self.limit and end <= reach.MOST):
+            return self._found({}, fields)
+        fields = (*fields, reach.FIELD) if fields else ()
+        return reach.newest(
+            self.model._meta.db_table,
+            self.limit,
+            end,
+            lambda stretch, limit: self._found(stretch, fields),
+            lambda: lists.is_long(self.model),
+        )
 
-    def _newest(self, fields: tuple[str, ...]) -> list[Stored]:
-        fields = (*fields, "updated_at") if fields else ()
-        page = self.model._meta.db_table, self.skip + self.limit
-        found: list[Stored] = []
-        if reach := _reaches.pop(page, None):
-            found = self._found({"updated_at": {"$gte": reach}}, fields)
-        if len(found) < self.limit:
-            found = self._found({}, fields)
-        last = found[-1].get("updated_at") if len(found) == self.limit else None
-        if isinstance(last, datetime):
-            _reaches[page] = last
-        return found
+    def _is_newest_first(self) -> bool:
+        return self.order[:1] == lists.NEWEST_FIRST[:1]
 
-    def _found(self, reach: Stored, fields: tuple[str, ...]) -> list[Stored]:
+    def _found(self, stretch: Stored, fields: tuple[str, ...]) -> list[Stored]:
         found = store.collection(self.model).find(
-            self.condition or reach,
+            self.condition or stretch,
             dict.fromkeys(fields, 1) or None,
             sort=self.order or None,
             skip=self.skip,

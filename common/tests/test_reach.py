@@ -1,0 +1,139 @@
+"""Pages found in a stretch of time are those of the whole list, whatever is remembered of it."""
+
+import re
+from datetime import timedelta
+
+import pytest
+
+from common import lists, reach, store
+from common.testing import document
+from connections.models import Connection
+
+NOW = store.now().replace(tzinfo=None)
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_known(monkeypatch):
+    """Every list of more than ten counts as a long one, and was never read."""
+    monkeypatch.setattr(lists, "EXACT_UP_TO", 10)
+    monkeypatch.setattr(lists, "_counts", {})
+    monkeypatch.setattr(reach, "_ends", {})
+    monkeypatch.setattr(reach, "_spans", {})
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """The conditions of the pages that are looked for."""
+    found = []
+    find = lists._find
+
+    def noted(model, projection, condition, *args):
+        found.append(condition)
+        return find(model, projection, condition, *args)
+
+    monkeypatch.setattr(lists, "_find", noted)
+    return found
+
+
+def store_ages(stored, *ages):
+    """Store a connection for each age, named by its place."""
+    for place, age in enumerate(ages):
+        moment = None if age is None else NOW - age
+        document(stored, "connections", name=str(place), updated_at=moment)
+
+
+def days(*ages):
+    return [timedelta(days=age) for age in ages]
+
+
+def names(api, query):
+    return [record["name"] for record in api.get(f"connections?{query}").json()]
+
+
+def walk(api, limit):
+    """Return the names of every page by cursor."""
+    found, path = [], f"connections?limit={limit}&cursor="
+    while path:
+        answer = api.get(path)
+        found += [record["name"] for record in answer.json()]
+        following = re.search(
+            r'<http://testserver/api/v1/([^>]*)>; rel="next"', answer.headers["link"]
+        )
+        path = following and following[1]
+    return found
+
+
+SPREADS = {
+    "minutes": [timedelta(minutes=age) for age in range(40)],
+    "years": [timedelta(days=200 * age) for age in range(40)],
+    "at once": [timedelta(days=3)] * 40,
+    "in the future": [timedelta(hours=-age) for age in range(40, 0, -1)],
+    "some without a moment": [*days(*range(30)), *[None] * 10],
+}
+
+
+@pytest.mark.parametrize("spread", SPREADS)
+@pytest.mark.parametrize("again", [1, 2])
+def test_every_page_is_that_of_the_whole_list(api, stored, spread, again):
+    store_ages(stored, *SPREADS[spread])
+    whole = [record["id"] for record in api.get("connections").json()]
+
+    def ids(query):
+        return [record["id"] for record in api.get(f"connections?{query}").json()]
+
+    for _ in range(again):
+        assert ids("limit=7") == whole[:7]
+        assert ids("limit=7&offset=7") == whole[7:14]
+        assert ids("limit=7&offset=35") == whole[35:]
+        assert ids("limit=40&offset=33") == whole[33:]
+        assert ids("limit=7&offset=99") == []
+        assert walk(api, 7) == names(api, "")
+
+
+def test_a_page_is_looked_for_where_it_was_the_last_time(api, stored, asked):
+    store_ages(stored, *days(*range(20)))
+
+    assert names(api, "limit=3") == names(api, "limit=3")
+
+    assert len(asked) > 2
+    assert asked[-1] == {"updated_at": {"$gte": NOW - timedelta(days=2)}}
+
+
+def test_a_short_list_is_read_as_it_is(api, stored, asked):
+    store_ages(stored, *days(*range(5)))
+
+    assert len(names(api, "limit=9")) == 5
+
+    assert asked == [{}]
+
+
+def test_what_is_remembered_gives_way_to_what_is_there(api, stored):
+    store_ages(stored, *days(*range(20)))
+    assert names(api, "limit=3") == ["0", "1", "2"]
+
+    stored.connections.delete_many({"updated_at": {"$gte": NOW - timedelta(days=10)}})
+
+    assert names(api, "limit=3") == ["11", "12", "13"]
+
+
+def test_a_filter_or_another_order_looks_at_all(api, stored, asked):
+    store_ages(stored, *days(*range(20)))
+
+    names(api, "limit=3&ordering=updated_at")
+    names(api, "limit=3&db_type=mysql")
+
+    assert asked == [{}, {"db_type": "mysql"}]
+
+
+def test_pages_by_cursor_keep_to_an_index(api, stored, asked):
+    """A stretch is a range of the index and nothing else."""
+    store_ages(stored, *days(*range(20)))
+    walk(api, 3)
+    stretches = [condition for condition in asked if "$lte" in condition.get("updated_at", {})]
+
+    assert stretches
+    for stretch in stretches:
+        found = lists._find(Connection, {}, stretch, lists.NEWEST_FIRST, 0, 3)
+        plan = str(found.explain()["queryPlanner"]["winningPlan"])
+        assert "IXSCAN" in plan
+        assert "COLLSCAN" not in plan
