@@ -123,8 +123,11 @@ def _found(
     limit, offset = listing.limit or 0, listing.offset
     if _is_deep(listing) and total - offset <= min(limit, BATCH):
         return iter(_last(model, projection, listing, total - offset))
-    if 0 < limit <= reach.MOST and _is_of_all(listing):
-        return iter(_reached(model, projection, listing))
+    if _is_of_all(listing) and 0 < limit <= reach.MOST:
+        last = paging.values(listing.cursor, listing.order) if listing.cursor else None
+        return iter(_reached(model, projection, limit, offset, last))
+    if _is_of_all(listing) and not limit and not offset and is_long(model):
+        return _walked(model, projection)
     return iter(_find(model, projection, listing.page_condition, listing.order, offset, limit))
 
 
@@ -132,21 +135,34 @@ def _is_of_all(listing: Listing) -> bool:
     return not listing.condition and listing.order == NEWEST_FIRST
 
 
-def _reached(model: type[models.Model], projection: Stored, listing: Listing) -> list[Stored]:
-    """Return a page of all records, newest first."""
-    name, limit = model._meta.db_table, listing.limit or 0
+def _reached(
+    model: type[models.Model],
+    projection: Stored,
+    limit: int,
+    offset: int = 0,
+    last: list[Any] | None = None,
+) -> list[Stored]:
+    """Return a page of all records, newest first: from an offset, or behind a position."""
+    name, is_long_here = model._meta.db_table, partial(is_long, model)
 
     def read(stretch: Stored, limit: int) -> list[Stored]:
-        condition = stretch or listing.page_condition
-        return [*_find(model, projection, condition, listing.order, listing.offset, limit)]
+        condition = stretch or (paging.behind(last, NEWEST_FIRST) if last else {})
+        return [*_find(model, projection, condition, NEWEST_FIRST, offset, limit)]
 
-    if listing.cursor:
-        last = reach.Position(*paging.values(listing.cursor, listing.order))
-        if isinstance(last.moment, datetime) and isinstance(last.identifier, ObjectId):
-            return reach.behind(name, limit, last, read, partial(is_long, model))
-    elif (end := listing.offset + limit) <= reach.MOST:
-        return reach.newest(name, limit, end, read, partial(is_long, model))
+    match last:
+        case None if offset + limit <= reach.MOST:
+            return reach.newest(name, limit, offset + limit, read, is_long_here)
+        case [datetime() as moment, ObjectId() as identifier]:
+            return reach.behind(name, limit, reach.Position(moment, identifier), read, is_long_here)
     return read({}, limit)
+
+
+def _walked(model: type[models.Model], projection: Stored) -> Iterator[Stored]:
+    """Yield all records, newest first; no cursor of the store has to wait for a slow client."""
+    last = None
+    while found := _reached(model, projection, BATCH, last=last):
+        yield from found
+        last = paging.position(found[-1], NEWEST_FIRST)
 
 
 def _last(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -35,8 +36,8 @@ def offsets(total: int, limit: int, offset: int) -> dict[str, int]:
 
 def cursor_after(document: Stored, order: Order) -> str:
     """Return the cursor of the page that follows a page ending with `document`."""
-    values = [document.get(name) for name, _ in order]
-    return base64.urlsafe_b64encode(to_json([_named(order), *values])).decode().rstrip("=")
+    content = to_json([_named(order), *position(document, order)])
+    return base64.urlsafe_b64encode(content).decode().rstrip("=")
 
 
 def condition_after(cursor: str, order: Order) -> dict[str, Any]:
@@ -44,15 +45,22 @@ def condition_after(cursor: str, order: Order) -> dict[str, Any]:
 
     Raises ValueError where it is no cursor, or one of another order.
     """
-    if not cursor:
-        return {}
-    known = values(cursor, order)
+    return behind(values(cursor, order), order) if cursor else {}
+
+
+def behind(last: Sequence[Any], order: Order) -> dict[str, Any]:
+    """Return what a record fulfils that comes after one with the values `last` in `order`."""
     alternatives = [
-        {**dict(zip((name for name, _ in order), known[:position], strict=False)), **beyond}
+        {**dict(zip((name for name, _ in order), last[:position], strict=False)), **beyond}
         for position, (name, direction) in enumerate(order)
-        for beyond in _beyond(name, direction, known[position])
+        for beyond in _beyond(name, direction, last[position])
     ]
     return {"$or": alternatives}
+
+
+def position(document: Stored, order: Order) -> list[Any]:
+    """Return the values of a record that `order` goes by."""
+    return [document.get(name) for name, _ in order]
 
 
 def reverse(order: Order) -> Order:

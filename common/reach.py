@@ -31,6 +31,8 @@ LONGER = [timedelta(minutes=8**power) for power in range(7)]
 SHORTER = [timedelta(days=73_000) / 2**power for power in range(30)]
 """From two hundred years to a few seconds."""
 
+THE_FIRST = datetime.min  # noqa: DTZ901 - naive, as the driver's moments are
+
 TIES = 50
 """Records of the cursor's own moment that a page behind it may begin with."""
 
@@ -67,14 +69,22 @@ def newest(name: str, limit: int, end: int, read: Read, is_long: IsLong) -> list
 def behind(name: str, limit: int, last: Position, read: Read, is_long: IsLong) -> list[Stored]:
     """Return the page of `limit` documents behind a cursor, newest first."""
     span = _spans.get((name, limit))
-    moments = _back_from(last.moment, last.moment - span if span else None, is_long)
-    # With a further condition the embedded servers would leave their index.
-    stretches = ({FIELD: {"$gte": low, "$lte": last.moment}} for low in moments)
-    pages = (last.behind(read(stretch, limit + TIES))[:limit] for stretch in stretches)
-    found = _first_filled(limit, pages) or read({}, limit)
+    moments = _back_from(last.moment, _before(last.moment, span) if span else None, is_long)
+    found = _first_filled(limit, _pages_behind(last, moments, limit, read)) or read({}, limit)
     if len(found) == limit and isinstance(end := found[-1].get(FIELD), datetime):
         _spans[name, limit] = 2 * (last.moment - end)
     return found
+
+
+def _pages_behind(
+    last: Position, moments: Iterable[datetime], limit: int, read: Read
+) -> Iterator[list[Stored]]:
+    for low in moments:
+        # With a further condition the embedded servers would leave their index.
+        found = read({FIELD: {"$gte": low, "$lte": last.moment}}, limit + TIES)
+        yield last.behind(found)[:limit]
+        if len(found) == limit + TIES:
+            return  # So many of the cursor's moment that a longer stretch begins with the same.
 
 
 def oldest(name: str, limit: int, read: Read, is_long: IsLong) -> list[Stored]:
@@ -92,14 +102,16 @@ def _back_from(start: datetime, known: datetime | None, is_long: IsLong) -> Iter
     if known:
         yield known
     if is_long():
-        yield from (start - span for span in LONGER if not known or start - span < known)
+        lows = (_before(start, span) for span in LONGER)
+        yield from (low for low in lows if not known or low < known)
 
 
 def _towards_now(known: datetime | None, is_long: IsLong) -> Iterator[datetime]:
     if known:
         yield known
     if is_long():
-        yield from (_now() - span for span in SHORTER if not known or _now() - span > known)
+        highs = (_before(_now(), span) for span in SHORTER)
+        yield from (high for high in highs if not known or high > known)
 
 
 def _first_filled(limit: int, pages: Iterable[list[Stored]]) -> list[Stored]:
@@ -110,6 +122,10 @@ def _first_filled(limit: int, pages: Iterable[list[Stored]]) -> list[Stored]:
 def _note_end(name: str, position: int, limit: int, found: list[Stored]) -> None:
     if len(found) == limit and isinstance(last := found[-1].get(FIELD), datetime):
         _ends[name, position] = last
+
+
+def _before(moment: datetime, span: timedelta) -> datetime:
+    return moment - min(span, moment - THE_FIRST)
 
 
 def _now() -> datetime:

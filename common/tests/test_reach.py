@@ -16,6 +16,7 @@ NOW = store.now().replace(tzinfo=None)
 def nothing_is_known(monkeypatch):
     """Every list of more than ten counts as a long one, and was never read."""
     monkeypatch.setattr(lists, "EXACT_UP_TO", 10)
+    monkeypatch.setattr(lists, "BATCH", 9)
     monkeypatch.setattr(lists, "_counts", {})
     monkeypatch.setattr(reach, "_ends", {})
     monkeypatch.setattr(reach, "_spans", {})
@@ -68,6 +69,7 @@ SPREADS = {
     "years": [timedelta(days=200 * age) for age in range(40)],
     "at once": [timedelta(days=3)] * 40,
     "in the future": [timedelta(hours=-age) for age in range(40, 0, -1)],
+    "since ever": [*days(*range(20)), *[NOW - reach.THE_FIRST] * 20],
     "some without a moment": [*days(*range(30)), *[None] * 10],
 }
 
@@ -76,12 +78,14 @@ SPREADS = {
 @pytest.mark.parametrize("again", [1, 2])
 def test_every_page_is_that_of_the_whole_list(api, stored, spread, again):
     store_ages(stored, *SPREADS[spread])
-    whole = [record["id"] for record in api.get("connections").json()]
+    newest_first = stored.connections.find(sort=[("updated_at", -1), ("_id", -1)])
+    whole = [str(document["_id"]) for document in newest_first]
 
     def ids(query):
         return [record["id"] for record in api.get(f"connections?{query}").json()]
 
     for _ in range(again):
+        assert ids("") == whole
         assert ids("limit=7") == whole[:7]
         assert ids("limit=7&offset=7") == whole[7:14]
         assert ids("limit=7&offset=35") == whole[35:]
@@ -114,6 +118,17 @@ def test_what_is_remembered_gives_way_to_what_is_there(api, stored):
     stored.connections.delete_many({"updated_at": {"$gte": NOW - timedelta(days=10)}})
 
     assert names(api, "limit=3") == ["11", "12", "13"]
+
+
+def test_records_of_one_moment_cost_one_look_more(api, stored, asked, monkeypatch):
+    monkeypatch.setattr(reach, "TIES", 2)
+    store_ages(stored, *days(*[3] * 20))
+    cursor = re.search(r"cursor=(\w+)>", api.get("connections?limit=3&cursor=").headers["link"])[1]
+    asked.clear()
+
+    names(api, f"limit=3&cursor={cursor}")
+
+    assert [list(condition) for condition in asked] == [["updated_at"], ["$or"]]
 
 
 def test_a_filter_or_another_order_looks_at_all(api, stored, asked):
