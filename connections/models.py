@@ -106,8 +106,8 @@ class Connection(Document):
         found = {name: WITH_PORT.fullmatch(getattr(self, name) or "") for name in given}
         return {
             name: ValidationError(
-                f'Not a host: give the port in {given[name]}, here "{match["host"]}" and '
-                f"{match['port']}.",
+                f'Not a host: it holds a port. Give {name} "{match["host"]}" and '
+                f"{given[name]} {match['port']}.",
                 code="invalid_host",
             )
             for name, match in found.items()

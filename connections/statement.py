@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import logging
 import re
-from functools import lru_cache
+from functools import cache, lru_cache
+from typing import Any
 
-import sqlglot
-from sqlglot import exp
+from sqlglot import Dialect, Parser, exp
 from sqlglot.errors import SqlglotError
 
 from .drivers import DRIVERS
@@ -23,6 +23,9 @@ from .sql_tokens import Scan, Token, Unreadable, scan
 MAX_CHARACTERS = 100_000
 MAX_DEPTH = 60
 MAX_REMEMBERED = 5_000
+# How often the parser may go on by a token; two or three times for each is usual.
+MIN_STEPS = 20_000
+STEPS_PER_TOKEN = 8
 
 ACCEPTED = "A query is one SELECT, WITH … SELECT, VALUES, TABLE, SHOW or plain EXPLAIN statement"
 
@@ -302,13 +305,36 @@ class _Words:
 def _check_tree(plain: str, dialect: str) -> None:
     """Refuse what the parser sees written; what it cannot read is the words' decision."""
     try:
-        trees = [tree for tree in sqlglot.parse(plain, dialect=dialect) if tree is not None]
+        trees = [tree for tree in _parse(plain, dialect) if tree is not None]
     except SqlglotError:
         return
     except RecursionError as exc:
         raise StatementRefused("The query is nested too deeply to be checked.") from exc
     for tree in trees:
         _check_nodes(tree)
+
+
+def _parse(plain: str, dialect: str) -> list[exp.Expr | None]:
+    language = Dialect.get_or_raise(dialect)
+    tokens = language.tokenize(plain)
+    parser = _patient(language.parser_class)(dialect=language)
+    parser.steps_left = MIN_STEPS + STEPS_PER_TOKEN * len(tokens)
+    return list(parser.parse(tokens, plain))
+
+
+@cache
+def _patient(parser: type[Parser]) -> type[Any]:
+    """Return a parser that gives up: nested types are tried in two ways at each level, and so
+    thirty levels in a thousand million ways.
+    """
+
+    def advance(self: Any, times: int = 1) -> None:
+        self.steps_left -= 1
+        if self.steps_left < 0:
+            raise StatementRefused("The query is too intricate to be checked.")
+        parser._advance(self, times)
+
+    return type("Patient", (parser,), {"_advance": advance})
 
 
 def _check_nodes(tree: exp.Expr) -> None:

@@ -60,18 +60,20 @@ class MySQLDriver(Driver):
     def open(self, params: SourceParams, watch: Watch) -> MySQLSession:
         tls.check_mode(params)
         with ExitStack() as stack:
-            return MySQLSession(mysql_login.log_in(params, watch, stack), stack.pop_all())
+            conn = mysql_login.log_in(params, watch, stack)
+            modes = conn.trap(lambda: str(conn.rows("SELECT @@sql_mode")[0][0]))
+            return MySQLSession(conn, readable_modes(modes), stack.pop_all())
         raise AssertionError("unreachable")
 
 
 class MySQLSession(Session):
     """A logged-in connection; what it sends and receives is under the watch of its current use."""
 
-    def __init__(self, conn: MySQLConnection, resources: ExitStack) -> None:
+    def __init__(self, conn: MySQLConnection, modes: str, resources: ExitStack) -> None:
         self.params = conn.params
         self.conn = conn
+        self.modes = modes
         self.resources = resources
-        self.modes = conn.trap(lambda: readable_modes(str(conn.rows("SELECT @@sql_mode")[0][0])))
 
     @property
     def watch(self) -> Watch:

@@ -23,7 +23,7 @@ from .errors import SourceTimeout, SourceUnreachable
 from .pg_scram import LABEL
 from .pg_wire import said
 from .receive_guard import bytes_in
-from .watch import SLICE_S, Watch
+from .watch import Watch
 
 CANCEL_S = 1.0
 MAX_LOGIN_BYTES = 1024 * 1024
@@ -238,19 +238,15 @@ def _advance(pgconn: pq.abc.PGconn, params: SourceParams, watch: Watch) -> bool:
     if pgconn.status == pq.ConnStatus.BAD:
         return False
     while (step := pgconn.connect_poll()) not in (pq.PollingStatus.OK, pq.PollingStatus.FAILED):
-        while not _ready(pgconn.socket, step, watch):
-            pass
+        _wait(pgconn.socket, step, watch)
         if bytes_in(pgconn.socket) > MAX_LOGIN_BYTES:
             raise network.something_else(params.address, LABEL, "something else", watch.stage)
     return bool(step == pq.PollingStatus.OK)
 
 
-def _ready(fd: int, step: int, watch: Watch) -> bool:
-    """Wait a slice of time for what libpq wants to do next."""
-    watch.check()
-    poll = select.poll()
-    poll.register(fd, select.POLLIN if step == pq.PollingStatus.READING else select.POLLOUT)
-    return bool(poll.poll(max(1.0, 1000 * min(SLICE_S, watch.remaining_s()))))
+def _wait(fd: int, step: int, watch: Watch) -> None:
+    """Wait for what libpq wants to do next."""
+    watch.wait(fd, select.POLLIN if step == pq.PollingStatus.READING else select.POLLOUT)
 
 
 def _refused(
@@ -300,7 +296,6 @@ def cancel(pgconn: pq.abc.PGconn) -> None:
     request.start()
     try:
         while (step := request.poll()) not in (pq.PollingStatus.OK, pq.PollingStatus.FAILED):
-            while not _ready(request.socket, step, watch):
-                pass
+            _wait(request.socket, step, watch)
     finally:
         request.finish()

@@ -42,7 +42,7 @@ def test_a_port_has_a_field_of_its_own(api, given, host):
     assert refused.status == 400
     assert refused.errors["host"] == (
         "invalid_host",
-        f'Not a host: give the port in port, here "{host}" and {port}.',
+        f'Not a host: it holds a port. Give host "{host}" and port {port}.',
     )
 
 

@@ -349,3 +349,15 @@ def test_a_usual_query_costs_about_a_millisecond(kind):
 def test_an_unknown_kind_of_database_is_refused():
     with pytest.raises(StatementRefused, match="not a kind of database known here"):
         check_statement("SELECT 1", "oracle")
+
+
+@pytest.mark.parametrize(
+    ("kind", "level"),
+    [("postgresql", "DATE("), ("postgresql", "ARRAY["), ("mysql", "DATE("), ("mysql", "CHAR(")],
+)
+def test_nesting_that_a_parser_tries_in_every_way_is_given_up(kind, level):
+    """Each level doubles the parser's work: fifty would take it longer than anyone waits."""
+    close = {"(": ")", "[": "]"}[level[-1]]
+    with pytest.raises(StatementRefused, match="too intricate to be checked"):
+        check_statement("SELECT " + level * 50 + "1" + close * 50, kind)
+    check_statement("SELECT " + level * 5 + "1" + close * 5, kind)
