@@ -127,9 +127,12 @@ class ScheduleAdmin(OfMapping):
         run = next_run_of(obj)
         if run is None:
             return badge("never", BAD, "The expression or its time zone makes no sense.")
+        # The page's script shows it on the clock of whoever looks; the title stays the schedule's.
+        text = f"{run.local:%a %d %b %H:%M %Z}"
         return format_html(
-            '<time datetime="{}">{}</time> <span class="etl-age">in {}</span>',
-            run.utc.isoformat(), f"{run.local:%a %d %b %H:%M %Z}", run.distance,
+            '<time data-local datetime="{}" title="{}">{}</time> '
+            '<span class="etl-age">in {}</span>',
+            run.utc.isoformat(), f"{text}, {obj.timezone}", text, run.distance,
         )  # fmt: skip
 
     @admin.display(description="Last run", ordering="last_run_at")

@@ -4,6 +4,7 @@ SCREENSHOTS names a folder that gets pictures of the pages, such as `docs/screen
 """
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -120,7 +121,7 @@ def browser(stored, live_server, monkeypatch) -> Iterator[Browser]:
     User.objects.create_superuser("admin", password="to-log-in")
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
-        page = chromium.new_page(viewport=WIDE)
+        page = chromium.new_page(viewport=WIDE, timezone_id="Asia/Tokyo")
         yield Browser(page, live_server.url)
         chromium.close()
 
@@ -206,6 +207,9 @@ def schedule(browser: Browser) -> None:
     browser.page.click("text=Show as entered")
     expect(browser.page.locator("#etl-runs tbody tr")).to_have_count(10)
     browser.save()
+    next_run = browser.page.locator("#result_list time[data-local]")
+    expect(next_run).to_contain_text("GMT+9")
+    expect(next_run).to_have_attribute("title", re.compile("CES?T, Europe/Berlin$"))
     browser.page.click("a:text-is('mornings')")
     expect(browser.page.locator("#etl-runs tbody tr")).to_have_count(10)
     browser.picture("schedule")

@@ -1,5 +1,6 @@
 // A button with data-fragment posts its form there and shows the answer, a piece of HTML, in the page.
 // Elements inside [data-rows] add, remove and move rows of a table of inputs.
+// A moment with data-local is shown on the clock of whoever looks.
 "use strict";
 
 (() => {
@@ -52,6 +53,17 @@
             break;
         }
     };
+
+    const clock = new Intl.DateTimeFormat("en-GB", {
+        weekday: "short", day: "2-digit", month: "short", hour: "2-digit", minute: "2-digit",
+        timeZoneName: "short",
+    });
+
+    document.addEventListener("DOMContentLoaded", () => {
+        for (const moment of document.querySelectorAll("time[data-local]")) {
+            moment.textContent = clock.format(new Date(moment.dateTime)).replaceAll(",", "");
+        }
+    });
 
     document.addEventListener("click", (event) => {
         const button = event.target.closest("button[data-fragment], button[data-row]");
