@@ -47,7 +47,7 @@ MOST_CHOSEN = 500
 
 WRITE_ATTEMPTS = 20
 
-PATIENCE_S = 15.0
+PATIENCE_S = 30.0
 """How long a list may take, longer than the API: a slow page is better than none."""
 
 
