@@ -276,7 +276,9 @@ def unchanged(document: Stored) -> Stored:
 
 def _is_mended(value: Any) -> bool:
     """Tell whether the driver put signs of its own into a text that is no UTF-8."""
-    return "\ufffd" in (repr(value) if isinstance(value, list | dict) else str(value))
+    if isinstance(value, str):
+        return "\ufffd" in value
+    return isinstance(value, list | dict) and "\ufffd" in repr(value)
 
 
 def page_index(name: str, *filters: str) -> models.Index:
