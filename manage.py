@@ -13,4 +13,8 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        # Before a command has begun: those that have say themselves what Ctrl-C leaves.
+        sys.exit(130)

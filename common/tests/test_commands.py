@@ -2,6 +2,7 @@
 
 import io
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -52,6 +53,17 @@ def test_ctrl_c_ends_it_with_130_and_a_word(name, monkeypatch, capsys):
 
     assert end.value.code == 130
     assert capsys.readouterr().err == f"\nStopped. {command.when_stopped}\n"
+
+
+def test_ctrl_c_before_a_command_has_begun_is_quiet(monkeypatch):
+    def interrupted(argv):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("django.core.management.execute_from_command_line", interrupted)
+    with pytest.raises(SystemExit) as end:
+        runpy.run_path(str(MANAGE), run_name="__main__")
+
+    assert end.value.code == 130
 
 
 @pytest.mark.parametrize("name", ["rotate_encryption_key", "export_config"])
