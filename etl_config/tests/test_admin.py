@@ -58,13 +58,14 @@ def test_a_change_page_does_not_list_what_could_be_chosen(operator, stored, kind
     assert "somebody else" not in page
 
 
-def test_pages_are_cut_by_the_store(operator, stored):
-    for _ in range(130):
+def test_pages_are_cut_by_the_store(operator, stored, monkeypatch):
+    monkeypatch.setattr("connections.admin.ConnectionAdmin.list_per_page", 10)
+    for _ in range(13):
         document(stored, "connections")
     pages = [operator.get(LISTS["connections"], p=page).context["cl"] for page in ("1", "2")]
-    assert [len(page.result_list) for page in pages] == [100, 30]
+    assert [len(page.result_list) for page in pages] == [10, 3]
     names = {connection.name for page in pages for connection in page.result_list}
-    assert len(names) == 130
+    assert len(names) == 13
 
 
 def test_the_newest_are_found_by_how_far_back_they_reached(operator, stored, monkeypatch):
