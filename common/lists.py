@@ -32,6 +32,8 @@ SEARCH_TIMEOUT_S = 2.0
 
 EXACT_UP_TO = 10_000
 COUNT_TTL_S = 10.0
+LONG = 1000
+"""A list of more records is worth looking for its pages in stretches of time."""
 _counts: dict[bytes, tuple[float, int]] = {}
 
 
@@ -78,12 +80,12 @@ def count(model: type[models.Model], condition: Stored) -> int:
 
 
 def is_long(model: type[models.Model]) -> bool:
-    """Tell whether a collection had more than `EXACT_UP_TO` records within `COUNT_TTL_S`."""
+    """Tell whether a collection had more than `LONG` records within `COUNT_TTL_S`."""
     key = to_json([store.collection(model).full_name, {}])
     counted_at, known = _counts.get(key, (0.0, 0))
     if time.monotonic() - counted_at < COUNT_TTL_S:
-        return known > EXACT_UP_TO
-    return count(model, {}) > EXACT_UP_TO
+        return known > LONG
+    return count(model, {}) > LONG
 
 
 def page(

@@ -16,6 +16,7 @@ NOW = store.now().replace(tzinfo=None)
 def nothing_is_known(monkeypatch):
     """Every list of more than ten counts as a long one, and was never read."""
     monkeypatch.setattr(lists, "EXACT_UP_TO", 10)
+    monkeypatch.setattr(lists, "LONG", 10)
     monkeypatch.setattr(lists, "BATCH", 9)
     monkeypatch.setattr(lists, "_counts", {})
     monkeypatch.setattr(reach, "_ends", {})
