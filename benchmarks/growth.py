@@ -16,7 +16,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import orjson
+import bson
 from bson import ObjectId
 from pymongo.collection import Collection
 
@@ -146,9 +146,8 @@ def _same(query: str) -> list[bytes]:
 
 def _cursor(document: Stored) -> str:
     """Return the cursor behind a record, as the `Link` header of its page would have it."""
-    moment = document["updated_at"].isoformat(timespec="milliseconds") + "Z"
-    values = ["-updated_at,-_id", moment, str(document["_id"])]
-    return base64.urlsafe_b64encode(orjson.dumps(values)).decode().rstrip("=")
+    content = {"order": "-updated_at,-_id", "after": [document["updated_at"], document["_id"]]}
+    return base64.urlsafe_b64encode(bson.encode(content)).decode().rstrip("=")
 
 
 def _creates() -> list[bytes]:

@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from bson import ObjectId
+from bson.datetime_ms import DatetimeMS
 from django.db import models
 from pymongo import timeout as within
 from pymongo.errors import ExecutionTimeout, NetworkTimeout
@@ -24,6 +25,13 @@ from common.listing import Listing
 from common.store import Stored
 
 NEWEST_FIRST: paging.Order = [("updated_at", -1), ("_id", -1)]
+
+ODD: Stored = {
+    "updated_at": {
+        "$type": ["string", "number", "bool", "object", "objectId", "binData", "timestamp"]
+    }
+}
+"""What another program can have put in the place of a moment."""
 
 BATCH = 500
 """Records that are fetched and rendered at a time; a list that is longer is streamed."""
@@ -160,11 +168,22 @@ def _reached(
 
 
 def _walked(model: type[models.Model], projection: Stored) -> Iterator[Stored]:
-    """Yield all records, newest first; no cursor of the store has to wait for a slow client."""
-    last = None
+    """Yield all records, newest first; no cursor of the store has to wait for a slow client.
+
+    Those to which another program gave something else than a moment come last.
+    """
+    last, seen = None, set()
     while found := _reached(model, projection, BATCH, last=last):
         yield from found
         last = paging.position(found[-1], NEWEST_FIRST)
+        seen |= {str(document["_id"]) for document in found if _is_odd(document)}
+    for document in _find(model, projection, ODD, NEWEST_FIRST, 0, 0):
+        if str(document["_id"]) not in seen:
+            yield document
+
+
+def _is_odd(document: Stored) -> bool:
+    return not isinstance(document.get("updated_at"), datetime | DatetimeMS | None)
 
 
 def _last(

@@ -7,20 +7,22 @@ comes after these in the same order, found in the index rather than counted from
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
-import orjson
+import bson
 from bson import ObjectId
+from bson.datetime_ms import DatetimeMS
+from bson.errors import BSONError
 
-from common.http import to_json
+from common import store
 from common.store import Stored
 
 Order = list[tuple[str, int]]
 
 MAX_CURSOR_LIMIT = 1000
+PLAIN = (str, int, float, bool, ObjectId, datetime, DatetimeMS, type(None))
 NO_CURSOR = "Not a cursor; take it from the Link header of the last page."
 
 
@@ -36,12 +38,14 @@ def offsets(total: int, limit: int, offset: int) -> dict[str, int]:
 
 def cursor_after(document: Stored, order: Order) -> str:
     """Return the cursor of the page that follows a page ending with `document`."""
-    content = to_json([_named(order), *position(document, order)])
-    return base64.urlsafe_b64encode(content).decode().rstrip("=")
+    content = {"order": _named(order), "after": position(document, order)}
+    return base64.urlsafe_b64encode(bson.encode(content)).decode().rstrip("=")
 
 
 def condition_after(cursor: str, order: Order) -> dict[str, Any]:
     """Return what a record that comes after `cursor` in `order` fulfils; all do for an empty one.
+
+    The store compares values of one type, and null: others have no place on the pages of a cursor.
 
     Raises ValueError where it is no cursor, or one of another order.
     """
@@ -88,21 +92,13 @@ def values(cursor: str, order: Order) -> list[Any]:
     """
     try:
         padded = cursor + "=" * (-len(cursor) % 4)
-        named, *found = orjson.loads(base64.urlsafe_b64decode(padded.encode("ascii")))
-    except (ValueError, TypeError, binascii.Error):
+        content = store.decoded(base64.urlsafe_b64decode(padded.encode("ascii")))
+        named, found = content["order"], content["after"]
+    except (ValueError, LookupError, BSONError):
         raise ValueError(NO_CURSOR) from None
-    if named != _named(order) or len(found) != len(order):
+    if named != _named(order):
         raise ValueError("The cursor belongs to another ordering.")
-    return [_typed(name, value) for (name, _), value in zip(order, found, strict=True)]
-
-
-def _typed(name: str, value: Any) -> Any:
-    if isinstance(value, str) and (name == "_id" or name.endswith("_id")):
-        if not ObjectId.is_valid(value):
-            raise ValueError(NO_CURSOR)
-        return ObjectId(value)
-    if isinstance(value, str) and name.endswith("_at"):
-        return datetime.fromisoformat(value).astimezone(UTC).replace(tzinfo=None)
-    if isinstance(value, dict | list):
+    # Whatever else it says would be more than a value to the store.
+    if len(found) != len(order) or not all(isinstance(value, PLAIN) for value in found):
         raise ValueError(NO_CURSOR)
-    return value
+    return list(found)

@@ -1,9 +1,12 @@
 """Pages by offset and by cursor show every record once, in the order of the whole list."""
 
+import base64
 import re
 from datetime import datetime, timedelta
 
+import bson
 import pytest
+from bson.regex import Regex
 from pymongo.database import Database
 
 from common.testing import PREFIX, Api
@@ -25,6 +28,14 @@ def many(stored: Database) -> int:
         for number in range(303)
     )
     return 303
+
+
+NO_CURSOR = "Not a cursor; take it from the Link header of the last page."
+
+
+def cursor(order, *after):
+    content = bson.encode({"order": order, "after": after})
+    return base64.urlsafe_b64encode(content).decode().rstrip("=")
 
 
 def followed(api: Api, address: str) -> list[dict]:
@@ -76,12 +87,12 @@ def test_the_last_page_is_read_from_the_end(api: Api, many: int, monkeypatch):
         ("cursor=", "A cursor needs a limit of 1 to 1000."),
         ("cursor=&limit=1001", "A cursor needs a limit of 1 to 1000."),
         ("cursor=&limit=5&offset=5", "A page is asked for by offset or by cursor."),
-        ("cursor=x&limit=5", "Not a cursor; take it from the Link header of the last page."),
-        ("cursor=e30&limit=5", "Not a cursor; take it from the Link header of the last page."),
-        (
-            "cursor=WyJuYW1lIiwiYSJd&limit=5",
-            "The cursor belongs to another ordering.",
-        ),
+        ("cursor=x&limit=5", NO_CURSOR),
+        ("cursor=e30&limit=5", NO_CURSOR),
+        (f"cursor={cursor('name', 'a')}&limit=5", "The cursor belongs to another ordering."),
+        (f"cursor={cursor('-updated_at,-_id', 'a')}&limit=5", NO_CURSOR),
+        (f"cursor={cursor('-updated_at,-_id', {'$gt': 0}, None)}&limit=5", NO_CURSOR),
+        (f"cursor={cursor('-updated_at,-_id', Regex('a'), None)}&limit=5", NO_CURSOR),
     ],
 )
 def test_a_cursor_that_makes_no_sense_is_refused(api: Api, query: str, message: str):

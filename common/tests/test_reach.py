@@ -4,6 +4,7 @@ import re
 from datetime import timedelta
 
 import pytest
+from bson.timestamp import Timestamp
 
 from common import lists, reach, store
 from common.testing import document
@@ -121,10 +122,24 @@ def test_what_is_remembered_gives_way_to_what_is_there(api, stored):
     assert names(api, "limit=3") == ["11", "12", "13"]
 
 
+def test_records_with_odd_moments_are_in_the_list(api, stored):
+    odd = ["yesterday", 7, True, Timestamp(2**31, 1), {"at": NOW}]
+    store_ages(stored, *days(*range(20)), None)
+    for number, value in enumerate(odd):
+        document(stored, "connections", name=f"odd {number}", updated_at=value)
+
+    found = names(api, "")
+
+    assert found[:20] == [str(number) for number in range(20)]
+    assert sorted(found[20:]) == ["20", *(f"odd {number}" for number in range(len(odd)))]
+
+
 def test_records_of_one_moment_cost_one_look_more(api, stored, asked, monkeypatch):
     monkeypatch.setattr(reach, "TIES", 2)
     store_ages(stored, *days(*[3] * 20))
-    cursor = re.search(r"cursor=(\w+)>", api.get("connections?limit=3&cursor=").headers["link"])[1]
+    cursor = re.search(r"cursor=([\w-]+)>", api.get("connections?limit=3&cursor=").headers["link"])[
+        1
+    ]
     asked.clear()
 
     names(api, f"limit=3&cursor={cursor}")
