@@ -41,7 +41,7 @@ SEARCH_TIMEOUT_S = 2.0
 EXACT_UP_TO = 10_000
 COUNT_TTL_S = 10.0
 LONG = 1000
-"""A list of more records is worth looking for its pages in stretches of time."""
+"""From so many records on the pages of a list are looked for in stretches of time."""
 _counts: dict[bytes, tuple[float, int]] = {}
 
 
@@ -87,13 +87,13 @@ def count(model: type[models.Model], condition: Stored) -> int:
     return total
 
 
-def is_long(model: type[models.Model]) -> bool:
-    """Tell whether a collection had more than `LONG` records within `COUNT_TTL_S`."""
+def is_long(model: type[models.Model], at_least: int | None = None) -> bool:
+    """Tell whether a collection had `at_least` so many records (else `LONG`) a moment ago."""
     key = to_json([store.collection(model).full_name, {}])
     counted_at, known = _counts.get(key, (0.0, 0))
-    if time.monotonic() - counted_at < COUNT_TTL_S:
-        return known > LONG
-    return count(model, {}) > LONG
+    if time.monotonic() - counted_at >= COUNT_TTL_S:
+        known = count(model, {})
+    return known >= (at_least or LONG)
 
 
 def page(
@@ -136,7 +136,7 @@ def _found(
     if _is_of_all(listing) and 0 < limit <= reach.MOST:
         last = paging.values(listing.cursor, listing.order) if listing.cursor else None
         return iter(_reached(model, projection, limit, offset, last))
-    if _is_of_all(listing) and not limit and not offset and is_long(model):
+    if _is_of_all(listing) and not limit and not offset and is_long(model, EXACT_UP_TO):
         return _walked(model, projection)
     return iter(_find(model, projection, listing.page_condition, listing.order, offset, limit))
 
@@ -212,8 +212,10 @@ def _find(
     skip: int,
     limit: int,
 ) -> Any:
+    # What is limited to a page comes at once.
+    batch = limit if 0 < limit <= reach.MOST + reach.TIES else BATCH
     return store.collection(model).find(
-        condition, projection, sort=order, skip=skip, limit=limit, batch_size=BATCH
+        condition, projection, sort=order, skip=skip, limit=limit, batch_size=batch
     )
 
 
