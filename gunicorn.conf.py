@@ -42,6 +42,6 @@ access_log_format = '%(h)s "%(m)s %(U)s" %(s)s %(B)s bytes %(M)s ms'
 
 
 def post_worker_init(worker: object) -> None:
-    """Take all that a start has made out of the collector's sight: it stays as long as the worker."""
+    """Take all that a start has made out of the garbage collector's sight: it stays anyway."""
     gc.collect()
     gc.freeze()
