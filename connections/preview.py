@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from .drivers import open_session
-from .drivers.base import Json, Session, SourceParams, Table, TableColumn
+from .drivers.base import Json, Result, Session, SourceParams, Table, TableColumn
 from .drivers.errors import SourceTimeout, TooManyPreviews
 from .drivers.pool import Limits, Pool
 from .drivers.watch import Watch
@@ -66,9 +66,7 @@ def run_preview(
     TooManyPreviews, RequestAborted.
     """
     started = time.monotonic()
-    watch = Watch.seconds(timeout_s, cancelled)
-    check_statement(sql, params.kind)
-    result = _run(params, timeout_s, watch, lambda session: session.read(sql, limit_rows))
+    result = _read(params, sql, limit_rows, timeout_s, cancelled)
     return Preview(
         columns=[column.name for column in result.columns],
         column_types=[column.data_type for column in result.columns],
@@ -89,9 +87,7 @@ def propose_schema(
 
     Raises as run_preview does.
     """
-    watch = Watch.seconds(timeout_s, cancelled)
-    check_statement(sql, params.kind)
-    result = _run(params, timeout_s, watch, lambda session: session.read(sql, 0))
+    result = _read(params, sql, 0, timeout_s, cancelled)
     names = _distinct([column.name for column in result.columns])
     return [
         {"name": name, "data_type": column.data_type or "string"}
@@ -121,7 +117,8 @@ def list_tables(
     Raises QueryFailed, SourceUnreachable, SourceTimeout, TooManyPreviews, RequestAborted.
     """
     watch = Watch.seconds(timeout_s, cancelled)
-    return _run(params, timeout_s, watch, lambda session: session.tables())
+    with slots.take():
+        return _use(params, timeout_s, watch, lambda session: session.tables())
 
 
 def describe_table(
@@ -139,18 +136,29 @@ def describe_table(
             found = session.table_columns(schema, table)
         return found
 
-    return _run(params, timeout_s, Watch.seconds(timeout_s, cancelled), describe)
-
-
-def _run(params: SourceParams, timeout_s: float, watch: Watch, work: Callable[[Session], T]) -> T:
+    watch = Watch.seconds(timeout_s, cancelled)
     with slots.take():
-        try:
-            return pool.use(params, watch, work)
-        except SourceTimeout as exc:
-            if exc.stage != "query":
-                raise
-            raise SourceTimeout(
-                f"The query did not end within {timeout_s:g} s and was cancelled.",
-                hint="Select fewer rows, or filter on an indexed column.",
-                stage="query",
-            ) from exc
+        return _use(params, timeout_s, watch, describe)
+
+
+def _read(
+    params: SourceParams, sql: str, limit_rows: int, timeout_s: float, cancelled: Cancelled
+) -> Result:
+    """Read a statement's first rows; a long one takes some of the time to be checked."""
+    watch = Watch.seconds(timeout_s, cancelled)
+    with slots.take():
+        check_statement(sql, params.kind)
+        return _use(params, timeout_s, watch, lambda session: session.read(sql, limit_rows))
+
+
+def _use(params: SourceParams, timeout_s: float, watch: Watch, work: Callable[[Session], T]) -> T:
+    try:
+        return pool.use(params, watch, work)
+    except SourceTimeout as exc:
+        if exc.stage != "query":
+            raise
+        raise SourceTimeout(
+            f"The query did not end within {timeout_s:g} s and was cancelled.",
+            hint="Select fewer rows, or filter on an indexed column.",
+            stage="query",
+        ) from exc
