@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
-from functools import partial
+from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any
 from urllib.parse import urlencode
 
 from bson import ObjectId
-from bson.datetime_ms import DatetimeMS
 from django.db import models
 from pymongo import timeout as within
 from pymongo.errors import ExecutionTimeout, NetworkTimeout
@@ -26,12 +25,12 @@ from common.store import Stored
 
 NEWEST_FIRST: paging.Order = [("updated_at", -1), ("_id", -1)]
 
-ODD: Stored = {
-    "updated_at": {
-        "$type": ["string", "number", "bool", "object", "objectId", "binData", "timestamp"]
-    }
-}
-"""What another program can have put in the place of a moment."""
+NO_ID = [
+    "string", "number", "bool", "object", "array", "binData", "date", "timestamp", "regex",
+    "javascript", "minKey", "maxKey",
+]  # fmt: skip
+NO_MOMENT = ["objectId", *(kind for kind in NO_ID if kind != "date")]
+"""What another program can have put in the place of an id and of a moment."""
 
 BATCH = 500
 """Records that are fetched and rendered at a time; a list that is longer is streamed."""
@@ -39,10 +38,13 @@ BATCH = 500
 SEARCH_TIMEOUT_S = 2.0
 
 EXACT_UP_TO = 10_000
+FIGURES_TTL_S = 1.0
 COUNT_TTL_S = 10.0
 LONG = 1000
 """From so many records on the pages of a list are looked for in stretches of time."""
 _counts: dict[bytes, tuple[float, int]] = {}
+_shapes: dict[str, tuple[float, int, bool]] = {}
+"""When a collection was looked at, how many records it had, and whether some were odd."""
 
 
 @contextmanager
@@ -64,16 +66,19 @@ def within_reason(searches: bool) -> Iterator[None]:
         ) from slow
 
 
-def count(model: type[models.Model], condition: Stored) -> int:
+def count(model: type[models.Model], condition: Stored, ttl_s: float | None = None) -> int:
     """Return how many records meet a condition.
 
     Never by reading the records: all of them are counted in the collection's own figures, those
-    of a filter in its index. Up to `EXACT_UP_TO` each time, and beyond it once in `COUNT_TTL_S`.
+    of a filter in its index. Up to `EXACT_UP_TO` each time; beyond it a count is kept for `ttl_s`,
+    by default for `FIGURES_TTL_S` or `COUNT_TTL_S`.
     """
     collection = store.collection(model)
+    if ttl_s is None:
+        ttl_s = COUNT_TTL_S if condition else FIGURES_TTL_S
     key = to_json([collection.full_name, condition])
     counted_at, known = _counts.get(key, (0.0, 0))
-    if known > EXACT_UP_TO and time.monotonic() - counted_at < COUNT_TTL_S:
+    if known > EXACT_UP_TO and time.monotonic() - counted_at < ttl_s:
         return known
     if not condition:
         total = collection.estimated_document_count()
@@ -87,13 +92,24 @@ def count(model: type[models.Model], condition: Stored) -> int:
     return total
 
 
-def is_long(model: type[models.Model], at_least: int | None = None) -> bool:
-    """Tell whether a collection had `at_least` so many records (else `LONG`) a moment ago."""
-    key = to_json([store.collection(model).full_name, {}])
-    counted_at, known = _counts.get(key, (0.0, 0))
-    if time.monotonic() - counted_at >= COUNT_TTL_S:
-        known = count(model, {})
-    return known >= (at_least or LONG)
+def goes_by_stretches(model: type[models.Model], at_least: int | None = None) -> bool:
+    """Tell whether a list is long enough for stretches of time, and has none but plain records.
+
+    `at_least` is its length, else `LONG`. What was found is kept for `COUNT_TTL_S`.
+    """
+    name = model._meta.db_table
+    looked_at, length, is_odd = _shapes.get(name, (-math.inf, 0, False))
+    if time.monotonic() - looked_at >= COUNT_TTL_S:
+        length = count(model, {})
+        is_odd = length >= LONG and _has_odd_records(model)
+        _shapes[name] = (time.monotonic(), length, is_odd)
+    return length >= (at_least or LONG) and not is_odd
+
+
+def _has_odd_records(model: type[models.Model]) -> bool:
+    """Tell whether another program gave some record an id or a moment that is none."""
+    odd = {"$or": [{"updated_at": {"$type": NO_MOMENT}}, {"_id": {"$type": NO_ID}}]}
+    return store.collection(model).find_one(odd, {"_id": 1}) is not None
 
 
 def page(
@@ -103,7 +119,7 @@ def page(
 
     The store reads the rest as it is taken. Nothing is counted where the page shows the end.
     """
-    total = count(model, listing.condition) if _is_deep(listing) else None
+    total = count(model, listing.condition, ttl_s=0) if _is_deep(listing) else None
     documents = _found(model, projection, listing, total or 0)
     first = list(islice(documents, BATCH))
     if total is None:
@@ -133,11 +149,10 @@ def _found(
     limit, offset = listing.limit or 0, listing.offset
     if _is_deep(listing) and total - offset <= min(limit, BATCH):
         return iter(_last(model, projection, listing, total - offset))
-    if _is_of_all(listing) and 0 < limit <= reach.MOST:
-        last = paging.values(listing.cursor, listing.order) if listing.cursor else None
-        return iter(_reached(model, projection, limit, offset, last))
-    if _is_of_all(listing) and not limit and not offset and is_long(model, EXACT_UP_TO):
+    if _is_of_all(listing) and not offset and not limit and goes_by_stretches(model, EXACT_UP_TO):
         return _walked(model, projection)
+    if _is_of_all(listing) and 0 < limit <= reach.MOST and goes_by_stretches(model):
+        return iter(_reached(model, projection, listing))
     return iter(_find(model, projection, listing.page_condition, listing.order, offset, limit))
 
 
@@ -145,45 +160,47 @@ def _is_of_all(listing: Listing) -> bool:
     return not listing.condition and listing.order == NEWEST_FIRST
 
 
-def _reached(
-    model: type[models.Model],
-    projection: Stored,
-    limit: int,
-    offset: int = 0,
-    last: list[Any] | None = None,
-) -> list[Stored]:
-    """Return a page of all records, newest first: from an offset, or behind a position."""
-    name, is_long_here = model._meta.db_table, partial(is_long, model)
+def _reached(model: type[models.Model], projection: Stored, listing: Listing) -> list[Stored]:
+    """Return a page of all records, newest first."""
+    limit, offset = listing.limit or 0, listing.offset
 
     def read(stretch: Stored, limit: int) -> list[Stored]:
-        condition = stretch or (paging.behind(last, NEWEST_FIRST) if last else {})
-        return [*_find(model, projection, condition, NEWEST_FIRST, offset, limit)]
+        condition = stretch or listing.page_condition
+        return [*_find(model, projection, condition, listing.order, offset, limit)]
 
-    match last:
-        case None if offset + limit <= reach.MOST:
-            return reach.newest(name, limit, offset + limit, read, is_long_here)
+    if listing.cursor:
+        after, span = paging.values(listing.cursor, listing.order), paging.span(listing.cursor)
+        return _behind(after, span, limit, read)
+    if offset + limit <= reach.MOST:
+        return reach.newest(model._meta.db_table, limit, offset + limit, read)
+    return read({}, limit)
+
+
+def _behind(after: list[Any], span: timedelta, limit: int, read: reach.Read) -> list[Stored]:
+    match after:
         case [datetime() as moment, ObjectId() as identifier]:
-            return reach.behind(name, limit, reach.Position(moment, identifier), read, is_long_here)
+            return reach.behind(limit, reach.Position(moment, identifier, span), read)
     return read({}, limit)
 
 
 def _walked(model: type[models.Model], projection: Stored) -> Iterator[Stored]:
-    """Yield all records, newest first; no cursor of the store has to wait for a slow client.
+    """Yield all records, newest first; no cursor of the store has to wait for a slow client."""
+    after: list[Any] = []
 
-    Those to which another program gave something else than a moment come last.
-    """
-    last, seen = None, set()
-    while found := _reached(model, projection, BATCH, last=last):
+    def read(stretch: Stored, limit: int) -> Any:
+        condition = stretch or (paging.behind(after, NEWEST_FIRST) if after else {})
+        return [*_find(model, projection, condition, NEWEST_FIRST, 0, limit)]
+
+    found = reach.newest(model._meta.db_table, BATCH, BATCH, read)
+    while found:
         yield from found
-        last = paging.position(found[-1], NEWEST_FIRST)
-        seen |= {str(document["_id"]) for document in found if _is_odd(document)}
-    for document in _find(model, projection, ODD, NEWEST_FIRST, 0, 0):
-        if str(document["_id"]) not in seen:
-            yield document
-
-
-def _is_odd(document: Stored) -> bool:
-    return not isinstance(document.get("updated_at"), datetime | DatetimeMS | None)
+        after, span = paging.position(found[-1], NEWEST_FIRST), reach.span_of(found)
+        if not span:
+            # Of one moment, or of none: stretches are of no help.
+            behind = paging.behind(after, NEWEST_FIRST)
+            yield from _find(model, projection, behind, NEWEST_FIRST, 0, 0)
+            return
+        found = _behind(after, span, BATCH, read)
 
 
 def _last(
@@ -197,8 +214,8 @@ def _last(
         backwards = paging.reverse(listing.order)
         return [*_find(model, projection, stretch or listing.condition, backwards, 0, limit)]
 
-    if _is_of_all(listing):
-        found = reach.oldest(model._meta.db_table, limit, read, partial(is_long, model))
+    if _is_of_all(listing) and goes_by_stretches(model):
+        found = reach.oldest(model._meta.db_table, limit, read)
     else:
         found = read({}, limit)
     return found[::-1]
@@ -229,7 +246,9 @@ def link_header(request: Request, listing: Listing, total: int, documents: Seque
     else:
         pages = {"first": ""}
         if len(documents) == listing.limit:
-            pages["next"] = paging.cursor_after(documents[-1], listing.order)
+            pages["next"] = paging.cursor_after(
+                documents[-1], listing.order, reach.span_of([*documents])
+            )
         parameter = "cursor"
     asked = [pair for pair in request.query_params.items() if pair[0] != parameter]
     address = f"{request.build_absolute_uri(request.path)}?{urlencode(asked)}&{parameter}="

@@ -205,7 +205,8 @@ class Document(models.Model):
         """
         # By name, as the store appends the fields that are new: the next read finds this order.
         ordered = dict(sorted(changes.items()))
-        written = store.collection(type(self)).update_one(unchanged(stored), {"$set": ordered})
+        condition = unchanged(stored) | store.held(type(self), self.pk)
+        written = store.collection(type(self)).update_one(condition, {"$set": ordered})
         if not written.matched_count:
             self._raise_missing()
         # What was there is known, being the condition.
@@ -230,7 +231,7 @@ class Document(models.Model):
         with store.lease(type(self), self.pk):
             self.refuse_if_used()
             self._remove()
-            store.gone(self.pk)
+            store.gone(type(self), self.pk)
         return 1, {self._meta.label: 1}
 
     def refuse_if_used(self) -> None:
@@ -255,7 +256,7 @@ class Document(models.Model):
 
     def _remove(self, session: ClientSession | None = None) -> None:
         condition = unchanged(self._stored) if self._stored else {"_id": self.pk}
-        condition |= store.held(self.pk)
+        condition |= store.held(type(self), self.pk)
         removed = store.collection(type(self)).delete_one(condition, session=session)
         if not removed.deleted_count:
             self._raise_missing()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import bson
@@ -22,6 +22,8 @@ from common.store import Stored
 Order = list[tuple[str, int]]
 
 MAX_CURSOR_LIMIT = 1000
+MOST_MS = 10_000 * 366 * 86_400_000
+"""Of years that Python knows there are fewer than ten thousand."""
 PLAIN = (str, int, float, bool, ObjectId, datetime, DatetimeMS, type(None))
 NO_CURSOR = "Not a cursor; take it from the Link header of the last page."
 
@@ -36,9 +38,17 @@ def offsets(total: int, limit: int, offset: int) -> dict[str, int]:
     return found
 
 
-def cursor_after(document: Stored, order: Order) -> str:
-    """Return the cursor of the page that follows a page ending with `document`."""
-    content = {"order": _named(order), "after": position(document, order)}
+def cursor_after(document: Stored, order: Order, span: timedelta) -> str:
+    """Return the cursor of the page that follows a page ending with `document`.
+
+    `span` is the time between the first and the last record of that page: a hint how far the next
+    one will reach.
+    """
+    content = {
+        "order": _named(order),
+        "after": position(document, order),
+        "span_ms": span // timedelta(milliseconds=1),
+    }
     return base64.urlsafe_b64encode(bson.encode(content)).decode().rstrip("=")
 
 
@@ -90,15 +100,29 @@ def values(cursor: str, order: Order) -> list[Any]:
 
     Raises ValueError as `condition_after` does.
     """
-    try:
-        padded = cursor + "=" * (-len(cursor) % 4)
-        content = store.decoded(base64.urlsafe_b64decode(padded.encode("ascii")))
-        named, found = content["order"], content["after"]
-    except (ValueError, LookupError, BSONError):
-        raise ValueError(NO_CURSOR) from None
+    content = _content(cursor)
+    named, found = content.get("order"), content.get("after")
     if named != _named(order):
         raise ValueError("The cursor belongs to another ordering.")
     # Whatever else it says would be more than a value to the store.
-    if len(found) != len(order) or not all(isinstance(value, PLAIN) for value in found):
+    if not isinstance(found, list) or len(found) != len(order):
         raise ValueError(NO_CURSOR)
-    return list(found)
+    if not all(isinstance(value, PLAIN) for value in found):
+        raise ValueError(NO_CURSOR)
+    return found
+
+
+def span(cursor: str) -> timedelta:
+    """Return the time that the page before spans, as the cursor has it."""
+    found = _content(cursor).get("span_ms")
+    if isinstance(found, int) and 0 <= found < MOST_MS:
+        return timedelta(milliseconds=found)
+    return timedelta()
+
+
+def _content(cursor: str) -> Stored:
+    try:
+        padded = cursor + "=" * (-len(cursor) % 4)
+        return store.decoded(base64.urlsafe_b64decode(padded.encode("ascii")))
+    except (ValueError, BSONError):
+        raise ValueError(NO_CURSOR) from None

@@ -32,7 +32,8 @@ class Selection(NamedTuple):
         """Return the documents in order, whole or only some `fields`."""
         end = self.skip + self.limit
         # With a filter as well, the embedded servers find nothing in an index that goes downwards.
-        if self.condition or not (self._is_newest_first() and self.limit and end <= reach.MOST):
+        is_near = self._is_newest_first() and self.limit > 0 and end <= reach.MOST
+        if self.condition or not is_near or not lists.goes_by_stretches(self.model):
             return self._found({}, fields)
         fields = (*fields, reach.FIELD) if fields else ()
         return reach.newest(
@@ -40,7 +41,6 @@ class Selection(NamedTuple):
             self.limit,
             end,
             lambda stretch, limit: self._found(stretch, fields),
-            lambda: lists.is_long(self.model),
         )
 
     def _is_newest_first(self) -> bool:
@@ -95,8 +95,8 @@ def _simplified(condition: Stored) -> Stored:
 
     The ORM asks for null in two alternatives; equal to null is a field that is missing, too.
     """
-    match condition.get("$or"):
-        case [missing, null] if list(null.values()) == [None]:
+    match condition:
+        case {"$or": [missing, null], **rest} if not rest and list(null.values()) == [None]:
             if missing == {name: {"$exists": False} for name in null}:
                 return cast(Stored, null)
     return condition

@@ -4,6 +4,7 @@ Reads of the API and every write of a `Document` speak PyMongo through here; the
 admin and the commands on the same client and collections.
 """
 
+import logging
 import random
 import threading
 import time
@@ -24,7 +25,9 @@ from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
 from pymongo.errors import ConnectionFailure, PyMongoError
 
-from common.exceptions import StoreUnavailable
+from common.exceptions import NotFound, StoreUnavailable
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -37,7 +40,7 @@ A moment before the year 1 or after 9999 is a `DatetimeMS`.
 
 class _Held(threading.local):
     def __init__(self) -> None:
-        self.holders: dict[ObjectId, str] = {}
+        self.holders: dict[tuple[str, ObjectId], str] = {}
 
 
 _held = _Held()
@@ -164,33 +167,34 @@ def lease(
     itself, goes when that is removed (`gone`), and expires after `LEASE_S`: a holder that was
     killed blocks nobody for longer.
 
-    A thread that holds it may take it again; there is nothing to hold where there is no such
-    record. Raises StoreUnavailable where another holds it for longer than `wait_s`.
+    A thread that holds it may take it again. Raises NotFound where the record is gone,
+    StoreUnavailable where another holds it for longer than `wait_s`.
     """
-    if identifier in _held.holders:
+    key = (model._meta.db_table, identifier)
+    if key in _held.holders:
         yield
         return
     holder = uuid4().hex
     deadline = time.monotonic() + wait_s
     while not _acquired(model, identifier, holder):
         _pause_until(deadline)
-    _held.holders[identifier] = holder
+    _held.holders[key] = holder
     try:
         yield
     finally:
-        if _held.holders.pop(identifier, None):
+        if _held.holders.pop(key, None):
             _release(model, identifier, holder)
 
 
-def held(identifier: ObjectId) -> Stored:
+def held(model: type[models.Model], identifier: ObjectId) -> Stored:
     """Return the condition that the lease which this thread holds was taken by nobody else."""
-    holder = _held.holders.get(identifier)
+    holder = _held.holders.get((model._meta.db_table, identifier))
     return {f"{LEASE}.holder": holder} if holder else {}
 
 
-def gone(identifier: ObjectId) -> None:
+def gone(model: type[models.Model], identifier: ObjectId) -> None:
     """Note that a record was removed, and its lease with it."""
-    _held.holders.pop(identifier, None)
+    _held.holders.pop((model._meta.db_table, identifier), None)
 
 
 def settled(model: type[models.Model], identifier: ObjectId, wait_s: float = WAIT_S) -> bool:
@@ -201,12 +205,10 @@ def settled(model: type[models.Model], identifier: ObjectId, wait_s: float = WAI
     """
     deadline = time.monotonic() + wait_s
     while found := collection(model).find_one({"_id": identifier}, {LEASE: 1}):
-        current = found.get(LEASE)
-        if not current or identifier in _held.holders:
+        if LEASE not in found or held(model, identifier):
             return True
-        if current["expires_at"] <= now().replace(tzinfo=None):
-            _release(model, identifier, current["holder"])
-        else:
+        expired = {"_id": identifier, LEASE: {"$exists": True}, **_free()}
+        if not collection(model).update_one(expired, {"$unset": {LEASE: ""}}).matched_count:
             _pause_until(deadline)
     return False
 
@@ -223,19 +225,30 @@ def end_expired_leases(model: type[models.Model]) -> int:
 
 
 def _acquired(model: type[models.Model], identifier: ObjectId, holder: str) -> bool:
-    started = now()
-    mine = {"holder": holder, "expires_at": started + timedelta(seconds=LEASE_S)}
-    free = {"_id": identifier, f"{LEASE}.expires_at": {"$not": {"$gt": started}}}
+    mine = {"holder": holder, "expires_at": now() + timedelta(seconds=LEASE_S)}
+    free = {"_id": identifier, **_free()}
     if collection(model).update_one(free, {"$set": {LEASE: mine}}).matched_count:
         return True
     found = collection(model).find_one({"_id": identifier}, {LEASE: 1})
+    if found is None:
+        raise NotFound(f"There is no {model._meta.verbose_name} with the id {identifier}.")
     # Held: by us, if the driver repeated a write whose first answer was lost.
-    return found is None or (found.get(LEASE) or {}).get("holder") == holder
+    current = found.get(LEASE)
+    return isinstance(current, dict) and current.get("holder") == holder
+
+
+def _free() -> Stored:
+    """Return the condition that nobody holds a record, or no longer."""
+    return {f"{LEASE}.expires_at": {"$not": {"$gt": now()}}}
 
 
 def _release(model: type[models.Model], identifier: ObjectId, holder: str) -> None:
+    """End a lease; one that cannot be ended now expires, and what was done under it is done."""
     condition = {"_id": identifier, f"{LEASE}.holder": holder}
-    collection(model).update_one(condition, {"$unset": {LEASE: ""}})
+    try:
+        collection(model).update_one(condition, {"$unset": {LEASE: ""}})
+    except PyMongoError as error:
+        logger.warning("A lease was left to expire: %s", type(error).__name__)
 
 
 def _pause_until(deadline: float) -> None:

@@ -136,12 +136,20 @@ class DocumentViewSet(GenericViewSet):
 
     def destroy(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """Remove the record that the path names, unless another refers to it."""
+        for _ in range(WRITE_ATTEMPTS):
+            record = self._record_to_delete(request)
+            try:
+                record.delete()
+            except Stale:
+                continue
+            return Response(status=status.HTTP_204_NO_CONTENT)
+        raise Stale
+
+    def _record_to_delete(self, request: Request) -> Document:
         if "If-Match" in request.headers or self.scope():
-            self.model.from_document(self.current_document(request)).delete()
-        else:
-            identifier = ObjectId(self.kwargs[self.lookup_field])
-            self.model(pk=identifier).delete()  # type: ignore[misc]  # `pk` of an abstract model
-        return Response(status=status.HTTP_204_NO_CONTENT)
+            return self.model.from_document(self.current_document(request))
+        identifier = ObjectId(self.kwargs[self.lookup_field])
+        return self.model(pk=identifier)  # type: ignore[misc]  # `pk` of an abstract model
 
 
 def not_modified(etag: str) -> HttpResponse:

@@ -205,7 +205,7 @@ def as_errors(problems: Iterable[validation.Problem]) -> RuleErrors:
     return {path: ValidationError(sentence, code="invalid_rule") for path, sentence in problems}
 
 
-def column_names(schema_id: ObjectId) -> set[str]:
+def column_names(schema_id: ObjectId | None) -> set[str]:
     """Return the names of a schema's columns, none where there is no such schema."""
     found = store.collection(Schema).find_one({"_id": schema_id}, {"columns.name": 1}) or {}
     return {column["name"] for column in stored_columns(found)}
@@ -234,5 +234,5 @@ def targets_of(mapping_id: ObjectId, without: ObjectId | None = None) -> validat
     if mapping is None:
         return validation.Targets(set(), {})
     return validation.Targets(
-        column_names(mapping["target_schema_id"]), written_fields(mapping_id, without)
+        column_names(mapping.get("target_schema_id")), written_fields(mapping_id, without)
     )

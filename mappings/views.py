@@ -93,15 +93,15 @@ class ColumnMappingViewSet(DocumentViewSet):
     def scope(self) -> Stored:
         return {"mapping_id": self.mapping_id}
 
-    def schema_id(self) -> ObjectId:
+    def schema_id(self) -> ObjectId | None:
         """Return the target schema of the view's mapping. Raises NotFound."""
         found = store.collection(Mapping).find_one(self.mapping_id, {"target_schema_id": 1})
         if found is None:
             raise NotFound(f"There is no mapping with the id {self.mapping_id}.")
-        return found["target_schema_id"]
+        return found.get("target_schema_id")
 
     @contextmanager
-    def changing(self) -> Iterator[ObjectId]:
+    def changing(self) -> Iterator[ObjectId | None]:
         """Hold the mapping, so that its rules are checked and written as one step.
 
         Yields the id of its target schema.
@@ -151,7 +151,7 @@ class ColumnMappingViewSet(DocumentViewSet):
         with self.changing():
             return super().destroy(request, *args, **kwargs)
 
-    def _add(self, data: Any, schema_id: ObjectId) -> Rules:
+    def _add(self, data: Any, schema_id: ObjectId | None) -> Rules:
         if data == []:
             raise InvalidBody("Expected at least one column mapping.")
         written = written_fields(self.mapping_id)

@@ -7,9 +7,10 @@ import pytest
 from bson import ObjectId
 
 from common import store
-from common.exceptions import InUse, Stale
-from common.testing import connection_body, mapping_body
+from common.exceptions import InUse, NotFound, Stale
+from common.testing import connection_body, mapping_body, schema_body
 from connections.models import Connection
+from schemas.models import Schema
 
 
 @pytest.fixture
@@ -93,3 +94,27 @@ def test_what_another_program_keeps_in_a_record_survives_a_lease(stored, identif
         pass
 
     assert stored.connections.find_one({"_id": identifier})["owner"] == "crm"
+
+
+def test_who_lost_an_expired_lease_changes_nothing(api, stored):
+    api.create("schemas", schema_body())
+    schema = Schema.from_document(stored.schemas.find_one())
+    schema.columns = schema.columns[:1]
+    with store.lease(Schema, schema.pk):
+        stored.schemas.update_one({"_id": schema.pk}, {"$set": {"_lease.holder": "another"}})
+        with pytest.raises(Stale):
+            schema.save()
+
+
+@pytest.mark.parametrize("odd", ["x", [1], {}, {"a": 1}, {"expires_at": "2020"}, None, 7])
+def test_a_lease_that_is_none_holds_nobody_up(api, stored, connection, identifier, odd):
+    stored.connections.update_one({"_id": identifier}, {"$set": {"_lease": odd}})
+
+    api.create("mappings", mapping_body(api, source_connection_id=connection["id"]))
+
+    assert not leased(stored, identifier)
+
+
+def test_there_is_no_lease_of_what_is_gone(stored):
+    with pytest.raises(NotFound), store.lease(Connection, ObjectId()):
+        pass

@@ -33,9 +33,20 @@ def many(stored: Database) -> int:
 NO_CURSOR = "Not a cursor; take it from the Link header of the last page."
 
 
+def encoded(**content):
+    return base64.urlsafe_b64encode(bson.encode(content)).decode().rstrip("=")
+
+
 def cursor(order, *after):
-    content = bson.encode({"order": order, "after": after})
-    return base64.urlsafe_b64encode(content).decode().rstrip("=")
+    return encoded(order=order, after=after)
+
+
+def test_a_span_that_makes_no_sense_is_no_hint(api: Api, many: int):
+    whole = api.get(SCHEMAS).json()
+    last = MOMENT + timedelta(seconds=30), bson.ObjectId(whole[0]["id"])
+    for span in (-1, 2**62, "long", None):
+        asked = encoded(order="-updated_at,-_id", after=last, span_ms=span)
+        assert api.get(f"{SCHEMAS}?limit=5&cursor={asked}").json() == whole[1:6]
 
 
 def followed(api: Api, address: str) -> list[dict]:
@@ -93,6 +104,9 @@ def test_the_last_page_is_read_from_the_end(api: Api, many: int, monkeypatch):
         (f"cursor={cursor('-updated_at,-_id', 'a')}&limit=5", NO_CURSOR),
         (f"cursor={cursor('-updated_at,-_id', {'$gt': 0}, None)}&limit=5", NO_CURSOR),
         (f"cursor={cursor('-updated_at,-_id', Regex('a'), None)}&limit=5", NO_CURSOR),
+        (f"cursor={encoded(order='-updated_at,-_id', after=7)}&limit=5", NO_CURSOR),
+        (f"cursor={encoded(order='-updated_at,-_id', after='ab')}&limit=5", NO_CURSOR),
+        (f"cursor={encoded(order='-updated_at,-_id')}&limit=5", NO_CURSOR),
     ],
 )
 def test_a_cursor_that_makes_no_sense_is_refused(api: Api, query: str, message: str):

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 from bson.timestamp import Timestamp
+from pymongo.errors import NetworkTimeout
 
 from common import lists, reach, store
 from common.testing import document
@@ -21,7 +22,7 @@ def nothing_is_known(monkeypatch):
     monkeypatch.setattr(lists, "BATCH", 9)
     monkeypatch.setattr(lists, "_counts", {})
     monkeypatch.setattr(reach, "_ends", {})
-    monkeypatch.setattr(reach, "_spans", {})
+    monkeypatch.setattr(lists, "_shapes", {})
 
 
 @pytest.fixture
@@ -113,6 +114,33 @@ def test_a_short_list_is_read_as_it_is(api, stored, asked):
     assert asked == [{}]
 
 
+def test_a_stretch_that_failed_is_not_tried_again(api, stored, monkeypatch):
+    store_ages(stored, *days(*range(20)))
+    names(api, "limit=3")
+    assert reach._ends
+
+    def slow(*args):
+        raise NetworkTimeout("slow")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(lists, "_find", slow)
+        assert api.get("connections?limit=3").status == 503
+
+    assert not reach._ends
+
+
+def test_a_walk_from_a_dense_to_a_sparse_part_reads_no_more_than_it_needs(api, stored, asked):
+    dense = [timedelta(seconds=age) for age in range(40)]
+    store_ages(stored, *dense, *(timedelta(days=100 * age) for age in range(1, 10)))
+    names(api, "")
+    asked.clear()
+
+    assert names(api, "") == [str(number) for number in range(49)]
+
+    within = [stored.connections.count_documents(condition) for condition in asked[:4]]
+    assert max(within) <= 40
+
+
 def test_what_is_remembered_gives_way_to_what_is_there(api, stored):
     store_ages(stored, *days(*range(20)))
     assert names(api, "limit=3") == ["0", "1", "2"]
@@ -123,15 +151,18 @@ def test_what_is_remembered_gives_way_to_what_is_there(api, stored):
 
 
 def test_records_with_odd_moments_are_in_the_list(api, stored):
-    odd = ["yesterday", 7, True, Timestamp(2**31, 1), {"at": NOW}]
+    odd = ["yesterday", 7, True, Timestamp(2**31, 1), {"at": NOW}, []]
     store_ages(stored, *days(*range(20)), None)
     for number, value in enumerate(odd):
         document(stored, "connections", name=f"odd {number}", updated_at=value)
 
     found = names(api, "")
 
-    assert found[:20] == [str(number) for number in range(20)]
-    assert sorted(found[20:]) == ["20", *(f"odd {number}" for number in range(len(odd)))]
+    plain = [name for name in found if not name.startswith("odd")]
+    assert plain == [str(number) for number in range(21)]
+    assert sorted(set(found) - set(plain)) == [f"odd {number}" for number in range(len(odd))]
+    assert names(api, "limit=5") == found[:5]
+    assert names(api, "limit=5&offset=24") == found[24:29]
 
 
 def test_records_of_one_moment_cost_one_look_more(api, stored, asked, monkeypatch):
@@ -145,6 +176,7 @@ def test_records_of_one_moment_cost_one_look_more(api, stored, asked, monkeypatc
     names(api, f"limit=3&cursor={cursor}")
 
     assert [list(condition) for condition in asked] == [["updated_at"], ["$or"]]
+    assert len(names(api, "")) == 20
 
 
 def test_a_filter_or_another_order_looks_at_all(api, stored, asked):
