@@ -4,19 +4,31 @@ import gc
 import os
 from pathlib import Path
 
-bind = f"{os.environ.get('LISTEN_HOST', '127.0.0.1')}:{os.environ.get('PORT', '8000')}"
+from etl_config.environment import Environment
+
+kept = set(os.environ)
+env = Environment(Path(os.environ.get("ENV_FILE", Path(__file__).parent / ".env")))
+
+bind = f"{env.text('LISTEN_HOST', '127.0.0.1')}:{env.whole('PORT', 8000)}"
 
 # Requests wait for other people's databases, so threads are many and processes few. However many
 # of those hang, and in whichever worker, WEB_THREADS are left for the rest.
 worker_class = "etl_config.gunicorn_worker.LingeringWorker"
-workers = int(os.environ.get("WEB_CONCURRENCY", "2"))
+workers = env.whole("WEB_CONCURRENCY", 2)
 threads = (
-    int(os.environ.get("WEB_THREADS", "32"))
-    + int(os.environ.get("PROBE_MAX_CONCURRENT", "50"))
-    + int(os.environ.get("PREVIEW_MAX_CONCURRENT", "32"))
+    env.whole("WEB_THREADS", 32)
+    + env.whole("PROBE_MAX_CONCURRENT", 50)
+    + env.whole("PREVIEW_MAX_CONCURRENT", 32)
 )
-# The workers count tests and previews together: connections/slots.py.
-os.environ["SLOTS_FD"] = str(os.memfd_create("slots"))
+# X-Forwarded-Proto counts only from these addresses; "*" when only the proxy can reach us.
+forwarded_allow_ips = env.text("FORWARDED_ALLOW_IPS", "127.0.0.1,::1")
+
+# A reload lets new workers read the file anew: it must not stay in what they inherit.
+for name in set(os.environ) - kept:
+    del os.environ[name]
+# The workers count tests and previews together, also across a reload: connections/slots.py.
+if not os.environ.get("SLOTS_FD"):
+    os.environ["SLOTS_FD"] = str(os.memfd_create("slots", 0))
 # Every worker opens its own connections to the store: PyMongo's do not survive a fork.
 preload_app = False
 
@@ -28,9 +40,6 @@ keepalive = 5
 limit_request_line = 8190
 limit_request_fields = 100
 limit_request_field_size = 8190
-
-# X-Forwarded-Proto counts only from these addresses; "*" when only the proxy can reach us.
-forwarded_allow_ips = os.environ.get("FORWARDED_ALLOW_IPS", "127.0.0.1,::1")
 
 # The heartbeat file must not wait for a disk.
 worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108

@@ -60,7 +60,7 @@ class Slots:
 
     def _occupy(self) -> int | None:
         with self._lock:
-            for place in range(self.limit):
+            for place in range(min(self.limit, ROOM)):
                 # The kernel sees no difference between a process's threads.
                 if place not in self._mine and self._locked(place):
                     self._mine.add(place)
