@@ -70,7 +70,7 @@ def count(model: type[models.Model], condition: Stored, ttl_s: float | None = No
     """Return how many records meet a condition.
 
     Never by reading the records: all of them are counted in the collection's own figures, those
-    of a filter in its index. Up to `EXACT_UP_TO` each time; beyond it a count is kept for `ttl_s`,
+    of a filter in its index. Below `EXACT_UP_TO` each time; from there a count is kept for `ttl_s`,
     by default for `FIGURES_TTL_S` or `COUNT_TTL_S`.
     """
     collection = store.collection(model)
@@ -78,7 +78,7 @@ def count(model: type[models.Model], condition: Stored, ttl_s: float | None = No
         ttl_s = COUNT_TTL_S if condition else FIGURES_TTL_S
     key = to_json([collection.full_name, condition])
     counted_at, known = _counts.get(key, (0.0, 0))
-    if known > EXACT_UP_TO and time.monotonic() - counted_at < ttl_s:
+    if known >= EXACT_UP_TO and time.monotonic() - counted_at < ttl_s:
         return known
     if not condition:
         total = collection.estimated_document_count()
@@ -119,7 +119,7 @@ def page(
 
     The store reads the rest as it is taken. Nothing is counted where the page shows the end.
     """
-    total = count(model, listing.condition, ttl_s=0) if _is_deep(listing) else None
+    total = count(model, listing.condition, FIGURES_TTL_S) if _is_deep(listing) else None
     documents = _found(model, projection, listing, total or 0)
     first = list(islice(documents, BATCH))
     if total is None:
@@ -130,7 +130,7 @@ def page(
 
 
 def _is_deep(listing: Listing) -> bool:
-    return bool(listing.limit) and listing.offset > EXACT_UP_TO
+    return bool(listing.limit) and listing.offset > LONG
 
 
 def _ends_at(listing: Listing, taken: int) -> int | None:
