@@ -29,7 +29,7 @@ from pymongo.errors import ExecutionTimeout, NetworkTimeout
 from unfold.admin import ModelAdmin
 from unfold.views import ChangeList
 
-from common import lists, store
+from common import counting, lists, store
 from common.badges import age, list_link
 from common.exceptions import NotFound, SearchTooBroad, ServiceError, Stale, StoreUnavailable
 from common.fields import EncryptedTextField
@@ -100,7 +100,7 @@ class DocumentPaginator(Paginator):
         with patience():
             if self.selection.is_search():
                 return len(self.found)
-            return lists.count(self.selection.model, self.selection.condition)
+            return counting.count(self.selection.model, self.selection.condition)
 
     def page(self, number: int | str) -> Page:
         number = self.validate_number(number)

@@ -1,9 +1,7 @@
-"""Reading the records of a list: counted, in order, page by page, within a time limit."""
+"""Reading the records of a list: in order, page by page, within a time limit."""
 
 from __future__ import annotations
 
-import math
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -17,34 +15,18 @@ from pymongo import timeout as within
 from pymongo.errors import ExecutionTimeout, NetworkTimeout
 from rest_framework.request import Request
 
-from common import paging, reach, store
+from common import counting, paging, reach, store
+from common.counting import count, goes_by_stretches
 from common.exceptions import SearchTooBroad
-from common.http import to_json
 from common.listing import Listing
 from common.store import Stored
 
 NEWEST_FIRST: paging.Order = [("updated_at", -1), ("_id", -1)]
 
-NO_ID = [
-    "string", "number", "bool", "object", "array", "binData", "date", "timestamp", "regex",
-    "javascript", "minKey", "maxKey",
-]  # fmt: skip
-NO_MOMENT = ["objectId", *(kind for kind in NO_ID if kind != "date")]
-"""What another program can have put in the place of an id and of a moment."""
-
 BATCH = 500
 """Records that are fetched and rendered at a time; a list that is longer is streamed."""
 
 SEARCH_TIMEOUT_S = 2.0
-
-EXACT_UP_TO = 10_000
-FIGURES_TTL_S = 1.0
-COUNT_TTL_S = 10.0
-LONG = 1000
-"""From so many records on the pages of a list are looked for in stretches of time."""
-_counts: dict[bytes, tuple[float, int]] = {}
-_shapes: dict[str, tuple[float, int, bool]] = {}
-"""When a collection was looked at, how many records it had, and whether some were odd."""
 
 
 @contextmanager
@@ -66,52 +48,6 @@ def within_reason(searches: bool) -> Iterator[None]:
         ) from slow
 
 
-def count(model: type[models.Model], condition: Stored, ttl_s: float | None = None) -> int:
-    """Return how many records meet a condition.
-
-    Never by reading the records: all of them are counted in the collection's own figures, those
-    of a filter in its index. Below `EXACT_UP_TO` each time; from there a count is kept for `ttl_s`,
-    by default for `FIGURES_TTL_S` or `COUNT_TTL_S`.
-    """
-    collection = store.collection(model)
-    if ttl_s is None:
-        ttl_s = COUNT_TTL_S if condition else FIGURES_TTL_S
-    key = to_json([collection.full_name, condition])
-    counted_at, known = _counts.get(key, (0.0, 0))
-    if known >= EXACT_UP_TO and time.monotonic() - counted_at < ttl_s:
-        return known
-    if not condition:
-        total = collection.estimated_document_count()
-    else:
-        total = collection.count_documents(condition, limit=EXACT_UP_TO + 1)
-        if total > EXACT_UP_TO:
-            total = collection.count_documents(condition)
-    if len(_counts) > 1000:
-        _counts.clear()
-    _counts[key] = (time.monotonic(), total)
-    return total
-
-
-def goes_by_stretches(model: type[models.Model], at_least: int | None = None) -> bool:
-    """Tell whether a list is long enough for stretches of time, and has none but plain records.
-
-    `at_least` is its length, else `LONG`. What was found is kept for `COUNT_TTL_S`.
-    """
-    name = model._meta.db_table
-    looked_at, length, is_odd = _shapes.get(name, (-math.inf, 0, False))
-    if time.monotonic() - looked_at >= COUNT_TTL_S:
-        length = count(model, {})
-        is_odd = length >= LONG and _has_odd_records(model)
-        _shapes[name] = (time.monotonic(), length, is_odd)
-    return length >= (at_least or LONG) and not is_odd
-
-
-def _has_odd_records(model: type[models.Model]) -> bool:
-    """Tell whether another program gave some record an id or a moment that is none."""
-    odd = {"$or": [{"updated_at": {"$type": NO_MOMENT}}, {"_id": {"$type": NO_ID}}]}
-    return store.collection(model).find_one(odd, {"_id": 1}) is not None
-
-
 def page(
     model: type[models.Model], projection: Stored, listing: Listing
 ) -> tuple[list[Stored], Iterator[Stored], int]:
@@ -119,9 +55,10 @@ def page(
 
     The store reads the rest as it is taken. Nothing is counted where the page shows the end.
     """
-    total = count(model, listing.condition, FIGURES_TTL_S) if _is_deep(listing) else None
+    total = count(model, listing.condition, counting.FIGURES_TTL_S) if _is_deep(listing) else None
     documents = _found(model, projection, listing, total or 0)
-    first = list(islice(documents, BATCH))
+    # Whether a page by cursor has a next one, its last record says.
+    first = list(islice(documents, BATCH if listing.cursor is None else listing.limit))
     if total is None:
         total = _ends_at(listing, len(first))
     if total is None:
@@ -130,7 +67,7 @@ def page(
 
 
 def _is_deep(listing: Listing) -> bool:
-    return bool(listing.limit) and listing.offset > LONG
+    return bool(listing.limit) and listing.offset > counting.LONG
 
 
 def _ends_at(listing: Listing, taken: int) -> int | None:
@@ -149,7 +86,12 @@ def _found(
     limit, offset = listing.limit or 0, listing.offset
     if _is_deep(listing) and total - offset <= min(limit, BATCH):
         return iter(_last(model, projection, listing, total - offset))
-    if _is_of_all(listing) and not offset and not limit and goes_by_stretches(model, EXACT_UP_TO):
+    if (
+        _is_of_all(listing)
+        and not offset
+        and not limit
+        and goes_by_stretches(model, counting.EXACT_UP_TO)
+    ):
         return _walked(model, projection)
     if _is_of_all(listing) and 0 < limit <= reach.MOST and goes_by_stretches(model):
         return iter(_reached(model, projection, listing))

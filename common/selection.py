@@ -12,7 +12,7 @@ from bson import ObjectId
 from django.core.exceptions import EmptyResultSet
 from django.db import models
 
-from common import lists, reach, store
+from common import counting, lists, reach, store
 from common.store import Stored
 
 NOTHING: Stored = {"_id": {"$in": []}}
@@ -33,7 +33,7 @@ class Selection(NamedTuple):
         end = self.skip + self.limit
         # With a filter as well, the embedded servers find nothing in an index that goes downwards.
         is_near = self._is_newest_first() and self.limit > 0 and end <= reach.MOST
-        if self.condition or not is_near or not lists.goes_by_stretches(self.model):
+        if self.condition or not is_near or not counting.goes_by_stretches(self.model):
             return self._found({}, fields)
         fields = (*fields, reach.FIELD) if fields else ()
         return reach.newest(

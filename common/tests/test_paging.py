@@ -81,8 +81,19 @@ def test_a_record_that_comes_in_meanwhile_moves_no_page_by_cursor(api: Api, many
     assert second[0]["name"] == "s00050"
 
 
+def test_a_long_page_by_cursor_has_a_next_one(api: Api, stored):
+    stored["schemas"].insert_many(
+        {"name": f"s{number}", "columns": [], "updated_at": MOMENT} for number in range(601)
+    )
+
+    first = api.get(f"{SCHEMAS}?limit=600&cursor=")
+
+    assert len(first.json()) == 600
+    assert len(followed(api, f"{SCHEMAS}?limit=600&cursor=")) == 601
+
+
 def test_the_last_page_is_read_from_the_end(api: Api, many: int, monkeypatch):
-    monkeypatch.setattr("common.lists.LONG", 100)
+    monkeypatch.setattr("common.counting.LONG", 100)
     whole = api.get(SCHEMAS).json()
 
     last = api.get(f"{SCHEMAS}?limit=50&offset=300")
@@ -115,8 +126,8 @@ def test_a_cursor_that_makes_no_sense_is_refused(api: Api, query: str, message: 
 
 
 def test_a_count_beyond_the_exact_ones_is_kept_for_a_moment(api: Api, many: int, monkeypatch):
-    monkeypatch.setattr("common.lists.EXACT_UP_TO", 100)
-    monkeypatch.setattr("common.lists._counts", {})
+    monkeypatch.setattr("common.counting.EXACT_UP_TO", 100)
+    monkeypatch.setattr("common.counting._counts", {})
 
     answer = api.get(f"{SCHEMAS}?search=s0&limit=1")
 

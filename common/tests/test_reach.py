@@ -7,7 +7,7 @@ import pytest
 from bson.timestamp import Timestamp
 from pymongo.errors import NetworkTimeout
 
-from common import lists, reach, store
+from common import counting, lists, reach, store
 from common.testing import document
 from connections.models import Connection
 
@@ -17,12 +17,12 @@ NOW = store.now().replace(tzinfo=None)
 @pytest.fixture(autouse=True)
 def nothing_is_known(monkeypatch):
     """Every list of more than ten counts as a long one, and was never read."""
-    monkeypatch.setattr(lists, "EXACT_UP_TO", 10)
-    monkeypatch.setattr(lists, "LONG", 10)
+    monkeypatch.setattr(counting, "EXACT_UP_TO", 10)
+    monkeypatch.setattr(counting, "LONG", 10)
     monkeypatch.setattr(lists, "BATCH", 9)
-    monkeypatch.setattr(lists, "_counts", {})
+    monkeypatch.setattr(counting, "_counts", {})
     monkeypatch.setattr(reach, "_ends", {})
-    monkeypatch.setattr(lists, "_shapes", {})
+    monkeypatch.setattr(counting, "_shapes", {})
 
 
 @pytest.fixture

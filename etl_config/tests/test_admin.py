@@ -39,7 +39,7 @@ def test_a_list_of_a_hundred_costs_as_many_commands_as_one_of_two(
             response = operator.get(LISTS[kind])
         return commands, len(response.context["cl"].result_list)
 
-    monkeypatch.setattr("common.lists._shapes", {})
+    monkeypatch.setattr("common.counting._shapes", {})
     operator.get(LISTS[kind])  # which remembers how long the list is
     few, shown = cost(2)
     assert shown == 2
@@ -72,8 +72,8 @@ def test_pages_are_cut_by_the_store(operator, stored, monkeypatch):
 def test_the_newest_are_found_by_how_far_back_they_reached(operator, stored, monkeypatch):
     """As they change, come and go, the page stays that of the whole list."""
     monkeypatch.setattr("common.reach._ends", {})
-    monkeypatch.setattr("common.lists.LONG", 5)
-    monkeypatch.setattr("common.lists._shapes", {})
+    monkeypatch.setattr("common.counting.LONG", 5)
+    monkeypatch.setattr("common.counting._shapes", {})
     monkeypatch.setattr("schemas.admin.SchemaAdmin.list_per_page", 10)
     moment = store.now()
     for age in range(14):
