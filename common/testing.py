@@ -5,6 +5,7 @@
 
 import http.client
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -150,6 +151,17 @@ def over_http(host: str, port: int) -> Api:
             connection.close()
 
     return Api(send)
+
+
+def followed(api: Api, address: str) -> list[dict[str, Any]]:
+    """Return the records of all pages, from one `next` to the next."""
+    records = []
+    while address:
+        answer = api.get(address)
+        records += answer.json()
+        following = re.search(r'<([^>]*)>; rel="next"', answer.headers.get("link", ""))
+        address = following[1].removeprefix("http://testserver") if following else ""
+    return records
 
 
 def query(**parameters: str) -> str:

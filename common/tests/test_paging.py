@@ -9,7 +9,7 @@ import pytest
 from bson.regex import Regex
 from pymongo.database import Database
 
-from common.testing import PREFIX, Api
+from common.testing import PREFIX, Api, followed
 
 SCHEMAS = f"{PREFIX}/schemas"
 MOMENT = datetime(2026, 1, 1)  # noqa: DTZ001 - as the driver stores it
@@ -47,17 +47,6 @@ def test_a_span_that_makes_no_sense_is_no_hint(api: Api, many: int):
     for span in (-1, 2**62, "long", None):
         asked = encoded(order="-updated_at,-_id", after=last, span_ms=span)
         assert api.get(f"{SCHEMAS}?limit=5&cursor={asked}").json() == whole[1:6]
-
-
-def followed(api: Api, address: str) -> list[dict]:
-    """Return the records of all pages, from one `next` to the next."""
-    records = []
-    while address:
-        answer = api.get(address)
-        records += answer.json()
-        following = re.search(r'<([^>]*)>; rel="next"', answer.headers.get("link", ""))
-        address = following[1].removeprefix("http://testserver") if following else ""
-    return records
 
 
 @pytest.mark.parametrize("paged", ["offset=0", "cursor="])

@@ -8,7 +8,7 @@ from bson.timestamp import Timestamp
 from pymongo.errors import NetworkTimeout
 
 from common import counting, lists, reach, store
-from common.testing import document
+from common.testing import document, followed
 from connections.models import Connection
 
 NOW = store.now().replace(tzinfo=None)
@@ -56,15 +56,7 @@ def names(api, query):
 
 def walk(api, limit):
     """Return the names of every page by cursor."""
-    found, path = [], f"connections?limit={limit}&cursor="
-    while path:
-        answer = api.get(path)
-        found += [record["name"] for record in answer.json()]
-        following = re.search(
-            r'<http://testserver/api/v1/([^>]*)>; rel="next"', answer.headers["link"]
-        )
-        path = following and following[1]
-    return found
+    return [record["name"] for record in followed(api, f"connections?limit={limit}&cursor=")]
 
 
 SPREADS = {
