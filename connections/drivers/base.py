@@ -46,6 +46,11 @@ class SourceParams:
     ssh: SshTunnel | None = None
 
     @property
+    def hostname(self) -> str:
+        """Return the name or address of the host, without the brackets around an IPv6 one."""
+        return self.host.strip().strip("[]")
+
+    @property
     def address(self) -> str:
         """Return host:port for messages."""
         host = self.host.strip("[]")

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import socket
 from contextlib import ExitStack
 
 import pymysql
 
-from . import network
+from . import login, network
 from .base import SourceParams
 from .errors import SourceError, SourceTimeout, SourceUnreachable
 from .mysql_wire import MySQLConnection, error_number, said
@@ -77,7 +76,7 @@ def log_in(params: SourceParams, watch: Watch, stack: ExitStack) -> MySQLConnect
 
     Raises SourceUnreachable, SourceTimeout, RequestAborted.
     """
-    sock = _reach(params, watch, stack)
+    sock = login.reach(params, watch, stack)
     peer = sock.getpeername()[:2]
     conn = MySQLConnection(params, watch)
     stack.callback(conn.quit)
@@ -100,32 +99,14 @@ def log_in(params: SourceParams, watch: Watch, stack: ExitStack) -> MySQLConnect
         raise _stranger(params, peer, watch, "something else") from exc
 
 
-def _reach(params: SourceParams, watch: Watch, stack: ExitStack) -> socket.socket:
-    if params.ssh is not None:
-        from .ssh import relay  # only tunnels need paramiko, which is slow to import
-
-        return network.dial_one(stack.enter_context(relay(params, watch)), params.address, watch)
-    addresses = network.resolve(params.host, watch)
-    return network.dial(addresses, params.port, params.address, watch)
-
-
 def _login_error(
     exc: pymysql.Error, params: SourceParams, peer: tuple[str, int], watch: Watch
 ) -> SourceUnreachable:
     number = error_number(exc)
     if number in _LOGIN_ERRORS:
-        code, stage, message, hint = _LOGIN_ERRORS[number]
-        place = {
-            "address": params.address,
-            "user": f'"{params.username}"',
-            "database": f'"{params.database}"',
-        }
-        return SourceUnreachable(
-            f"{message.format(**place)}: {said(exc, params)}",
-            error_code=code,
-            hint=hint,
-            stage=stage,
-        )
+        code, stage, sentence, hint = _LOGIN_ERRORS[number]
+        words = said(exc, params)
+        return login.refused(params, sentence, words, error_code=code, stage=stage, hint=hint)
     if number and 1000 <= number < 2000:
         return SourceUnreachable(
             f"{params.address} refused the connection: {said(exc, params)}",

@@ -15,6 +15,7 @@ from pymysql.protocol import FieldDescriptorPacket, MysqlPacket
 
 from .base import SourceParams
 from .errors import QueryFailed, SourceError, SourceTimeout, SourceUnreachable
+from .login import in_brief
 from .tls import context
 from .watch import Watch, check_rows
 from .watched_socket import WatchedSocket, WatchedTls
@@ -75,7 +76,7 @@ class MySQLConnection(pymysql.Connection):
 
     def __init__(self, params: SourceParams, watch: Watch) -> None:
         super().__init__(
-            host=params.host.strip().strip("[]").rstrip("."),
+            host=params.hostname.rstrip("."),
             port=params.port,
             user=params.username,
             password=params.password.encode(),
@@ -322,10 +323,8 @@ def error_number(exc: BaseException) -> int | None:
 
 def said(exc: pymysql.Error, params: SourceParams) -> str:
     """Return the server's own words on one line, without the password."""
-    words = " ".join(str(exc.args[1] if len(exc.args) > 1 else exc).split())
-    if len(params.password) >= 4:
-        words = words.replace(params.password, "…")
-    return (words.rstrip(".")[:500] or "it is closed") + "."
+    words = in_brief(str(exc.args[1] if len(exc.args) > 1 else exc), params)
+    return (words or "it is closed") + "."
 
 
 def plain_version(version: str) -> str:

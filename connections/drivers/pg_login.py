@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import re
 import select
-import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -17,7 +16,7 @@ import psycopg
 from psycopg import pq
 from psycopg.conninfo import make_conninfo
 
-from . import network, pg_scram, tls
+from . import login, network, pg_scram, tls
 from .base import SourceParams
 from .errors import SourceTimeout, SourceUnreachable
 from .pg_scram import LABEL
@@ -123,7 +122,7 @@ def log_in(params: SourceParams, watch: Watch, stack: ExitStack) -> pq.abc.PGcon
 
     Raises SourceUnreachable, SourceTimeout, RequestAborted.
     """
-    with _reach(params, watch, stack) as sock:
+    with login.reach(params, watch, stack) as sock:
         found = sock.getpeername()
         peer = (str(found[0]), int(found[1]))
         with _on_time(params, watch):
@@ -144,15 +143,6 @@ def log_in(params: SourceParams, watch: Watch, stack: ExitStack) -> pq.abc.PGcon
                 raise (asked if exc.error_code == "tls_failed" else exc) from exc
 
 
-def _reach(params: SourceParams, watch: Watch, stack: ExitStack) -> socket.socket:
-    """Return a connection to the address that answers, tunnelled where asked."""
-    if params.ssh is not None:
-        from .ssh import relay  # only tunnels need paramiko, which is slow to import
-
-        return network.dial_one(stack.enter_context(relay(params, watch)), params.address, watch)
-    return network.dial(network.resolve(params.host, watch), params.port, params.address, watch)
-
-
 @contextmanager
 def _on_time(params: SourceParams, watch: Watch) -> Iterator[None]:
     try:
@@ -168,7 +158,7 @@ def _on_time(params: SourceParams, watch: Watch) -> Iterator[None]:
 def _options(params: SourceParams, peer: tuple[str, int]) -> dict[str, Any]:
     """Return libpq's options, all of them, so that no environment variable or file has a say."""
     return {
-        "host": params.host.strip().strip("[]"),
+        "host": params.hostname,
         "hostaddr": peer[0],
         "port": peer[1],
         "dbname": params.database,
@@ -266,16 +256,13 @@ def _refused(
         network.refuse_strangers(peer, params.address, LABEL, watch)
     for refusal in _REFUSALS:
         if refusal.state in states or re.search(refusal.words, words):
-            place = {
-                "address": params.address,
-                "user": f'"{params.username}"',
-                "database": f'"{params.database}"',
-            }
-            return SourceUnreachable(
-                f"{refusal.message.format(**place)}: {said(words, params)}",
+            return login.refused(
+                params,
+                refusal.message,
+                said(words, params),
                 error_code=refusal.error_code,
-                hint=refusal.hint,
                 stage=refusal.stage,
+                hint=refusal.hint,
             )
     if re.search(_NO_PROTOCOL, words):
         raise network.something_else(params.address, LABEL, "something else", watch.stage)

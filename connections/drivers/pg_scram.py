@@ -53,8 +53,7 @@ def _encrypted(wire: WatchedSocket, params: SourceParams) -> WatchedSocket | Non
     network.await_answer(wire.sock, params.address, LABEL, wire.watch)
     answer = wire.read(1)
     if answer == b"S" and wire.quiet:  # what came with it would not have come through TLS
-        name = params.host.strip().strip("[]")
-        return WatchedTls(tls.context(params), params.address).wrap_socket(wire, name)
+        return WatchedTls(tls.context(params), params.address).wrap_socket(wire, params.hostname)
     wire.watch.stage = "login"
     return wire if answer == b"N" and params.ssl_mode == "prefer" else None
 

@@ -16,6 +16,7 @@ from psycopg import pq
 
 from .base import SourceParams
 from .errors import QueryFailed, SourceError, SourceTimeout, SourceUnreachable
+from .login import in_brief
 from .receive_guard import Guarded, guard
 from .watch import Watch, check_rows, too_large
 
@@ -245,7 +246,4 @@ def said(text: str, params: SourceParams) -> str:
     words = re.sub(r"^connection (failed|is bad): ", "", text)
     words = re.sub(r'connection to server at "[^"]*"(?: \([^)]*\))?, port \d+ failed: ', "", words)
     words = re.sub(r"(?:FATAL|ERROR):\s+", "", words)
-    words = " ".join(words.split())
-    if len(params.password) >= 4:
-        words = words.replace(params.password, "…")
-    return words.rstrip(".")[:500] + "."
+    return in_brief(words, params) + "."

@@ -208,10 +208,8 @@ def _channel(
 def _open(
     transport: paramiko.Transport, params: SourceParams, timeout_s: float
 ) -> paramiko.Channel:
-    host = params.host.strip().strip("[]")
-    return transport.open_channel(
-        "direct-tcpip", (host, params.port), ("127.0.0.1", 0), timeout=max(0.05, timeout_s)
-    )
+    there, here = (params.hostname, params.port), ("127.0.0.1", 0)
+    return transport.open_channel("direct-tcpip", there, here, timeout=max(0.05, timeout_s))
 
 
 def _serve(
