@@ -8,23 +8,18 @@ import sys
 
 from benchmarks import compare, report
 from benchmarks.endpoints import ENDPOINTS
-from devtools.console import LauncherError, fail
-from devtools.processes import ignore_signals, interrupt_on_signals
+from devtools.processes import launch
 
 
 def main() -> int:
     options = _options()
-    interrupt_on_signals()
     endpoints = [each for each in ENDPOINTS if not options.only or each.key in options.only]
-    try:
-        found = compare.compare(endpoints, options.rounds, options.seconds)
-    except LauncherError as error:
-        return fail(error)
-    except KeyboardInterrupt:
-        ignore_signals()
-        return 130
-    print(report.comparison(found))
-    return 0
+
+    def work() -> int:
+        print(report.comparison(compare.compare(endpoints, options.rounds, options.seconds)))
+        return 0
+
+    return launch(work)
 
 
 def _options() -> argparse.Namespace:

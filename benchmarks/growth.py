@@ -27,8 +27,8 @@ from benchmarks.load import Client, request, run
 from benchmarks.report import table
 from benchmarks.services import OURS, Service, service
 from benchmarks.store import Store, store
-from devtools.console import LauncherError, fail, say
-from devtools.processes import ignore_signals, interrupt_on_signals
+from devtools.console import LauncherError, say
+from devtools.processes import launch
 
 PAGE = 50
 BATCH = 10_000
@@ -61,15 +61,12 @@ Costs = dict[str, dict[int, Cost]]
 
 def main() -> int:
     options = _options()
-    interrupt_on_signals()
-    try:
+
+    def work() -> int:
         print(growth(options.sizes, options.seconds))
-    except LauncherError as error:
-        return fail(error)
-    except KeyboardInterrupt:
-        ignore_signals()
-        return 130
-    return 0
+        return 0
+
+    return launch(work)
 
 
 def _options() -> argparse.Namespace:

@@ -29,9 +29,9 @@ from benchmarks.report import table
 from benchmarks.services import install
 from connections.drivers.base import SourceParams
 from connections.preview import run_preview
-from devtools.console import LauncherError, fail, say
+from devtools.console import LauncherError, say
 from devtools.packages import Need, ensure_programs
-from devtools.processes import ignore_signals, interrupt_on_signals
+from devtools.processes import launch
 from devtools.servers import NAMES, servers
 from devtools.service import service
 
@@ -98,16 +98,13 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=100, help="runs the medians are of")
     parser.add_argument("--slow-rounds", type=int, default=5, help="of what takes seconds")
     options = parser.parse_args()
-    interrupt_on_signals()
-    try:
+
+    def work() -> int:
         found = compare(options.rounds, options.slow_rounds)
-    except LauncherError as error:
-        return fail(error)
-    except KeyboardInterrupt:
-        ignore_signals()
-        return 130
-    print(report(found))
-    return int(any(figures.ratio > GOAL for figures in found))
+        print(report(found))
+        return int(any(figures.ratio > GOAL for figures in found))
+
+    return launch(work)
 
 
 def compare(rounds: int, slow_rounds: int) -> list[Figures]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO
 
 from devtools.accounts import Account
-from devtools.console import LauncherError
+from devtools.console import LauncherError, fail
 
 LOOPBACK = "127.0.0.1"
 PR_SET_PDEATHSIG = 1
@@ -182,3 +182,15 @@ def ignore_signals() -> None:
     """Let a second Ctrl-C not break the clean end; every stop has its own time limit."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
+
+
+def launch(work: Callable[[], int]) -> int:
+    """Do a launcher's work and return its exit code; what goes wrong is told in one line."""
+    interrupt_on_signals()
+    try:
+        return work()
+    except LauncherError as error:
+        return fail(error)
+    except KeyboardInterrupt:
+        ignore_signals()
+        return 130
