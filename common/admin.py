@@ -6,8 +6,8 @@ everywhere in this service: odd ones are shown, not stumbled over, and writes ar
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from functools import cached_property, reduce
 from operator import or_
 from typing import Any, ClassVar, cast
@@ -24,8 +24,6 @@ from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.safestring import SafeString
-from pymongo import timeout as within
-from pymongo.errors import ExecutionTimeout, NetworkTimeout
 from unfold.admin import ModelAdmin
 from unfold.views import ChangeList
 
@@ -51,17 +49,13 @@ PATIENCE_S = 30.0
 """How long a list may take, longer than the API: a slow page is better than none."""
 
 
-@contextmanager
-def patience() -> Iterator[None]:
+def patience() -> AbstractContextManager[None]:
     """Wait for a list up to `PATIENCE_S`. Raises StoreUnavailable, with a way on, after that."""
-    try:
-        with within(PATIENCE_S):
-            yield
-    except (ExecutionTimeout, NetworkTimeout) as slow:
-        raise StoreUnavailable(
-            f"The store took longer than {PATIENCE_S:g} s for this list. Search for the beginning "
-            "of a name instead, or try again."
-        ) from slow
+    slow = StoreUnavailable(
+        f"The store took longer than {PATIENCE_S:g} s for this list. Search for the beginning "
+        "of a name instead, or try again."
+    )
+    return store.at_most(PATIENCE_S, slow)
 
 
 class DocumentPaginator(Paginator):

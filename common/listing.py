@@ -13,7 +13,7 @@ from django.http import QueryDict
 from common import paging, store
 from common.exceptions import FieldError
 from common.models import field_of
-from common.paging import Order
+from common.paging import Cursor, Order
 from common.problems import Invalid
 
 NEWEST_FIRST = "-updated_at"
@@ -32,15 +32,15 @@ class Listing:
     order: Order
     limit: int | None = None
     offset: int = 0
-    cursor: str | None = None
+    cursor: Cursor | None = None
     searches: bool = False
 
     @property
     def page_condition(self) -> dict[str, Any]:
         """Return the condition of the page itself, within that of the whole list."""
-        if not self.cursor:
+        if not self.cursor or not self.cursor.values:
             return self.condition
-        behind = paging.condition_after(self.cursor, self.order)
+        behind = paging.behind(self.cursor.values, self.order)
         return {"$and": [self.condition, behind]} if self.condition else behind
 
 
@@ -78,7 +78,7 @@ class Parameters:
             except ValueError as wrong:
                 errors.append({"field": name, "code": "invalid", "message": str(wrong)})
         if "cursor" in asked and not errors:
-            errors = _cursor_errors(asked)
+            errors = _read_cursor(asked)
         if errors:
             raise Invalid(errors)
         return Listing(**asked)
@@ -143,15 +143,15 @@ class Parameters:
         return {"$or": [{name: pattern} for name in self.search]}
 
 
-def _cursor_errors(asked: dict[str, Any]) -> list[FieldError]:
-    """Return what a cursor does not go with, or that it is none."""
+def _read_cursor(asked: dict[str, Any]) -> list[FieldError]:
+    """Read the cursor in its place; return what it does not go with, or that it is none."""
     limit = asked.get("limit")
     try:
         if asked.get("offset"):
             raise ValueError("A page is asked for by offset or by cursor.")
         if not limit or limit > paging.MAX_CURSOR_LIMIT:
             raise ValueError(f"A cursor needs a limit of 1 to {paging.MAX_CURSOR_LIMIT}.")
-        paging.condition_after(asked["cursor"], asked["order"])
+        asked["cursor"] = paging.read_cursor(asked["cursor"], asked["order"])
     except ValueError as wrong:
         return [{"field": "cursor", "code": "invalid", "message": str(wrong)}]
     return []

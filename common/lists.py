@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from datetime import datetime, timedelta
+from contextlib import AbstractContextManager, nullcontext
+from datetime import datetime
 from itertools import islice
 from typing import Any
 from urllib.parse import urlencode
 
 from bson import ObjectId
 from django.db import models
-from pymongo import timeout as within
-from pymongo.errors import ExecutionTimeout, NetworkTimeout
 from rest_framework.request import Request
 
 from common import counting, paging, reach, store
@@ -29,23 +27,18 @@ BATCH = 500
 SEARCH_TIMEOUT_S = 2.0
 
 
-@contextmanager
-def within_reason(searches: bool) -> Iterator[None]:
+def within_reason(searches: bool) -> AbstractContextManager[None]:
     """End a search, which reads every record, before its client gives up.
 
     Raises SearchTooBroad.
     """
     if not searches:
-        yield
-        return
-    try:
-        with within(SEARCH_TIMEOUT_S):
-            yield
-    except (ExecutionTimeout, NetworkTimeout) as slow:
-        raise SearchTooBroad(
-            f"The search took longer than {SEARCH_TIMEOUT_S:g} s; narrow it with a filter, "
-            "or ask by exact name."
-        ) from slow
+        return nullcontext()
+    too_broad = SearchTooBroad(
+        f"The search took longer than {SEARCH_TIMEOUT_S:g} s; narrow it with a filter, "
+        "or ask by exact name."
+    )
+    return store.at_most(SEARCH_TIMEOUT_S, too_broad)
 
 
 def page(
@@ -74,7 +67,8 @@ def _ends_at(listing: Listing, taken: int) -> int | None:
     """Return the length of a list whose end is among the documents that were taken."""
     is_full = taken >= min(listing.limit or BATCH, BATCH)
     is_behind_the_end = not taken and listing.offset
-    if listing.cursor or is_full or is_behind_the_end:
+    is_deeper = listing.cursor and listing.cursor.values
+    if is_deeper or is_full or is_behind_the_end:
         return None
     return listing.offset + taken
 
@@ -110,39 +104,37 @@ def _reached(model: type[models.Model], projection: Stored, listing: Listing) ->
         condition = stretch or listing.page_condition
         return [*_find(model, projection, condition, listing.order, offset, limit)]
 
-    if listing.cursor:
-        after, span = paging.values(listing.cursor, listing.order), paging.span(listing.cursor)
-        return _behind(after, span, limit, read)
+    if listing.cursor and listing.cursor.values:
+        return _behind(listing.cursor, limit, read)
     if offset + limit <= reach.MOST:
         return reach.newest(model._meta.db_table, limit, offset + limit, read)
     return read({}, limit)
 
 
-def _behind(after: list[Any], span: timedelta, limit: int, read: reach.Read) -> list[Stored]:
-    match after:
+def _behind(cursor: paging.Cursor, limit: int, read: reach.Read) -> list[Stored]:
+    match cursor.values:
         case [datetime() as moment, ObjectId() as identifier]:
-            return reach.behind(limit, reach.Position(moment, identifier, span), read)
+            return reach.behind(limit, reach.Position(moment, identifier, cursor.span), read)
     return read({}, limit)
 
 
 def _walked(model: type[models.Model], projection: Stored) -> Iterator[Stored]:
     """Yield all records, newest first; no cursor of the store has to wait for a slow client."""
-    after: list[Any] = []
+    rest: Stored = {}
 
-    def read(stretch: Stored, limit: int) -> Any:
-        condition = stretch or (paging.behind(after, NEWEST_FIRST) if after else {})
-        return [*_find(model, projection, condition, NEWEST_FIRST, 0, limit)]
+    def read(stretch: Stored, limit: int) -> list[Stored]:
+        return [*_find(model, projection, stretch or rest, NEWEST_FIRST, 0, limit)]
 
     found = reach.newest(model._meta.db_table, BATCH, BATCH, read)
     while found:
         yield from found
-        after, span = paging.position(found[-1], NEWEST_FIRST), reach.span_of(found)
-        if not span:
+        last = paging.Cursor(paging.position(found[-1], NEWEST_FIRST), reach.span_of(found))
+        rest = paging.behind(last.values, NEWEST_FIRST)
+        if not last.span:
             # Of one moment, or of none: stretches are of no help.
-            behind = paging.behind(after, NEWEST_FIRST)
-            yield from _find(model, projection, behind, NEWEST_FIRST, 0, 0)
+            yield from _find(model, projection, rest, NEWEST_FIRST, 0, 0)
             return
-        found = _behind(after, span, BATCH, read)
+        found = _behind(last, BATCH, read)
 
 
 def _last(
@@ -188,9 +180,8 @@ def link_header(request: Request, listing: Listing, total: int, documents: Seque
     else:
         pages = {"first": ""}
         if len(documents) == listing.limit:
-            pages["next"] = paging.cursor_after(
-                documents[-1], listing.order, reach.span_of([*documents])
-            )
+            span = reach.span_of(documents)
+            pages["next"] = paging.cursor_after(documents[-1], listing.order, span)
         parameter = "cursor"
     asked = [pair for pair in request.query_params.items() if pair[0] != parameter]
     address = f"{request.build_absolute_uri(request.path)}?{urlencode(asked)}&{parameter}="

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import bson
 from bson import ObjectId
@@ -26,6 +26,13 @@ MOST_MS = 10_000 * 366 * 86_400_000
 """Of years that Python knows there are fewer than ten thousand."""
 PLAIN = (str, int, float, bool, ObjectId, datetime, DatetimeMS, type(None))
 NO_CURSOR = "Not a cursor; take it from the Link header of the last page."
+
+
+class Cursor(NamedTuple):
+    """Where a page ended: its last record's values in the order, and the time that it spans."""
+
+    values: list[Any]
+    span: timedelta
 
 
 def offsets(total: int, limit: int, offset: int) -> dict[str, int]:
@@ -52,18 +59,11 @@ def cursor_after(document: Stored, order: Order, span: timedelta) -> str:
     return base64.urlsafe_b64encode(bson.encode(content)).decode().rstrip("=")
 
 
-def condition_after(cursor: str, order: Order) -> dict[str, Any]:
-    """Return what a record that comes after `cursor` in `order` fulfils; all do for an empty one.
+def behind(last: Sequence[Any], order: Order) -> dict[str, Any]:
+    """Return what a record fulfils that comes after one with the values `last` in `order`.
 
     The store compares values of one type, and null: others have no place on the pages of a cursor.
-
-    Raises ValueError where it is no cursor, or one of another order.
     """
-    return behind(values(cursor, order), order) if cursor else {}
-
-
-def behind(last: Sequence[Any], order: Order) -> dict[str, Any]:
-    """Return what a record fulfils that comes after one with the values `last` in `order`."""
     alternatives = [
         {**dict(zip((name for name, _ in order), last[:position], strict=False)), **beyond}
         for position, (name, direction) in enumerate(order)
@@ -95,34 +95,37 @@ def _named(order: Order) -> str:
     return ",".join(f"{'-' if direction < 0 else ''}{name}" for name, direction in order)
 
 
-def values(cursor: str, order: Order) -> list[Any]:
-    """Return what the record that a page ended with has in each field of `order`.
+def read_cursor(text: str, order: Order) -> Cursor:
+    """Return what a cursor says; an empty one stands before the first page.
 
-    Raises ValueError as `condition_after` does.
+    Raises ValueError where it is no cursor, or one of another order.
     """
-    content = _content(cursor)
-    named, found = content.get("order"), content.get("after")
-    if named != _named(order):
+    if not text:
+        return Cursor([], timedelta())
+    content = _content(text)
+    if content.get("order") != _named(order):
         raise ValueError("The cursor belongs to another ordering.")
-    # Whatever else it says would be more than a value to the store.
+    return Cursor(_values(content.get("after"), order), _span(content.get("span_ms")))
+
+
+def _content(text: str) -> Stored:
+    try:
+        padded = text + "=" * (-len(text) % 4)
+        return store.decoded(base64.urlsafe_b64decode(padded.encode("ascii")))
+    except (ValueError, BSONError):
+        raise ValueError(NO_CURSOR) from None
+
+
+def _values(found: Any, order: Order) -> list[Any]:
     if not isinstance(found, list) or len(found) != len(order):
         raise ValueError(NO_CURSOR)
+    # Whatever else it says would be more than a value to the store.
     if not all(isinstance(value, PLAIN) for value in found):
         raise ValueError(NO_CURSOR)
     return found
 
 
-def span(cursor: str) -> timedelta:
-    """Return the time that the page before spans, as the cursor has it."""
-    found = _content(cursor).get("span_ms")
+def _span(found: Any) -> timedelta:
     if isinstance(found, int) and 0 <= found < MOST_MS:
         return timedelta(milliseconds=found)
     return timedelta()
-
-
-def _content(cursor: str) -> Stored:
-    try:
-        padded = cursor + "=" * (-len(cursor) % 4)
-        return store.decoded(base64.urlsafe_b64decode(padded.encode("ascii")))
-    except (ValueError, BSONError):
-        raise ValueError(NO_CURSOR) from None

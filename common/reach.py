@@ -8,7 +8,7 @@ ones. A page that no stretch fills is read without.
 A stretch holds only records that have a moment; whoever calls knows that none has anything else.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -53,7 +53,7 @@ class Position(NamedTuple):
         return found[sum(identifier >= self.identifier for identifier in at_once) :]
 
 
-def span_of(found: list[Stored]) -> timedelta:
+def span_of(found: Sequence[Stored]) -> timedelta:
     """Return the time from the first to the last of some documents, newest first."""
     moments = [found[0].get(FIELD), found[-1].get(FIELD)] if found else []
     match moments:

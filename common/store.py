@@ -23,7 +23,7 @@ from bson.raw_bson import RawBSONDocument
 from django.db import connection, models
 from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
-from pymongo.errors import ConnectionFailure, PyMongoError
+from pymongo.errors import ConnectionFailure, ExecutionTimeout, NetworkTimeout, PyMongoError
 
 from common.exceptions import NotFound, StoreUnavailable
 
@@ -123,6 +123,16 @@ class _WithPending:
 def patiently() -> AbstractContextManager[None]:
     """Give the operations inside the time of a command: a failover of the store is waited for."""
     return pymongo.timeout(PATIENCE_S)
+
+
+@contextmanager
+def at_most(seconds: float, otherwise: Exception) -> Iterator[None]:
+    """Give the operations inside so much time in all. Raises `otherwise` where it is not enough."""
+    try:
+        with pymongo.timeout(seconds):
+            yield
+    except (ExecutionTimeout, NetworkTimeout) as slow:
+        raise otherwise from slow
 
 
 def ping() -> None:
