@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 from etl_config.environment import Environment
+from etl_config.gunicorn_log import LINE
 
 kept = set(os.environ)
 env = Environment(Path(os.environ.get("ENV_FILE", Path(__file__).parent / ".env")))
@@ -45,9 +46,9 @@ limit_request_field_size = 8190
 worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108
 control_socket_disable = True
 
-# The path without its query, and no headers: neither can carry a secret into the log.
+logger_class = "etl_config.gunicorn_log.AccessLogger"
 accesslog = "-"
-access_log_format = '%(h)s "%(m)s %(U)s" %(s)s %(B)s bytes %(M)s ms'
+access_log_format = LINE
 
 
 def post_worker_init(worker: object) -> None:

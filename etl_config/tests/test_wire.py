@@ -1,6 +1,7 @@
 """What only a real connection shows: chunks, lengths, HEAD, nonsense, and sources that hang."""
 
 import json
+import re
 import socket
 import threading
 import time
@@ -27,11 +28,15 @@ PLACES = {
 
 
 @pytest.fixture(scope="module")
-def port(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("wire")
+def log(tmp_path_factory):
+    return tmp_path_factory.mktemp("wire") / "service.log"
+
+
+@pytest.fixture(scope="module")
+def port(log):
     with (
-        mongodb(folder, free_port(), durable=False) as store,
-        service(store.url, "wire", folder / "service.log", **PLACES) as (_, port),
+        mongodb(log.parent, free_port(), durable=False) as store,
+        service(store.url, "wire", log, **PLACES) as (_, port),
     ):
         yield port
 
@@ -103,6 +108,16 @@ def test_no_answer_says_what_it_runs_on(port, path):
     _, top, _ = exchange(port, request("GET", path))
     for told in ("django", "wsgi", "python"):
         assert told not in top
+
+
+def test_the_access_log_has_one_line_a_request_without_its_query(port, log):
+    exchange(port, request("GET", "/health?token=word", "Authorization: word"))
+    exchange(port, request("GET", "/logged%0A127.0.0.1%20%22GET%20/forged"))
+    lines = [line for line in log.read_text().splitlines() if line.startswith("127.0.0.1 ")]
+    seen = [re.sub(r"\d+ bytes \d+ ms$", "…", line) for line in lines]
+    assert seen.count('127.0.0.1 "GET /health" 200 …') >= 1
+    assert '127.0.0.1 "GET /logged\\n127.0.0.1 \\"GET /forged" 404 …' in seen
+    assert not any("word" in line or line.startswith('127.0.0.1 "GET /forged') for line in lines)
 
 
 def test_two_requests_sent_at_once_are_both_answered(port):
