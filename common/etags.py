@@ -22,7 +22,7 @@ def refuse_if_stale(request: Request, raw: bytes) -> None:
 
     What the clock alone changed since the client read it is nobody's write.
     """
-    wanted = request.headers.get("If-Match")
+    wanted = request.META.get("HTTP_IF_MATCH")
     if wanted is None or wanted.strip() == "*":
         return
     opening = f'"{_digest(raw)}-'
@@ -32,7 +32,7 @@ def refuse_if_stale(request: Request, raw: bytes) -> None:
 
 def is_unchanged(request: Request, current: str) -> bool:
     """Tell whether `If-None-Match` names the `current` version (compared weakly)."""
-    held = request.headers.get("If-None-Match")
+    held = request.META.get("HTTP_IF_NONE_MATCH")
     if held is None:
         return False
     tags = [tag.removeprefix("W/") for tag in parse_etags(held)]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 from bson import ObjectId
@@ -41,22 +41,40 @@ def within_reason(searches: bool) -> AbstractContextManager[None]:
     return store.at_most(SEARCH_TIMEOUT_S, too_broad)
 
 
-def page(
-    model: type[models.Model], projection: Stored, listing: Listing
-) -> tuple[list[Stored], Iterator[Stored], int]:
-    """Return the first `BATCH` documents of a page, the rest of it, and the whole list's length.
+class Page(NamedTuple):
+    """What a page shows first, and the rest, which the store reads as it is taken.
 
-    The store reads the rest as it is taken. Nothing is counted where the page shows the end.
+    `total` is the length of the whole list; `goes_on` tells whether it may go on behind `first`.
     """
+
+    first: list[Stored]
+    rest: Iterator[Stored]
+    total: int
+    goes_on: bool
+
+
+def page(model: type[models.Model], projection: Stored, listing: Listing) -> Page:
+    """Return a page of a list. Nothing is counted where it shows the end."""
     total = count(model, listing.condition, counting.FIGURES_TTL_S) if _is_deep(listing) else None
-    documents = _found(model, projection, listing, total or 0)
-    # Whether a page by cursor has a next one, its last record says.
-    first = list(islice(documents, BATCH if listing.cursor is None else listing.limit))
-    if total is None:
+    limit, shown = listing.limit or 0, _at_once(listing)
+    # One document more than the page shows tells whether the list goes on.
+    more = 1 if shown == limit else 0
+    documents = _found(model, projection, listing, limit + more, total or 0)
+    first = list(islice(documents, shown + more))
+    goes_on = len(first) == shown + more
+    del first[shown:]
+    if total is None and not goes_on:
         total = _ends_at(listing, len(first))
     if total is None:
         total = count(model, listing.condition)
-    return first, documents, total
+    return Page(first, documents, total, goes_on)
+
+
+def _at_once(listing: Listing) -> int:
+    """Return how many documents of a page come at once."""
+    if listing.limit and (listing.cursor is not None or listing.limit < BATCH):
+        return listing.limit
+    return BATCH
 
 
 def _is_deep(listing: Listing) -> bool:
@@ -65,19 +83,16 @@ def _is_deep(listing: Listing) -> bool:
 
 def _ends_at(listing: Listing, taken: int) -> int | None:
     """Return the length of a list whose end is among the documents that were taken."""
-    is_full = taken >= min(listing.limit or BATCH, BATCH)
     is_behind_the_end = not taken and listing.offset
     is_deeper = listing.cursor and listing.cursor.values
-    if is_deeper or is_full or is_behind_the_end:
-        return None
-    return listing.offset + taken
+    return None if is_deeper or is_behind_the_end else listing.offset + taken
 
 
 def _found(
-    model: type[models.Model], projection: Stored, listing: Listing, total: int
+    model: type[models.Model], projection: Stored, listing: Listing, limit: int, total: int
 ) -> Iterator[Stored]:
-    """Return the documents of the page, in order."""
-    limit, offset = listing.limit or 0, listing.offset
+    """Return up to `limit` documents of the page, in order."""
+    offset = listing.offset
     if _is_deep(listing) and total - offset <= min(limit, BATCH):
         return iter(_last(model, projection, listing, total - offset))
     if (
@@ -87,8 +102,8 @@ def _found(
         and goes_by_stretches(model, counting.EXACT_UP_TO)
     ):
         return _walked(model, projection)
-    if _is_of_all(listing) and 0 < limit <= reach.MOST and goes_by_stretches(model):
-        return iter(_reached(model, projection, listing))
+    if _is_of_all(listing) and 0 < limit <= reach.MOST + 1 and goes_by_stretches(model):
+        return iter(_reached(model, projection, listing, limit))
     return iter(_find(model, projection, listing.page_condition, listing.order, offset, limit))
 
 
@@ -96,9 +111,11 @@ def _is_of_all(listing: Listing) -> bool:
     return not listing.condition and listing.order == NEWEST_FIRST
 
 
-def _reached(model: type[models.Model], projection: Stored, listing: Listing) -> list[Stored]:
-    """Return a page of all records, newest first."""
-    limit, offset = listing.limit or 0, listing.offset
+def _reached(
+    model: type[models.Model], projection: Stored, listing: Listing, limit: int
+) -> list[Stored]:
+    """Return up to `limit` documents of a page of all records, newest first."""
+    offset = listing.offset
 
     def read(stretch: Stored, limit: int) -> list[Stored]:
         condition = stretch or listing.page_condition
@@ -106,7 +123,7 @@ def _reached(model: type[models.Model], projection: Stored, listing: Listing) ->
 
     if listing.cursor and listing.cursor.values:
         return _behind(listing.cursor, limit, read)
-    if offset + limit <= reach.MOST:
+    if offset + limit <= reach.MOST + 1:
         return reach.newest(model._meta.db_table, limit, offset + limit, read)
     return read({}, limit)
 
@@ -170,18 +187,18 @@ def _find(
     )
 
 
-def link_header(request: Request, listing: Listing, total: int, documents: Sequence[Stored]) -> str:
+def link_header(request: Request, listing: Listing, page: Page) -> str:
     """Return the `Link` header (RFC 8288) of a page; none where the list is not paged."""
     if not listing.limit:
         return ""
     if listing.cursor is None:
-        pages: dict[str, Any] = paging.offsets(total, listing.limit, listing.offset)
+        pages: dict[str, Any] = paging.offsets(page.total, listing.limit, listing.offset)
         parameter = "offset"
     else:
         pages = {"first": ""}
-        if len(documents) == listing.limit:
-            span = reach.span_of(documents)
-            pages["next"] = paging.cursor_after(documents[-1], listing.order, span)
+        if page.goes_on:
+            span = reach.span_of(page.first)
+            pages["next"] = paging.cursor_after(page.first[-1], listing.order, span)
         parameter = "cursor"
     asked = [pair for pair in request.query_params.items() if pair[0] != parameter]
     address = f"{request.build_absolute_uri(request.path)}?{urlencode(asked)}&{parameter}="

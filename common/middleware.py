@@ -1,8 +1,14 @@
-"""What surrounds every request: CORS for the configured origins, problems for what escapes."""
+"""What surrounds every request: CORS for the configured origins, problems for what escapes.
+
+A request of the API goes from `ApiMiddleware` straight to its view; what comes after it in the
+settings is for pages.
+"""
 
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from corsheaders.middleware import CorsMiddleware as ListedHeadersCorsMiddleware
+from django.conf import settings
 from django.contrib.auth import middleware as auth
 from django.contrib.messages import middleware as messages
 from django.contrib.sessions import middleware as sessions
@@ -12,7 +18,10 @@ from django.http import (
     HttpResponseBase,
     HttpResponsePermanentRedirect,
 )
+from django.middleware.clickjacking import XFrameOptionsMiddleware
 from django.middleware.common import CommonMiddleware as HostCheckingCommonMiddleware
+from django.middleware.security import SecurityMiddleware
+from django.utils.cache import patch_vary_headers
 from django.utils.deprecation import MiddlewareMixin
 
 from common.pages import is_admin, refusal_response
@@ -28,6 +37,13 @@ class CorsMiddleware(ListedHeadersCorsMiddleware):
     answer to a preflight repeats the headers that it names.
     """
 
+    def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
+        if "HTTP_ORIGIN" in request.META:
+            return super().__call__(request)
+        response: Any = self.get_response(request)
+        patch_vary_headers(response, ("origin",))
+        return response
+
     def add_response_headers(
         self, request: HttpRequest, response: HttpResponseBase
     ) -> HttpResponseBase:
@@ -35,6 +51,37 @@ class CorsMiddleware(ListedHeadersCorsMiddleware):
         asked = request.headers.get("Access-Control-Request-Headers")
         if asked and response.has_header("Access-Control-Allow-Headers"):
             response["Access-Control-Allow-Headers"] = asked
+        return response
+
+
+class ApiMiddleware:
+    """Hands a request of the API past the middleware of the pages, which would do nothing for it.
+
+    Its host is checked and its headers are set by Django's own, as a page's are.
+    """
+
+    def __init__(self, get_response: Handler) -> None:
+        self.get_response = get_response
+        self.view: Any = get_response
+        while hasattr(self.view, "get_response"):
+            self.view = self.view.get_response
+        self.security = SecurityMiddleware(self.view)
+        self.common = HostCheckingCommonMiddleware(self.view)
+        self.framing = XFrameOptionsMiddleware(self.view)
+        # An API at the root of the server has no paths of its own.
+        self.prefix = f"{settings.API_V1_PREFIX}/" if settings.API_V1_PREFIX != "/" else None
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        if self.prefix is None or not request.path_info.startswith(self.prefix):
+            return self.get_response(request)
+        response: Any = (
+            self.security.process_request(request)
+            or self.common.process_request(request)
+            or self.view(request)
+        )
+        self.framing.process_response(request, response)
+        response = self.common.process_response(request, response)
+        self.security.process_response(request, response)
         return response
 
 

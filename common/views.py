@@ -42,6 +42,12 @@ class DocumentViewSet(GenericViewSet):
     def reader(self) -> Reader:
         return self.serializer_class.reader()
 
+    @property
+    def default_response_headers(self) -> dict[str, str]:
+        """Return `Allow` for the answers that must have it: to OPTIONS, and to a wrong method."""
+        is_served = (self.request.method or "").lower() in self.action_map
+        return {} if is_served else super().default_response_headers
+
     def scope(self) -> Stored:
         """Return the condition that every record of this view meets."""
         return {}
@@ -51,16 +57,16 @@ class DocumentViewSet(GenericViewSet):
     def list(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponseBase:
         listing = self.parameters.parse(request.query_params, self.scope())
         with lists.within_reason(listing.searches):
-            first, rest, total = lists.page(self.model, self.reader.projection, listing)
-        records = [self.reader.record(document) for document in first]
-        if len(first) < lists.BATCH:
+            page = lists.page(self.model, self.reader.projection, listing)
+        records = [self.reader.record(document) for document in page.first]
+        if len(records) < lists.BATCH:
             response: HttpResponseBase = HttpResponse(to_json(records), content_type=JSON)
         else:
             response = StreamingHttpResponse(
-                _json_array(records, rest, self.reader), content_type=JSON
+                _json_array(records, page.rest, self.reader), content_type=JSON
             )
-        response["X-Total-Count"] = str(total)
-        if link := lists.link_header(request, listing, total, first):
+        response["X-Total-Count"] = str(page.total)
+        if link := lists.link_header(request, listing, page):
             response["Link"] = link
         return response
 
@@ -146,7 +152,7 @@ class DocumentViewSet(GenericViewSet):
         raise Stale
 
     def _record_to_delete(self, request: Request) -> Document:
-        if "If-Match" in request.headers or self.scope():
+        if "HTTP_IF_MATCH" in request.META or self.scope():
             return self.model.from_document(self.current_document(request))
         identifier = ObjectId(self.kwargs[self.lookup_field])
         return self.model(pk=identifier)  # type: ignore[misc]  # `pk` of an abstract model

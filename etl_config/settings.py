@@ -99,6 +99,8 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "common.middleware.CorsMiddleware",
+    "common.middleware.ApiMiddleware",
+    # From here on for pages only; exceptions and views are seen to for all.
     "common.middleware.ProblemMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",

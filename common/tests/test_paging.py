@@ -81,6 +81,14 @@ def test_a_long_page_by_cursor_has_a_next_one(api: Api, stored):
     assert len(followed(api, f"{SCHEMAS}?limit=600&cursor=")) == 601
 
 
+@pytest.mark.parametrize(("limit", "more"), [(302, True), (303, False), (304, False)])
+def test_a_page_by_cursor_that_shows_the_end_has_no_next_one(api: Api, many: int, limit, more):
+    answer = api.get(f"{SCHEMAS}?limit={limit}&cursor=")
+
+    assert ('rel="next"' in answer.headers["link"]) == more
+    assert answer.headers["x-total-count"] == "303"
+
+
 def test_the_last_page_is_read_from_the_end(api: Api, many: int, monkeypatch):
     monkeypatch.setattr("common.counting.LONG", 100)
     whole = api.get(SCHEMAS).json()

@@ -95,7 +95,7 @@ def test_a_page_is_looked_for_where_it_was_the_last_time(api, stored, asked):
     assert names(api, "limit=3") == names(api, "limit=3")
 
     assert len(asked) > 2
-    assert asked[-1] == {"updated_at": {"$gte": NOW - timedelta(days=2)}}
+    assert asked[-1] == {"updated_at": {"$gte": NOW - timedelta(days=3)}}
 
 
 def test_a_short_list_is_read_as_it_is(api, stored, asked):

@@ -28,6 +28,7 @@ def sent(request, *args, **headers):
     [("", ["find"]), ("?limit=2", ["find"]), ("?limit=1", ["find", "count"])],
 )
 def test_a_list(api, connection, query, commands):
+    api.create("connections", connection_body(name="another"))
     api.get(f"connections{query}")
     assert sent(api.get, f"connections{query}") == commands
 
