@@ -2,30 +2,32 @@
 
 from hashlib import blake2b
 
+import bson
 from django.utils.http import parse_etags
 from rest_framework.request import Request
 
 from common.exceptions import Stale
+from common.store import Stored
 
 
-def etag_of(raw: bytes, clocked: str = "") -> str:
-    """Return the strong ETag of a record, from its stored document in BSON.
+def etag_of(document: Stored, clocked: str = "") -> str:
+    """Return the strong ETag of a record, from its stored document.
 
     Made of the whole document, so that it changes with any program's write, and with a hidden
     field such as the password; and of what the clock changes: a schedule's next run passes.
     """
-    return f'"{_digest(raw)}-{_digest(clocked.encode()) if clocked else "0"}"'
+    return f'"{_digest(bson.encode(document))}-{_digest(clocked.encode()) if clocked else "0"}"'
 
 
-def refuse_if_stale(request: Request, raw: bytes) -> None:
-    """Raise Stale where `If-Match` names only other versions of the stored document `raw`.
+def refuse_if_stale(request: Request, document: Stored) -> None:
+    """Raise Stale where `If-Match` names only other versions of the stored document.
 
     What the clock alone changed since the client read it is nobody's write.
     """
     wanted = request.META.get("HTTP_IF_MATCH")
     if wanted is None or wanted.strip() == "*":
         return
-    opening = f'"{_digest(raw)}-'
+    opening = f'"{_digest(bson.encode(document))}-'
     if not any(tag.startswith(opening) for tag in parse_etags(wanted)):
         raise Stale
 

@@ -18,7 +18,6 @@ from django.http import (
     HttpResponseBase,
     HttpResponsePermanentRedirect,
 )
-from django.middleware.clickjacking import XFrameOptionsMiddleware
 from django.middleware.common import CommonMiddleware as HostCheckingCommonMiddleware
 from django.middleware.security import SecurityMiddleware
 from django.utils.cache import patch_vary_headers
@@ -57,7 +56,8 @@ class CorsMiddleware(ListedHeadersCorsMiddleware):
 class ApiMiddleware:
     """Hands a request of the API past the middleware of the pages, which would do nothing for it.
 
-    Its host is checked and its headers are set by Django's own, as a page's are.
+    Its host is checked and its headers are set by Django's own, as a page's are; but for those
+    that tell a browser what a page may do with others.
     """
 
     def __init__(self, get_response: Handler) -> None:
@@ -67,7 +67,8 @@ class ApiMiddleware:
             self.view = self.view.get_response
         self.security = SecurityMiddleware(self.view)
         self.common = HostCheckingCommonMiddleware(self.view)
-        self.framing = XFrameOptionsMiddleware(self.view)
+        self.framing = settings.X_FRAME_OPTIONS
+        self.security.referrer_policy = self.security.cross_origin_opener_policy = None
         # An API at the root of the server has no paths of its own.
         self.prefix = f"{settings.API_V1_PREFIX}/" if settings.API_V1_PREFIX != "/" else None
 
@@ -79,7 +80,7 @@ class ApiMiddleware:
             or self.common.process_request(request)
             or self.view(request)
         )
-        self.framing.process_response(request, response)
+        response["X-Frame-Options"] = self.framing
         response = self.common.process_response(request, response)
         self.security.process_response(request, response)
         return response

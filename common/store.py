@@ -18,9 +18,7 @@ from uuid import uuid4
 import bson
 import pymongo
 from bson import ObjectId
-from bson.codec_options import CodecOptions
-from bson.raw_bson import RawBSONDocument
-from django.db import connection, models
+from django.db import DEFAULT_DB_ALIAS, connection, connections, models
 from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
 from pymongo.errors import ConnectionFailure, ExecutionTimeout, NetworkTimeout, PyMongoError
@@ -68,21 +66,6 @@ def collection(model: type[models.Model]) -> Collection[Stored]:
     return found if pending is None else cast(Collection[Stored], _WithPending(found, pending))
 
 
-def raw(model: type[models.Model]) -> Collection[RawBSONDocument]:
-    """Return the collection whose documents come as the BSON they are stored in."""
-    made: dict[str, Collection[RawBSONDocument]] = mongodb.database.__dict__.setdefault(
-        "_made_raw", {}
-    )
-    name = model._meta.db_table
-    if mongodb.queries_logged or name not in made:
-        found = collection(model)
-        as_raw: CodecOptions[RawBSONDocument] = found.codec_options.with_options(
-            document_class=RawBSONDocument
-        )
-        made[name] = found.with_options(codec_options=as_raw)
-    return made[name]
-
-
 def decoded(raw: bytes) -> Stored:
     """Return the document of some BSON, as a collection reads it."""
     return bson.decode(raw, codec_options=mongodb.database.codec_options)
@@ -90,6 +73,7 @@ def decoded(raw: bytes) -> Stored:
 
 def named(name: str) -> Collection[Stored]:
     """Return a collection by its name; made once a thread, unless queries are being counted."""
+    mongodb: Any = connections[DEFAULT_DB_ALIAS]
     if mongodb.queries_logged:
         return mongodb.get_collection(name)
     made: dict[str, Collection[Stored]] = mongodb.database.__dict__.setdefault("_made", {})

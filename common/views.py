@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any, ClassVar
 
-import bson
 from bson import ObjectId
 from django.http import HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
@@ -48,6 +47,11 @@ class DocumentViewSet(GenericViewSet):
         is_served = (self.request.method or "").lower() in self.action_map
         return {} if is_served else super().default_response_headers
 
+    def perform_authentication(self, request: Request) -> None:
+        # Without authenticators there is nobody to find.
+        if self.authentication_classes:
+            super().perform_authentication(request)
+
     def scope(self) -> Stored:
         """Return the condition that every record of this view meets."""
         return {}
@@ -71,29 +75,23 @@ class DocumentViewSet(GenericViewSet):
         return response
 
     def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponse:
-        raw = self.get_raw()
-        document = store.decoded(raw)
-        etag = etag_of(raw, self.reader.clocked(document))
+        document = self.get_document()
+        etag = etag_of(document, self.reader.clocked(document))
         if is_unchanged(request, etag):
             return not_modified(etag)
         return self._response(document, etag, status.HTTP_200_OK)
 
-    def get_raw(self) -> bytes:
-        """Return the stored document that the path names, as BSON. Raises NotFound."""
-        identifier = ObjectId(self.kwargs[self.lookup_field])
-        wanted = {**self.scope(), "_id": identifier}
-        found = store.raw(self.model).find_one(wanted, store.WITHOUT_LEASE)
-        if found is None:
-            raise NotFound(f"There is no {self.model.noun} with the id {identifier}.")
-        return bytes(found.raw)
-
     def get_document(self) -> Stored:
         """Return the stored document that the path names. Raises NotFound."""
-        return store.decoded(self.get_raw())
+        identifier = ObjectId(self.kwargs[self.lookup_field])
+        wanted = {**self.scope(), "_id": identifier}
+        found = store.collection(self.model).find_one(wanted, store.WITHOUT_LEASE)
+        if found is None:
+            raise NotFound(f"There is no {self.model.noun} with the id {identifier}.")
+        return found
 
     def record_response(self, document: Stored, status: int = 200) -> HttpResponse:
-        etag = etag_of(bson.encode(document), self.reader.clocked(document))
-        return self._response(document, etag, status)
+        return self._response(document, etag_of(document, self.reader.clocked(document)), status)
 
     def _response(self, document: Stored, etag: str, status: int) -> HttpResponse:
         body = to_json(self.reader.record(document))
@@ -136,9 +134,9 @@ class DocumentViewSet(GenericViewSet):
 
     def current_document(self, request: Request) -> Stored:
         """Return the document that the path names, if it is the one `If-Match` names."""
-        raw = self.get_raw()
-        refuse_if_stale(request, raw)
-        return store.decoded(raw)
+        document = self.get_document()
+        refuse_if_stale(request, document)
+        return document
 
     def destroy(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """Remove the record that the path names, unless another refers to it."""

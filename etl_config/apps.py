@@ -4,11 +4,14 @@ import ctypes.util
 from importlib import import_module
 
 from django.apps import AppConfig
+from django.conf import settings
 from django.contrib.admin.apps import AdminConfig
 from django.contrib.auth.apps import AuthConfig
 from django.contrib.contenttypes.apps import ContentTypesConfig
+from django.core.cache import close_caches
+from django.core.handlers.base import reset_urlconf
 from django.core.signals import request_finished, request_started
-from django.db import close_old_connections
+from django.db import close_old_connections, reset_queries
 
 OBJECT_ID = "django_mongodb_backend.fields.ObjectIdAutoField"
 
@@ -36,8 +39,12 @@ class ServiceConfig(AppConfig):
 
     def ready(self) -> None:
         # The driver keeps its connections by itself: Django has none to close around a request.
+        # There are no caches, and every request sets the same addresses.
         request_started.disconnect(close_old_connections)
-        request_finished.disconnect(close_old_connections)
+        for receiver in (close_old_connections, close_caches, reset_urlconf):
+            request_finished.disconnect(receiver)
+        if not settings.DEBUG:
+            request_started.disconnect(reset_queries)
 
 
 class MongoAdminConfig(AdminConfig):

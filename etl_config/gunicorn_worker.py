@@ -19,6 +19,11 @@ class LingeringWorker(ThreadWorker):
     so nobody else waits for it.
     """
 
+    def init_process(self) -> None:
+        # As plain attributes: gunicorn looks up each of two dozen settings anew for every request.
+        self.cfg.__dict__ |= {name: found.get() for name, found in self.cfg.settings.items()}
+        super().init_process()
+
     def handle(self, conn: TConn) -> Any:
         kept = super().handle(conn)
         while kept is True and self._has_threads_to_spare() and _asks_again(conn):
