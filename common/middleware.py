@@ -65,7 +65,7 @@ class ApiMiddleware:
         self.view: Any = get_response
         while hasattr(self.view, "get_response"):
             self.view = self.view.get_response
-        self.security = SecurityMiddleware(self.view)
+        self.security: Any = SecurityMiddleware(self.view)
         self.common = HostCheckingCommonMiddleware(self.view)
         self.framing = settings.X_FRAME_OPTIONS
         self.security.referrer_policy = self.security.cross_origin_opener_policy = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any, ClassVar, Self, cast
@@ -51,15 +51,22 @@ class Document(models.Model):
     @classmethod
     def from_document(cls, document: Stored) -> Self:
         """Return the record of a stored document; what it lacks, or garbles, has its default."""
-        values = {
-            field.attname: _value(field, expected, value)
-            for column, field, expected in plan(cls)
-            if (value := document.get(column)) is not None
-        }
-        record = cls(**values)
+        record = cls(
+            *[
+                value
+                if type(value := document.get(column)) is expected
+                else _value(field, default, value)
+                for column, field, expected, default in plan(cls)
+            ]
+        )
         record._state.db = connection.alias
         record.stored_as(document)
         return record
+
+    @classmethod
+    def blank(cls) -> Self:
+        """Return a new record; what `cls()` does, in half the time."""
+        return cls(*[default() if default else None for *_, default in plan(cls)])
 
     @classmethod
     def from_db(cls, *args: Any, **kwargs: Any) -> Self:
@@ -79,8 +86,10 @@ class Document(models.Model):
 
     def _prepared(self, values: Mapping[str, Any]) -> Stored:
         prepared = {
-            column: _prepared(field, expected, values[field.attname])
-            for column, field, expected in plan(type(self))
+            column: value
+            if (value := values[field.attname]) is None or type(value) is expected
+            else _prepared(field, value)
+            for column, field, expected, _ in plan(type(self))
             if field.attname in values
         }
         if self.pk is None:
@@ -112,9 +121,8 @@ class Document(models.Model):
         """Return the references that the next write makes anew."""
         return [
             field
-            for field in self._meta.concrete_fields
-            if isinstance(field, models.ForeignKey)
-            and getattr(self, field.attname) not in (None, self._loaded.get(field.column))
+            for field in references(type(self))
+            if getattr(self, field.attname) not in (None, self._loaded.get(field.column))
         ]
 
     # --- Writes ----------------------------------------------------------------------------------
@@ -190,19 +198,13 @@ class Document(models.Model):
         self.stored_as(document, made=document)
 
     def _update(self, stored: Stored) -> None:
-        self.updated_at = store.now()
-        changes = {
-            column: value
-            for column, value in self.to_document().items()
-            if value != self._loaded.get(column)
-        }
-        self.compare_and_set(stored, changes)
-
-    def compare_and_set(self, stored: Stored, changes: Mapping[str, Any]) -> None:
-        """Set `changes` in the document while it is still `stored`.
+        """Set what changed in the document while it is still `stored`.
 
         Raises Stale where another writer came first, NotFound where it was deleted.
         """
+        self.updated_at = store.now()
+        made, loaded = self.to_document(), self._loaded
+        changes = {column: value for column, value in made.items() if value != loaded.get(column)}
         # By name, as the store appends the fields that are new: the next read finds this order.
         ordered = dict(sorted(changes.items()))
         condition = unchanged(stored) | store.held(type(self), self.pk)
@@ -210,7 +212,7 @@ class Document(models.Model):
         if not written.matched_count:
             self._raise_missing()
         # What was there is known, being the condition.
-        self.stored_as({**stored, **ordered})
+        self.stored_as({**stored, **ordered}, made)
 
     def _raise_missing(self) -> None:
         if store.collection(type(self)).find_one({"_id": self.pk}, {"_id": 1}):
@@ -310,11 +312,31 @@ def names_referring(relation: Any, identifier: ObjectId, limit: int = 100) -> li
     return sorted(str(document.get("name", document["_id"])) for document in found)
 
 
+Default = Callable[[], Any] | None
+
+
 @cache
-def plan(model: type[models.Model]) -> list[tuple[str, models.Field[Any, Any], type | None]]:
-    """Return a model's fields by stored name, with the type whose values are stored as they are."""
+def plan(
+    model: type[models.Model],
+) -> list[tuple[str, models.Field[Any, Any], type | None, Default]]:
+    """Return a model's fields by stored name, with the type whose values are stored as they are,
+    and what makes the value of a field that is not stored, if that is not null.
+    """
+    return [
+        (
+            str(field.column),
+            field,
+            _stored_as_is(field),
+            None if field.get_default() is None else field.get_default,
+        )
+        for field in model._meta.concrete_fields
+    ]
+
+
+@cache
+def references(model: type[models.Model]) -> list[models.ForeignKey[Any, Any]]:
     fields = model._meta.concrete_fields
-    return [(str(field.column), field, _stored_as_is(field)) for field in fields]
+    return [field for field in fields if isinstance(field, models.ForeignKey)]
 
 
 def _stored_as_is(field: models.Field[Any, Any]) -> type | None:
@@ -327,21 +349,19 @@ def _stored_as_is(field: models.Field[Any, Any]) -> type | None:
     return types.get(type(field))
 
 
-def _prepared(field: models.Field[Any, Any], expected: type | None, value: Any) -> Any:
-    if value is None or type(value) is expected:
-        return value
+def _prepared(field: models.Field[Any, Any], value: Any) -> Any:
     if type(value) is datetime and value.tzinfo and isinstance(field, models.DateTimeField):
         return value.astimezone(UTC).replace(tzinfo=None)
     return field.get_db_prep_save(value, connection)
 
 
-def _value(field: models.Field[Any, Any], expected: type | None, stored: Any) -> Any:
-    """Return the value of a stored one; the default where it cannot be that field's.
+def _value(field: models.Field[Any, Any], default: Default, stored: Any) -> Any:
+    """Return the value of a stored one; the default where it is not there, or cannot be one.
 
     Other programs may have written anything: a record must still be read, mended and deleted.
     """
-    if type(stored) is expected:
-        return stored
+    if stored is None:
+        return default() if default else None
     if type(stored) is datetime and isinstance(field, models.DateTimeField):
         return stored.replace(tzinfo=UTC)
     try:

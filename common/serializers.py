@@ -10,11 +10,16 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from functools import cache
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from bson import ObjectId
 from django.core.exceptions import ValidationError as ModelValidationError
+from django.core.validators import (
+    MaxLengthValidator,
+    MinLengthValidator,
+    ProhibitNullCharactersValidator,
+)
 from django.db import models
 from django_mongodb_backend.fields import ObjectIdAutoField, ObjectIdField as ObjectIdModelField
 from rest_framework import serializers
@@ -22,6 +27,7 @@ from rest_framework.fields import SkipField, empty
 from rest_framework.settings import api_settings
 from rest_framework.utils.model_meta import RelationInfo
 from rest_framework.utils.serializer_helpers import BindingDict
+from rest_framework.validators import ProhibitSurrogateCharactersValidator
 
 from common import store
 from common.fields import EncryptedTextField, Secret
@@ -42,8 +48,43 @@ def moment(value: Any) -> Any:
     return iso_utc(value) if isinstance(value, datetime) else value
 
 
+PROHIBITED = (ProhibitNullCharactersValidator, ProhibitSurrogateCharactersValidator)
+LENGTHS = (MinLengthValidator, MaxLengthValidator)
+
+
 class TextField(serializers.CharField):
-    """Text, and nothing that merely could be written as text."""
+    """Text, and nothing that merely could be written as text.
+
+    What is plainly right is taken at once. All else goes the long way, which words the refusal.
+    """
+
+    def run_validation(self, data: Any = empty) -> Any:
+        if isinstance(data, str) and _has_no_odd_characters(data):
+            text = data.strip() if self.trim_whitespace else data
+            if text and self._is_accepted(text):
+                return text
+        return super().run_validation(data)
+
+    def _is_accepted(self, text: str) -> bool:
+        try:
+            for validator in self._further_validators:
+                validator(text)
+        except ModelValidationError:
+            return False
+        return (self.min_length or 0) <= len(text) and (
+            self.max_length is None or len(text) <= self.max_length
+        )
+
+    @cached_property
+    def _further_validators(self) -> list[Any]:
+        """Return what remains to be asked of a text with no odd characters, but for its length."""
+        lengths = (self.min_length, self.max_length)
+        return [
+            validator
+            for validator in self.validators
+            if not isinstance(validator, PROHIBITED)
+            and not (isinstance(validator, LENGTHS) and validator.limit_value in lengths)
+        ]
 
     def to_internal_value(self, data: Any) -> str:
         if not isinstance(data, str):
@@ -98,6 +139,11 @@ class SecretField(TextField):
             raise SkipField
         plain_text = super().run_validation(data)
         return Secret.of(plain_text) if isinstance(plain_text, str) else plain_text
+
+
+def _has_no_odd_characters(text: str) -> bool:
+    """Tell whether a text is free of NUL and of halves of surrogate pairs; in doubt it is not."""
+    return "\0" not in text and (text.isascii() or text.isprintable())
 
 
 class Column(NamedTuple):
@@ -180,7 +226,7 @@ def _default(source: Any, field: serializers.Field[Any, Any, Any, Any]) -> Any:
 
 class _Made(threading.local):
     def __init__(self) -> None:
-        self.fields: dict[type, Any] = {}
+        self.fields: dict[type, dict[str, Any]] = {}
 
 
 _made = _Made()
@@ -202,9 +248,10 @@ class StrictMixin(_Serializer):
     def fields(self) -> Any:
         made = _made.fields.get(type(self))
         if made is None:
-            made = _made.fields[type(self)] = BindingDict(self)
+            binding = BindingDict(self)
             for name, field in self.get_fields().items():
-                made[name] = field
+                binding[name] = field
+            made = _made.fields[type(self)] = dict(binding)
         return made
 
     def to_internal_value(self, data: Any) -> Any:
@@ -226,7 +273,8 @@ class StrictMixin(_Serializer):
             if field.read_only:
                 continue
             if name not in data:
-                self._absent(name, field, values, errors)
+                if not self.partial:
+                    self._absent(name, field, values, errors)
                 continue
             field.parent = self
             try:
@@ -242,8 +290,6 @@ class StrictMixin(_Serializer):
 
         Only the record as a whole is changed in part: what stands in its lists is whole.
         """
-        if self.partial:
-            return
         if field.required:
             required = serializers.ErrorDetail(field.error_messages["required"], code="required")
             errors[name] = [required]
@@ -252,11 +298,15 @@ class StrictMixin(_Serializer):
             values[field.source] = field.default
 
     def _unknown(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        fields = self.fields
         return {
             str(name): [serializers.ErrorDetail("There is no such field.", code="unknown_field")]
             for name in data
-            if name not in self.fields
+            if name not in fields
         }
+
+    def run_validators(self, value: Any) -> None:
+        """Do nothing more: what spans fields is seen to in `more_errors`."""
 
     def more_errors(
         self, values: dict[str, Any], errors: dict[str, Any], data: Mapping[str, Any]
@@ -318,10 +368,6 @@ class DocumentSerializer(StrictMixin, serializers.ModelSerializer):
             del kwargs["validators"]
         return field_class, kwargs
 
-    def get_validators(self) -> list[Any]:
-        """Return none: what spans fields is the model's `clean()`, what spans records an index."""
-        return []
-
     @classmethod
     @cache
     def reader(cls) -> Reader:
@@ -355,7 +401,7 @@ class DocumentSerializer(StrictMixin, serializers.ModelSerializer):
         }
 
     def new_record(self) -> Document:
-        return self.Meta.model()
+        return self.Meta.model.blank()
 
     def with_values(self, values: Mapping[str, Any]) -> Document:
         """Return the record with `values` set: the loaded one, or a new one."""

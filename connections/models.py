@@ -64,7 +64,9 @@ class Connection(Document):
     username = models.CharField(max_length=255)
     password = EncryptedTextField(max_length=1000)
 
-    ssl_mode = models.CharField(max_length=20, choices=SslMode.choices, default=SslMode.PREFER)
+    ssl_mode = models.CharField(
+        max_length=20, choices=SslMode.choices, default=SslMode.PREFER.value
+    )
     ssl_ca = models.TextField(null=True, blank=True, max_length=100_000)
     ssl_cert = models.TextField(null=True, blank=True, max_length=100_000)
     ssl_key = EncryptedTextField(max_length=100_000, null=True, blank=True)
