@@ -64,6 +64,11 @@ def _plain(value: Any) -> Any:
     return str(value)
 
 
+def address_of(request: Request) -> str:
+    """Return the absolute address of a path of the API, which holds nothing that needs quoting."""
+    return f"{request.scheme}://{request.get_host()}{request.path}"
+
+
 class JSONRenderer(BaseRenderer):
     media_type = JSON
     format = "json"

@@ -16,6 +16,7 @@ from rest_framework.request import Request
 from common import counting, paging, reach, store
 from common.counting import count, goes_by_stretches
 from common.exceptions import SearchTooBroad
+from common.http import address_of
 from common.listing import Listing
 from common.store import Stored
 
@@ -201,5 +202,5 @@ def link_header(request: Request, listing: Listing, page: Page) -> str:
             pages["next"] = paging.cursor_after(page.first[-1], listing.order, span)
         parameter = "cursor"
     asked = [pair for pair in request.query_params.items() if pair[0] != parameter]
-    address = f"{request.build_absolute_uri(request.path)}?{urlencode(asked)}&{parameter}="
+    address = f"{address_of(request)}?{urlencode(asked)}&{parameter}="
     return ", ".join(f'<{address}{value}>; rel="{rel}"' for rel, value in pages.items())

@@ -68,12 +68,12 @@ class ApiMiddleware:
         self.security: Any = SecurityMiddleware(self.view)
         self.common = HostCheckingCommonMiddleware(self.view)
         self.framing = settings.X_FRAME_OPTIONS
-        self.security.referrer_policy = self.security.cross_origin_opener_policy = None
-        # An API at the root of the server has no paths of its own.
-        self.prefix = f"{settings.API_V1_PREFIX}/" if settings.API_V1_PREFIX != "/" else None
+        for page_header in ("referrer_policy", "cross_origin_opener_policy"):
+            setattr(self.security, page_header, None)
+        self.prefix = f"{settings.API_V1_PREFIX}/"
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        if self.prefix is None or not request.path_info.startswith(self.prefix):
+        if not request.path_info.startswith(self.prefix):
             return self.get_response(request)
         response: Any = (
             self.security.process_request(request)

@@ -15,7 +15,7 @@ from rest_framework.viewsets import GenericViewSet
 from common import lists, store
 from common.etags import etag_of, is_unchanged, refuse_if_stale
 from common.exceptions import NotFound, Stale
-from common.http import JSON, to_json
+from common.http import JSON, address_of, to_json
 from common.listing import Parameters
 from common.models import Document
 from common.serializers import DocumentSerializer, Reader
@@ -105,9 +105,8 @@ class DocumentViewSet(GenericViewSet):
         return self.created_response(serializer.save())
 
     def created_response(self, record: Document) -> HttpResponse:
-        request = self.request
         response = self.record_response(record._stored or {}, status.HTTP_201_CREATED)
-        response["Location"] = request.build_absolute_uri(f"{request.path.rstrip('/')}/{record.pk}")
+        response["Location"] = f"{address_of(self.request).rstrip('/')}/{record.pk}"
         return response
 
     def update(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponse:

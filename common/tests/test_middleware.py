@@ -3,7 +3,7 @@
 import pytest
 from django.test import Client
 
-from common.middleware import ApiMiddleware, SessionMiddleware
+from common.middleware import SessionMiddleware
 from common.testing import PREFIX
 
 GUARDS = {"X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY"}
@@ -29,11 +29,6 @@ def test_only_requests_of_the_api_go_the_short_way(stored, in_the_long_way):
     for path in PATHS:
         Client().get(path)
     assert in_the_long_way == [path for path in PATHS if not path.startswith(PREFIX)]
-
-
-def test_an_api_at_the_root_of_the_server_leaves_the_pages_their_way(settings):
-    settings.API_V1_PREFIX = "/"
-    assert ApiMiddleware(lambda request: None).prefix is None
 
 
 @pytest.mark.parametrize("path", PATHS)
