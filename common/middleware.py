@@ -80,8 +80,8 @@ class ApiMiddleware:
             or self.common.process_request(request)
             or self.view(request)
         )
-        response["X-Frame-Options"] = self.framing
         response = self.common.process_response(request, response)
+        response["X-Frame-Options"] = self.framing
         self.security.process_response(request, response)
         return response
 

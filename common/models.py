@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any, ClassVar, Self, cast
@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Self, cast
 from bson import ObjectId
 from django.core.exceptions import ValidationError
 from django.db import connection, models
+from django_mongodb_backend.fields import EmbeddedModelField
 from pymongo.client_session import ClientSession
 from pymongo.errors import DuplicateKeyError
 
@@ -71,7 +72,7 @@ class Document(models.Model):
     @classmethod
     def from_db(cls, *args: Any, **kwargs: Any) -> Self:
         record = super().from_db(*args, **kwargs)
-        record._stored = record._loaded = record._prepared(record.__dict__)
+        record._stored = record._loaded = _as_stored(record)
         record._fill_defaults()
         return record
 
@@ -82,19 +83,7 @@ class Document(models.Model):
 
     def to_document(self) -> Stored:
         """Return the record as it is stored, `_id` left out while it has none."""
-        return self._prepared(self.__dict__)
-
-    def _prepared(self, values: Mapping[str, Any]) -> Stored:
-        prepared = {
-            column: value
-            if (value := values[field.attname]) is None or type(value) is expected
-            else _prepared(field, value)
-            for column, field, expected, _ in plan(type(self))
-            if field.attname in values
-        }
-        if self.pk is None:
-            del prepared["_id"]
-        return prepared
+        return _as_stored(self)
 
     # --- Rules -----------------------------------------------------------------------------------
 
@@ -349,7 +338,24 @@ def _stored_as_is(field: models.Field[Any, Any]) -> type | None:
     return types.get(type(field))
 
 
+def _as_stored(record: models.Model) -> Stored:
+    """Return a record, or one that is embedded in it, as it is stored."""
+    values = record.__dict__
+    stored = {
+        column: value
+        if (value := values[field.attname]) is None or type(value) is expected
+        else _prepared(field, value)
+        for column, field, expected, _ in plan(type(record))
+        if field.attname in values
+    }
+    if stored.get("_id") is None:
+        stored.pop("_id", None)
+    return stored
+
+
 def _prepared(field: models.Field[Any, Any], value: Any) -> Any:
+    if isinstance(field, EmbeddedModelField) and isinstance(value, field.embedded_model):
+        return _as_stored(value)
     if type(value) is datetime and value.tzinfo and isinstance(field, models.DateTimeField):
         return value.astimezone(UTC).replace(tzinfo=None)
     return field.get_db_prep_save(value, connection)

@@ -59,11 +59,15 @@ class TextField(serializers.CharField):
     """
 
     def run_validation(self, data: Any = empty) -> Any:
-        if isinstance(data, str) and _has_no_odd_characters(data):
-            text = data.strip() if self.trim_whitespace else data
-            if text and self._is_accepted(text):
-                return text
-        return super().run_validation(data)
+        text = self.at_once(data)
+        return super().run_validation(data) if text is None else text
+
+    def at_once(self, data: Any) -> str | None:
+        """Return the text of what is plainly right, None for all else."""
+        if not isinstance(data, str) or not _has_no_odd_characters(data):
+            return None
+        text = data.strip() if self.trim_whitespace else data
+        return text if text and self._is_accepted(text) else None
 
     def _is_accepted(self, text: str) -> bool:
         try:
@@ -92,6 +96,22 @@ class TextField(serializers.CharField):
         return super().to_internal_value(data)
 
 
+class TextListField(serializers.ListField):
+    """A list of texts."""
+
+    child: TextField
+
+    def __init__(self, *, max_text_length: int, **kwargs: Any) -> None:
+        super().__init__(child=TextField(max_length=max_text_length), **kwargs)
+
+    def run_validation(self, data: Any = empty) -> Any:
+        if isinstance(data, list) and 0 < len(data) <= (self.max_length or len(data)):
+            taken = [self.child.at_once(item) for item in data]
+            if None not in taken:
+                return taken
+        return super().run_validation(data)
+
+
 class IdField(serializers.Field):
     """The id of a record: 24 hexadecimal digits."""
 
@@ -107,6 +127,11 @@ class IdField(serializers.Field):
 
 class ChoiceField(serializers.ChoiceField):
     """One of a few words; the refusal lists them."""
+
+    def run_validation(self, data: Any = empty) -> Any:
+        if isinstance(data, str) and data in self.choices:
+            return data
+        return super().run_validation(data)
 
     def to_internal_value(self, data: Any) -> Any:
         if not isinstance(data, str) or data not in self.choices:

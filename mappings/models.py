@@ -136,6 +136,9 @@ class RuleKind(models.TextChoices):
     JOIN = "join"
 
 
+KINDS = frozenset(RuleKind.values)
+
+
 class ColumnMapping(Document):
     """One rule of a mapping: source columns into target fields."""
 
@@ -174,7 +177,7 @@ class ColumnMapping(Document):
     def rule_errors(self) -> RuleErrors:
         # Whoever gives the targets holds the mapping.
         errors = {} if self.targets else super().rule_errors()
-        if self.type not in RuleKind.values:
+        if self.type not in KINDS:
             return errors
         sources, targets = texts(self.source_columns), texts(self.target_fields)
         config = (self.config or RuleConfig()).as_dict()

@@ -7,7 +7,13 @@ from bson import ObjectId
 from rest_framework import serializers
 
 from common import store
-from common.serializers import DocumentSerializer, IdField, StrictSerializer, TextField
+from common.serializers import (
+    DocumentSerializer,
+    IdField,
+    StrictSerializer,
+    TextField,
+    TextListField,
+)
 from connections.models import Connection
 from mappings.models import ColumnMapping, Mapping, RuleConfig
 from schemas.serializers import ColumnSerializer
@@ -57,12 +63,8 @@ class ColumnMappingSerializer(DocumentSerializer):
 
     record: ColumnMapping
 
-    source_columns = serializers.ListField(
-        child=TextField(max_length=100), allow_empty=False, max_length=1000
-    )
-    target_fields = serializers.ListField(
-        child=TextField(max_length=100), allow_empty=False, max_length=1000
-    )
+    source_columns = TextListField(max_text_length=100, allow_empty=False, max_length=1000)
+    target_fields = TextListField(max_text_length=100, allow_empty=False, max_length=1000)
     config = RuleConfigSerializer(required=False, allow_null=True)
 
     class Meta:
@@ -80,7 +82,8 @@ class ColumnMappingSerializer(DocumentSerializer):
         extra_kwargs: ClassVar[dict[str, Any]] = {}
 
     def new_record(self) -> ColumnMapping:
-        record = ColumnMapping(mapping_id=self.context["mapping_id"])
+        record = ColumnMapping.blank()
+        record.mapping_id = self.context["mapping_id"]
         record.targets = self.context["targets"]
         return record
 
