@@ -40,7 +40,10 @@ class CorsMiddleware(ListedHeadersCorsMiddleware):
         if "HTTP_ORIGIN" in request.META:
             return super().__call__(request)
         response: Any = self.get_response(request)
-        patch_vary_headers(response, ("origin",))
+        if response.has_header("Vary"):
+            patch_vary_headers(response, ("origin",))
+        else:
+            response["Vary"] = "origin"
         return response
 
     def add_response_headers(

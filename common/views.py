@@ -15,12 +15,13 @@ from rest_framework.viewsets import GenericViewSet
 from common import lists, store
 from common.etags import etag_of, is_unchanged, refuse_if_stale
 from common.exceptions import NotFound, Stale
-from common.http import JSON, address_of, to_json
+from common.http import JSON, JSONRenderer, address_of, to_json
 from common.listing import Parameters
 from common.models import Document
 from common.serializers import DocumentSerializer, Reader
 from common.store import Stored
 
+RENDERER = JSONRenderer()
 WRITE_ATTEMPTS = 100
 """How often a write without `If-Match` is repeated when other writers come first."""
 
@@ -31,6 +32,7 @@ class DocumentViewSet(GenericViewSet):
     serializer_class: type[DocumentSerializer]
     parameters: ClassVar[Parameters]
     lookup_field = "id"
+    format_kwarg = None
     lookup_value_regex = "[0-9a-fA-F]{24}"
 
     @property
@@ -47,10 +49,12 @@ class DocumentViewSet(GenericViewSet):
         is_served = (self.request.method or "").lower() in self.action_map
         return {} if is_served else super().default_response_headers
 
-    def perform_authentication(self, request: Request) -> None:
-        # Without authenticators there is nobody to find.
-        if self.authentication_classes:
-            super().perform_authentication(request)
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """Settle who asks, what they may, and in which form: by default anyone, all, and JSON."""
+        if self.authentication_classes or self.permission_classes or self.throttle_classes:
+            super().initial(request, *args, **kwargs)
+        else:
+            request.accepted_renderer, request.accepted_media_type = RENDERER, JSON
 
     def scope(self) -> Stored:
         """Return the condition that every record of this view meets."""
