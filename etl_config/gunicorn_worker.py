@@ -30,6 +30,13 @@ class LingeringWorker(ThreadWorker):
             kept = super().handle(conn)
         return kept
 
+    def handle_request(self, req: Any, conn: TConn) -> bool:
+        kept = bool(super().handle_request(req, conn))
+        if kept and getattr(req.body.reader, "length", None) == 0:
+            # All of the body was read: it need not be looked for twice.
+            conn.parser.mesg = None
+        return kept
+
     def _has_threads_to_spare(self) -> bool:
         return bool(self.alive) and self.nr_conns * 2 <= self.cfg.threads
 
