@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any, ClassVar, Self, cast
@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Self, cast
 from bson import ObjectId
 from django.core.exceptions import ValidationError
 from django.db import connection, models
-from django_mongodb_backend.fields import EmbeddedModelField
+from django_mongodb_backend.fields import ArrayField, EmbeddedModelField
 from pymongo.client_session import ClientSession
 from pymongo.errors import DuplicateKeyError
 
@@ -65,9 +65,14 @@ class Document(models.Model):
         return record
 
     @classmethod
-    def blank(cls) -> Self:
-        """Return a new record; what `cls()` does, in half the time."""
-        return cls(*[default() if default else None for *_, default in plan(cls)])
+    def made_of(cls, values: Mapping[str, Any]) -> Self:
+        """Return a new record; what `cls(**values)` does, in half the time."""
+        return cls(
+            *[
+                values[field.attname] if field.attname in values else default() if default else None
+                for _, field, _, default in plan(cls)
+            ]
+        )
 
     @classmethod
     def from_db(cls, *args: Any, **kwargs: Any) -> Self:
@@ -358,7 +363,13 @@ def _prepared(field: models.Field[Any, Any], value: Any) -> Any:
         return _as_stored(value)
     if type(value) is datetime and value.tzinfo and isinstance(field, models.DateTimeField):
         return value.astimezone(UTC).replace(tzinfo=None)
+    if type(value) is list and _is_of_texts(field, value):
+        return value
     return field.get_db_prep_save(value, connection)
+
+
+def _is_of_texts(field: models.Field[Any, Any], items: list[Any]) -> bool:
+    return isinstance(field, ArrayField) and all(type(item) is str for item in items)
 
 
 def _value(field: models.Field[Any, Any], default: Default, stored: Any) -> Any:

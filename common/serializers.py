@@ -425,12 +425,11 @@ class DocumentSerializer(StrictMixin, serializers.ModelSerializer):
             for name, found in wrong.error_dict.items()
         }
 
-    def new_record(self) -> Document:
-        return self.Meta.model.blank()
-
     def with_values(self, values: Mapping[str, Any]) -> Document:
         """Return the record with `values` set: the loaded one, or a new one."""
-        record = self.instance or self.new_record()
+        record: Document | None = self.instance
+        if record is None:
+            return self.Meta.model.made_of(values)
         for name, value in values.items():
             setattr(record, name, value)
         return record

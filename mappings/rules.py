@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from bson import ObjectId
 from django.core.exceptions import ValidationError
+from pymongo import DeleteMany, InsertOne
 from pymongo.client_session import ClientSession
 from pymongo.errors import BulkWriteError
 
@@ -107,16 +108,16 @@ def _write(
 ) -> None:
     """Insert the documents of `rules`, after clearing those that meet a condition."""
     collection = store.collection(ColumnMapping)
+    clearing = [DeleteMany(cleared)] if cleared else []
+    requests: list[DeleteMany | InsertOne[Stored]] = [*clearing, *map(InsertOne, documents)]
+    if not requests:
+        return
 
     def work(session: ClientSession | None) -> None:
         # What a transaction would bring back has to be known where there is none.
         before = list(collection.find(cleared)) if cleared and session is None else []
-        if cleared:
-            collection.delete_many(cleared, session=session)
-        if not documents:
-            return
         try:
-            collection.insert_many(documents, session=session)
+            collection.bulk_write(requests, session=session)
         except BulkWriteError:
             if session is None:
                 collection.delete_many({"_id": {"$in": [rule.pk for rule in rules]}})
@@ -126,13 +127,14 @@ def _write(
     try:
         store.transaction(work)
     except BulkWriteError as failure:
-        raise _refusal(failure) from failure
+        raise _refusal(failure, inserted_from=len(clearing)) from failure
     for rule, document in zip(rules, documents, strict=True):
         rule.stored_as(document, made=document)
 
 
-def _refusal(failure: BulkWriteError) -> Exception:
+def _refusal(failure: BulkWriteError, inserted_from: int) -> Exception:
     errors = (failure.details or {}).get("writeErrors") or []
     if errors and errors[0].get("code") == DUPLICATE_KEY:
-        return ValidationError({f"{errors[0]['index']}.target_fields": written_twice().messages})
+        position = errors[0]["index"] - inserted_from
+        return ValidationError({f"{position}.target_fields": written_twice().messages})
     return failure

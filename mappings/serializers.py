@@ -81,16 +81,15 @@ class ColumnMappingSerializer(DocumentSerializer):
         read_only_fields = ["mapping_id"]
         extra_kwargs: ClassVar[dict[str, Any]] = {}
 
-    def new_record(self) -> ColumnMapping:
-        record = ColumnMapping.blank()
-        record.mapping_id = self.context["mapping_id"]
-        record.targets = self.context["targets"]
-        return record
-
     def with_values(self, values: Dict[str, Any]) -> Any:
         if "config" in values:
             values = {**values, "config": RuleConfig(**(values["config"] or {}))}
-        return super().with_values(values)
+        if self.instance is None:
+            values = {**values, "mapping_id": self.context["mapping_id"]}
+        record: Any = super().with_values(values)
+        if self.instance is None:
+            record.targets = self.context["targets"]
+        return record
 
 
 class ProposalQuerySerializer(StrictSerializer):
