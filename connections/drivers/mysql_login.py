@@ -9,11 +9,10 @@ import pymysql
 from . import login, network
 from .base import SourceParams
 from .errors import SourceError, SourceTimeout, SourceUnreachable
+from .mysql import LABEL
 from .mysql_wire import MySQLConnection, error_number, said
 from .watch import Watch
 from .watched_socket import WatchedSocket
-
-LABEL = "MySQL or MariaDB"
 
 _LOGIN_ERRORS: dict[int, tuple[str, str, str, str]] = {}
 for _codes, _error in (

@@ -19,8 +19,8 @@ from psycopg.conninfo import make_conninfo
 from . import login, network, pg_scram, tls
 from .base import SourceParams
 from .errors import SourceTimeout, SourceUnreachable
-from .pg_scram import LABEL
 from .pg_wire import said
+from .postgresql import LABEL
 from .receive_guard import bytes_in
 from .watch import Watch
 

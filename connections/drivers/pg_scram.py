@@ -19,10 +19,10 @@ from psycopg import pq
 from . import network, tls
 from .base import SourceParams
 from .errors import SourceUnreachable
+from .postgresql import LABEL
 from .watch import Watch
 from .watched_socket import WatchedSocket, WatchedTls
 
-LABEL = "PostgreSQL"
 MAX_ROUNDS = 1_000_000
 _MAX_MESSAGE_BYTES = 64 * 1024
 _MAX_MESSAGES = 100

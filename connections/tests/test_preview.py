@@ -20,7 +20,7 @@ from connections.drivers.errors import (
     StatementRefused,
     TooManyPreviews,
 )
-from connections.drivers.mysql import readable_modes
+from connections.drivers.mysql_session import readable_modes
 from connections.drivers.watch import Watch
 from connections.preview import describe_table, list_tables, propose_schema, run_preview
 from connections.probe import probe
