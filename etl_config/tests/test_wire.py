@@ -116,7 +116,7 @@ def test_the_access_log_has_one_line_a_request_without_its_query(port, log):
     lines = [line for line in log.read_text().splitlines() if line.startswith("127.0.0.1 ")]
     seen = [re.sub(r"\d+ bytes \d+ ms$", "…", line) for line in lines]
     assert seen.count('127.0.0.1 "GET /health" 200 …') >= 1
-    assert '127.0.0.1 "GET /logged\\n127.0.0.1 \\"GET /forged" 404 …' in seen
+    assert '127.0.0.1 "GET /logged%0A127.0.0.1%20%22GET%20/forged" 404 …' in seen
     assert not any("word" in line or line.startswith('127.0.0.1 "GET /forged') for line in lines)
 
 
