@@ -13,8 +13,9 @@ from common.store import Stored
 def etag_of(document: Stored, clocked: str = "") -> str:
     """Return the strong ETag of a record, from its stored document.
 
-    Made of the whole document, so that it changes with any program's write, and with a hidden
-    field such as the password; and of what the clock changes: a schedule's next run passes.
+    Made of the whole document, so that it changes with any program's write that the driver can
+    tell, and with a hidden field such as the password; and of what the clock changes: a
+    schedule's next run passes.
     """
     return f'"{_digest(bson.encode(document))}-{_digest(clocked.encode()) if clocked else "0"}"'
 

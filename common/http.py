@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import IO, TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import orjson
 from bson import ObjectId
@@ -65,8 +66,9 @@ def _plain(value: Any) -> Any:
 
 
 def address_of(request: Request) -> str:
-    """Return the absolute address of a path of the API, which holds nothing that needs quoting."""
-    return f"{request.scheme}://{request.get_host()}{request.path}"
+    """Return the absolute address of what a request asks for, without the query."""
+    path = request.path if request.path.isascii() else quote(request.path)
+    return f"{request.scheme}://{request.get_host()}{path}"
 
 
 class JSONRenderer(BaseRenderer):

@@ -58,8 +58,9 @@ def page(model: type[models.Model], projection: Stored, listing: Listing) -> Pag
     """Return a page of a list. Nothing is counted where it shows the end."""
     total = count(model, listing.condition, counting.FIGURES_TTL_S) if _is_deep(listing) else None
     limit, shown = listing.limit or 0, _at_once(listing)
-    # One document more than the page shows tells whether the list goes on.
-    more = 1 if shown == limit else 0
+    # One document more than a page shows tells whether the list goes on. A list that is streamed
+    # finds its end by itself; a long one is looked for in stretches that the page just fills.
+    more = 1 if shown == limit and not _goes_by_stretches(model, listing) else 0
     documents = _found(model, projection, listing, limit + more, total or 0)
     first = list(islice(documents, shown + more))
     goes_on = len(first) == shown + more
@@ -103,9 +104,15 @@ def _found(
         and goes_by_stretches(model, counting.EXACT_UP_TO)
     ):
         return _walked(model, projection)
-    if _is_of_all(listing) and 0 < limit <= reach.MOST + 1 and goes_by_stretches(model):
+    if _goes_by_stretches(model, listing):
         return iter(_reached(model, projection, listing, limit))
     return iter(_find(model, projection, listing.page_condition, listing.order, offset, limit))
+
+
+def _goes_by_stretches(model: type[models.Model], listing: Listing) -> bool:
+    """Tell whether a page is looked for in stretches of time."""
+    limit = listing.limit or 0
+    return _is_of_all(listing) and 0 < limit <= reach.MOST and goes_by_stretches(model)
 
 
 def _is_of_all(listing: Listing) -> bool:
@@ -124,7 +131,7 @@ def _reached(
 
     if listing.cursor and listing.cursor.values:
         return _behind(listing.cursor, limit, read)
-    if offset + limit <= reach.MOST + 1:
+    if offset + limit <= reach.MOST:
         return reach.newest(model._meta.db_table, limit, offset + limit, read)
     return read({}, limit)
 

@@ -19,6 +19,7 @@ from django.core.validators import (
     MaxLengthValidator,
     MinLengthValidator,
     ProhibitNullCharactersValidator,
+    RegexValidator,
 )
 from django.db import models
 from django_mongodb_backend.fields import ObjectIdAutoField, ObjectIdField as ObjectIdModelField
@@ -48,10 +49,6 @@ def moment(value: Any) -> Any:
     return iso_utc(value) if isinstance(value, datetime) else value
 
 
-PROHIBITED = (ProhibitNullCharactersValidator, ProhibitSurrogateCharactersValidator)
-LENGTHS = (MinLengthValidator, MaxLengthValidator)
-
-
 class TextField(serializers.CharField):
     """Text, and nothing that merely could be written as text.
 
@@ -70,25 +67,36 @@ class TextField(serializers.CharField):
         return text if text and self._is_accepted(text) else None
 
     def _is_accepted(self, text: str) -> bool:
+        patterns = self._patterns
+        if patterns is None or len(text) < (self.min_length or 0):
+            return False
+        if self.max_length is not None and len(text) > self.max_length:
+            return False
         try:
-            for validator in self._further_validators:
-                validator(text)
+            for pattern in patterns:
+                pattern(text)
         except ModelValidationError:
             return False
-        return (self.min_length or 0) <= len(text) and (
-            self.max_length is None or len(text) <= self.max_length
-        )
+        return True
 
     @cached_property
-    def _further_validators(self) -> list[Any]:
-        """Return what remains to be asked of a text with no odd characters, but for its length."""
-        lengths = (self.min_length, self.max_length)
-        return [
-            validator
-            for validator in self.validators
-            if not isinstance(validator, PROHIBITED)
-            and not (isinstance(validator, LENGTHS) and validator.limit_value in lengths)
-        ]
+    def _patterns(self) -> list[Any] | None:
+        """Return what else a text with no odd characters, and of the right length, has to match.
+
+        None where there is more to ask than patterns.
+        """
+        others = [validator for validator in self.validators if not self._is_seen_to(validator)]
+        return None if any(type(other) is not RegexValidator for other in others) else others
+
+    def _is_seen_to(self, validator: Any) -> bool:
+        match validator:
+            case ProhibitNullCharactersValidator() | ProhibitSurrogateCharactersValidator():
+                return True
+            case MinLengthValidator():
+                return bool(validator.limit_value == self.min_length)
+            case MaxLengthValidator():
+                return bool(validator.limit_value == self.max_length)
+        return False
 
     def to_internal_value(self, data: Any) -> str:
         if not isinstance(data, str):
@@ -105,9 +113,10 @@ class TextListField(serializers.ListField):
         super().__init__(child=TextField(max_length=max_text_length), **kwargs)
 
     def run_validation(self, data: Any = empty) -> Any:
-        if isinstance(data, list) and 0 < len(data) <= (self.max_length or len(data)):
+        if isinstance(data, list) and data:
             taken = [self.child.at_once(item) for item in data]
             if None not in taken:
+                self.run_validators(taken)
                 return taken
         return super().run_validation(data)
 

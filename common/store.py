@@ -73,12 +73,13 @@ def decoded(raw: bytes) -> Stored:
 
 def named(name: str) -> Collection[Stored]:
     """Return a collection by its name; made once a thread, unless queries are being counted."""
-    mongodb: Any = connections[DEFAULT_DB_ALIAS]
-    if mongodb.queries_logged:
-        return mongodb.get_collection(name)
-    made: dict[str, Collection[Stored]] = mongodb.database.__dict__.setdefault("_made", {})
+    # Past the proxy, which looks the connection up for each attribute.
+    here: Any = connections[DEFAULT_DB_ALIAS]
+    if here.queries_logged:
+        return here.get_collection(name)
+    made: dict[str, Collection[Stored]] = here.database.__dict__.setdefault("_made", {})
     if name not in made:
-        made[name] = mongodb.get_collection(name)
+        made[name] = here.get_collection(name)
     return made[name]
 
 

@@ -51,7 +51,7 @@ class DocumentViewSet(GenericViewSet):
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         """Settle who asks, what they may, and in which form: by default anyone, all, and JSON."""
-        if self.authentication_classes or self.permission_classes or self.throttle_classes:
+        if request.authenticators or self.get_permissions() or self.get_throttles():
             super().initial(request, *args, **kwargs)
         else:
             request.accepted_renderer, request.accepted_media_type = RENDERER, JSON

@@ -33,7 +33,8 @@ class LingeringWorker(ThreadWorker):
     def handle_request(self, req: Any, conn: TConn) -> bool:
         kept = bool(super().handle_request(req, conn))
         if kept and getattr(req.body.reader, "length", None) == 0:
-            # All of the body was read: it need not be looked for twice.
+            # All of the body was read, so there is nothing for gunicorn to look for. One in chunks
+            # has no length.
             conn.parser.mesg = None
         return kept
 

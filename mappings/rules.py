@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from bson import ObjectId
 from django.core.exceptions import ValidationError
-from pymongo import DeleteMany, InsertOne
+from pymongo import DeleteMany, InsertOne, ReplaceOne
 from pymongo.client_session import ClientSession
 from pymongo.errors import BulkWriteError
 
@@ -121,7 +121,7 @@ def _write(
         except BulkWriteError:
             if session is None:
                 collection.delete_many({"_id": {"$in": [rule.pk for rule in rules]}})
-                collection.insert_many(before) if before else None
+                _put_back(before)
             raise
 
     try:
@@ -132,9 +132,17 @@ def _write(
         rule.stored_as(document, made=document)
 
 
+def _put_back(documents: list[Stored]) -> None:
+    """Store documents as they were, whether they are still there or not."""
+    if documents:
+        store.collection(ColumnMapping).bulk_write(
+            [ReplaceOne({"_id": document["_id"]}, document, upsert=True) for document in documents]
+        )
+
+
 def _refusal(failure: BulkWriteError, inserted_from: int) -> Exception:
     errors = (failure.details or {}).get("writeErrors") or []
-    if errors and errors[0].get("code") == DUPLICATE_KEY:
-        position = errors[0]["index"] - inserted_from
+    position = errors[0]["index"] - inserted_from if errors else -1
+    if position >= 0 and errors[0].get("code") == DUPLICATE_KEY:
         return ValidationError({f"{position}.target_fields": written_twice().messages})
     return failure

@@ -42,7 +42,8 @@ def test_every_answer_has_its_guards_and_its_length(stored, path):
 
 @pytest.mark.parametrize("path", PATHS)
 def test_a_request_for_another_host_is_refused(path):
-    assert Client(headers={"Host": "evil.example"}).get(path).status_code == 400
+    answer = Client(headers={"Host": "evil.example"}).get(path)
+    assert (answer.status_code, answer.headers["X-Content-Type-Options"]) == (400, "nosniff")
 
 
 @pytest.mark.parametrize("path", PATHS)

@@ -95,7 +95,17 @@ def test_a_page_is_looked_for_where_it_was_the_last_time(api, stored, asked):
     assert names(api, "limit=3") == names(api, "limit=3")
 
     assert len(asked) > 2
-    assert asked[-1] == {"updated_at": {"$gte": NOW - timedelta(days=3)}}
+    assert asked[-1] == {"updated_at": {"$gte": NOW - timedelta(days=2)}}
+
+
+@pytest.mark.parametrize(("query", "finds"), [("limit=20&cursor=", 1), ("limit=8&offset=12", 2)])
+def test_the_very_end_is_looked_for_where_it_was_the_last_time(api, stored, asked, query, finds):
+    store_ages(stored, *days(*range(20)))
+    first = names(api, query)
+    asked.clear()
+
+    assert names(api, query) == first
+    assert len(asked) == finds
 
 
 def test_a_short_list_is_read_as_it_is(api, stored, asked):
