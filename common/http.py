@@ -68,7 +68,9 @@ def _plain(value: Any) -> Any:
 def address_of(request: Request) -> str:
     """Return the absolute address of what a request asks for, without the query."""
     path = request.path if request.path.isascii() else quote(request.path)
-    return f"{request.scheme}://{request.get_host()}{path}"
+    # A host that is named has been checked by the middleware.
+    host = request.META.get("HTTP_HOST") or request.get_host()
+    return f"{request.scheme}://{host}{path}"
 
 
 class JSONRenderer(BaseRenderer):

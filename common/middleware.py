@@ -46,7 +46,10 @@ class CorsMiddleware(ListedHeadersCorsMiddleware):
             response = super().__call__(request)
             return response
         response = self.get_response(request)
-        patch_vary_headers(response, ("origin",))
+        if response.has_header("Vary"):
+            patch_vary_headers(response, ("origin",))
+        else:
+            response["Vary"] = "origin"
         return response
 
     def add_response_headers(

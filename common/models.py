@@ -9,14 +9,14 @@ from typing import Any, ClassVar, NamedTuple, Self, cast
 
 from bson import ObjectId
 from django.core.exceptions import ValidationError
-from django.db import connection, models
+from django.db import DEFAULT_DB_ALIAS, connection, models
 from django_mongodb_backend.fields import ArrayField, EmbeddedModelField
 from pymongo.client_session import ClientSession
 from pymongo.errors import DuplicateKeyError
 
 from common import store
 from common.exceptions import DuplicateName, InUse, NotFound, Stale
-from common.fields import EncryptedTextField
+from common.fields import EncryptedTextField, Secret
 from common.store import Stored
 
 RuleErrors = dict[str, ValidationError]
@@ -56,11 +56,12 @@ class Document(models.Model):
             *[
                 value
                 if type(value := document.get(column)) is expected
+                or (value is None and default is None)
                 else _value(field, default, value)
                 for column, _, field, expected, default in plan(cls)
             ]
         )
-        record._state.db = connection.alias
+        record._state.db = DEFAULT_DB_ALIAS
         record.stored_as(document)
         return record
 
@@ -70,7 +71,7 @@ class Document(models.Model):
 
         Raises TypeError for what is no field.
         """
-        if unknown := values.keys() - {planned.attribute for planned in plan(cls)}:
+        if unknown := values.keys() - _attributes(cls):
             raise TypeError(f"{cls.__name__} has no {', '.join(sorted(unknown))}.")
         return cls(
             *[
@@ -272,15 +273,18 @@ def unchanged(document: Stored) -> Stored:
     return {
         key: {"$eq": value}
         for key, value in document.items()
-        if "." not in key and not key.startswith("$") and not _is_mended(value)
+        if "." not in key
+        and not key.startswith("$")
+        and not (MENDED in value if type(value) is str else _is_mended(value))
     }
 
 
+MENDED = "\ufffd"
+"""What the driver puts into a text that is no UTF-8."""
+
+
 def _is_mended(value: Any) -> bool:
-    """Tell whether the driver put signs of its own into a text that is no UTF-8."""
-    if isinstance(value, str):
-        return "\ufffd" in value
-    return isinstance(value, list | dict) and "\ufffd" in repr(value)
+    return type(value) in (list, dict) and MENDED in repr(value)
 
 
 def page_index(name: str, *filters: str) -> models.Index:
@@ -344,6 +348,11 @@ def plan(model: type[models.Model]) -> list[Planned]:
 
 
 @cache
+def _attributes(model: type[models.Model]) -> frozenset[str]:
+    return frozenset(planned.attribute for planned in plan(model))
+
+
+@cache
 def references_of(model: type[models.Model]) -> list[models.ForeignKey[Any, Any]]:
     fields = model._meta.concrete_fields
     return [field for field in fields if isinstance(field, models.ForeignKey)]
@@ -375,6 +384,8 @@ def _as_stored(record: models.Model) -> Stored:
 
 
 def _prepared(field: models.Field[Any, Any], value: Any) -> Any:
+    if isinstance(value, Secret):
+        return value.token
     if isinstance(field, EmbeddedModelField) and isinstance(value, field.embedded_model):
         return _as_stored(value)
     if type(value) is datetime and value.tzinfo and isinstance(field, models.DateTimeField):

@@ -450,12 +450,10 @@ class DocumentSerializer(StrictMixin, serializers.ModelSerializer):
                 head = field.attname
         return f"{head}.{rest}" if rest else head
 
-    def create(self, validated_data: dict[str, Any]) -> Document:
+    def save(self, **kwargs: Any) -> Document:
+        """Write the record that was validated. Raises ValidationError where it no longer fits."""
         try:
             self.record.save()
         except ModelValidationError as wrong:
             raise serializers.ValidationError(self._detail(wrong)) from wrong
         return self.record
-
-    def update(self, instance: Document, validated_data: dict[str, Any]) -> Document:
-        return self.create(validated_data)

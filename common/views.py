@@ -32,7 +32,6 @@ class DocumentViewSet(GenericViewSet):
     serializer_class: type[DocumentSerializer]
     parameters: ClassVar[Parameters]
     lookup_field = "id"
-    format_kwarg = None
     lookup_value_regex = "[0-9a-fA-F]{24}"
 
     @property
@@ -104,7 +103,7 @@ class DocumentViewSet(GenericViewSet):
     # --- Writing ---------------------------------------------------------------------------------
 
     def create(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        serializer = self.get_serializer(data=request.data)
+        serializer = self.serializer_class(data=request.data)
         serializer.is_valid(raise_exception=True)
         return self.created_response(serializer.save())
 
@@ -121,7 +120,7 @@ class DocumentViewSet(GenericViewSet):
         """
         for _ in range(WRITE_ATTEMPTS):
             document = self.current_document(request)
-            serializer = self.get_serializer(
+            serializer = self.serializer_class(
                 self.model.from_document(document), data=request.data, partial=True
             )
             serializer.is_valid(raise_exception=True)
