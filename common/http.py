@@ -37,6 +37,11 @@ def iso_utc(moment: datetime) -> str:
     return naive.isoformat(timespec="milliseconds") + "Z"
 
 
+def moment(value: Any) -> Any:
+    """Return a moment as its text, and anything else as it is."""
+    return iso_utc(value) if isinstance(value, datetime) else value
+
+
 EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - of what the driver hands over
 CALENDAR_MS = 146_097 * 86_400_000
 """The calendar repeats itself every 400 years."""

@@ -7,13 +7,8 @@ from bson import ObjectId
 from rest_framework import serializers
 
 from common import store
-from common.serializers import (
-    DocumentSerializer,
-    IdField,
-    StrictSerializer,
-    TextField,
-    TextListField,
-)
+from common.body_fields import IdField, TextField, TextListField
+from common.serializers import DocumentSerializer, StrictSerializer
 from connections.models import Connection
 from mappings.models import ColumnMapping, Mapping, RuleConfig
 from schemas.serializers import ColumnSerializer

@@ -15,8 +15,9 @@ from bson import ObjectId
 from django.db import models
 
 from common import store
+from common.body_fields import SecretField
 from common.models import Document
-from common.serializers import DocumentSerializer, Reader, SecretField
+from common.serializers import DocumentSerializer, Reader
 from common.store import Stored
 from connections.serializers import ConnectionSerializer
 from etl_config.config_files.text import OneLine, OneLineMapping
