@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import Any, ClassVar
 
 from .watch import Watch
@@ -169,7 +170,7 @@ class Session(ABC):
         """Close without waiting; never raises."""
 
 
-class Driver(ABC):
+class Driver:
     """One kind of source database."""
 
     kind: ClassVar[str]
@@ -178,10 +179,13 @@ class Driver(ABC):
     sql_dialect: ClassVar[str]  # "postgres" or "mysql": whose language the statement guard reads
     side_effects: ClassVar[str]  # verbose pattern of the functions that do more than read
     stages: ClassVar[Sequence[str]] = ("name", "port", "tls", "login", "database", "query")
+    sessions: ClassVar[str]
+    """The module beside this one that opens sessions, loaded with the first of them."""
 
-    @abstractmethod
     def open(self, params: SourceParams, watch: Watch) -> Session:
         """Connect and log in before the watch ends; `watch.stage` follows the steps.
 
         Raises SourceUnreachable, SourceTimeout, RequestAborted.
         """
+        opened: Session = import_module(f".{self.sessions}", __package__).opened(params, watch)
+        return opened

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from .base import Driver, Session, SourceParams
-from .watch import Watch
+from .base import Driver
 
 LABEL = "MySQL or MariaDB"
 
@@ -22,8 +21,4 @@ class MySQLDriver(Driver):
     default_port = 3306
     sql_dialect = "mysql"
     side_effects = _SIDE_EFFECTS
-
-    def open(self, params: SourceParams, watch: Watch) -> Session:
-        from .mysql_session import open_session
-
-        return open_session(params, watch)
+    sessions = "mysql_session"

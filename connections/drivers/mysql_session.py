@@ -41,7 +41,8 @@ _FOREIGN_MODES = {
 }
 
 
-def open_session(params: SourceParams, watch: Watch) -> MySQLSession:
+def opened(params: SourceParams, watch: Watch) -> MySQLSession:
+    """Return a session, logged in."""
     tls.check_mode(params)
     with ExitStack() as stack:
         conn = mysql_login.log_in(params, watch, stack)

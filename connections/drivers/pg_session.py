@@ -45,7 +45,8 @@ _CURSOR = b"etl_preview"
 _DECLARE = b"DECLARE etl_preview NO SCROLL CURSOR FOR "
 
 
-def open_session(params: SourceParams, watch: Watch) -> PostgresSession:
+def opened(params: SourceParams, watch: Watch) -> PostgresSession:
+    """Return a session, logged in."""
     tls.check_mode(params)
     with ExitStack() as stack:
         wire = PostgresConnection(params, pg_login.log_in(params, watch, stack), watch)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from .base import Driver, Session, SourceParams
-from .watch import Watch
+from .base import Driver
 
 LABEL = "PostgreSQL"
 
@@ -29,8 +28,4 @@ class PostgresDriver(Driver):
     default_port = 5432
     sql_dialect = "postgres"
     side_effects = _SIDE_EFFECTS
-
-    def open(self, params: SourceParams, watch: Watch) -> Session:
-        from .pg_session import open_session
-
-        return open_session(params, watch)
+    sessions = "pg_session"
