@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from .watch import Watch
 
@@ -120,11 +121,31 @@ class TableColumn:
     data_type: str | None
 
 
-class Session(ABC):
-    """An open, logged-in connection; used by one thread at a time, under the watch of that use."""
+class Wire(Protocol):
+    """What bytes of a session travel through."""
 
     params: SourceParams
     watch: Watch
+
+
+W = TypeVar("W", bound=Wire)
+
+
+class Session(ABC, Generic[W]):
+    """An open, logged-in connection; used by one thread at a time, under the watch of that use."""
+
+    def __init__(self, wire: W, resources: ExitStack) -> None:
+        self.params = wire.params
+        self.wire = wire
+        self.resources = resources
+
+    @property
+    def watch(self) -> Watch:
+        return self.wire.watch
+
+    @watch.setter
+    def watch(self, watch: Watch) -> None:
+        self.wire.watch = watch
 
     @abstractmethod
     def facts(self) -> ServerFacts:
@@ -165,9 +186,9 @@ class Session(ABC):
     def abort(self) -> None:
         """Stop what runs in the database, then close; takes a second at most, never raises."""
 
-    @abstractmethod
     def close(self) -> None:
         """Close without waiting; never raises."""
+        self.resources.close()
 
 
 class Driver:

@@ -51,39 +51,29 @@ def opened(params: SourceParams, watch: Watch) -> MySQLSession:
     raise AssertionError("unreachable")
 
 
-class MySQLSession(Session):
-    """A logged-in connection; what it sends and receives is under the watch of its current use."""
+class MySQLSession(Session[MySQLConnection]):
+    """A session of MySQL or MariaDB, with the SQL modes that it starts each use with."""
 
-    def __init__(self, conn: MySQLConnection, modes: str, resources: ExitStack) -> None:
-        self.params = conn.params
-        self.conn = conn
+    def __init__(self, wire: MySQLConnection, modes: str, resources: ExitStack) -> None:
+        super().__init__(wire, resources)
         self.modes = modes
-        self.resources = resources
-
-    @property
-    def watch(self) -> Watch:
-        return self.conn.watch
-
-    @watch.setter
-    def watch(self, watch: Watch) -> None:
-        self.conn.watch = watch
 
     def facts(self) -> ServerFacts:
         self.watch.stage = "query"
-        return self.conn.trap(lambda: mysql_catalog.facts(self.conn))
+        return self.wire.trap(lambda: mysql_catalog.facts(self.wire))
 
     def tables(self) -> list[Table]:
         self.watch.stage = "query"
-        return self.conn.trap(lambda: mysql_catalog.tables(self.conn))
+        return self.wire.trap(lambda: mysql_catalog.tables(self.wire))
 
     def table_columns(self, schema: str | None, name: str) -> list[TableColumn]:
         self.watch.stage = "query"
-        return self.conn.trap(lambda: mysql_catalog.table_columns(self.conn, schema, name))
+        return self.wire.trap(lambda: mysql_catalog.table_columns(self.wire, schema, name))
 
     def read(self, sql: str, limit_rows: int) -> Result:
         self.watch.stage = "query"
         self.begin(limit_rows)
-        fields = self.conn.select(sql.encode())
+        fields = self.wire.select(sql.encode())
         readers = [reader(field) for field in fields]
         columns = tuple(
             ResultColumn(_text(field.name), kind)
@@ -98,19 +88,19 @@ class MySQLSession(Session):
         # MariaDB counts this timeout in seconds, MySQL its counterpart in milliseconds.
         limit = (
             f"max_statement_time={seconds:.3f}"
-            if self.conn.is_mariadb
+            if self.wire.is_mariadb
             else f"max_execution_time={seconds * 1000:.0f}"
         )
-        if not self.conn.is_mariadb and _numbers(self.conn.server_version) < (5, 7, 8):
+        if not self.wire.is_mariadb and _numbers(self.wire.server_version) < (5, 7, 8):
             limit = "sql_auto_is_null=0"
         rows = limit_rows + 1 if limit_rows else 0
         settings = f"sql_mode='{self.modes}', sql_select_limit={rows}, {limit}"
-        self.conn.commands(f"SET NAMES utf8mb4, {settings}", "START TRANSACTION READ ONLY")
+        self.wire.commands(f"SET NAMES utf8mb4, {settings}", "START TRANSACTION READ ONLY")
 
     def collect(self, budget: Budget, readers: list[Reader]) -> None:
         """Take rows until there are no more, or no more fit."""
         try:
-            self.conn.trap(lambda: budget.add_all(self.rows(readers)))
+            self.wire.trap(lambda: budget.add_all(self.rows(readers)))
         except AnswerTooLarge:
             if not budget.rows:
                 raise
@@ -119,47 +109,44 @@ class MySQLSession(Session):
         self.drain()
 
     def rows(self, readers: list[Reader]) -> Iterator[tuple[list[Json], int]]:
-        while (data := self.conn.row()) is not None:
+        while (data := self.wire.row()) is not None:
             yield values.row(cells(data, len(readers)), readers), len(data)
 
     def drain(self) -> None:
         """Read what little is left, so that the session can be kept; a lot is not worth it."""
-        until = self.conn.watched.received + DRAIN_BYTES
+        until = self.wire.watched.received + DRAIN_BYTES
         for _ in range(DRAIN_ROWS):
-            if self.conn.clean or self.conn.watched.received > until:
+            if self.wire.clean or self.wire.watched.received > until:
                 return
-            self.conn.trap(self.conn.row)
+            self.wire.trap(self.wire.row)
 
     def reset(self) -> bool:
-        if not self.conn.clean or not self.conn.open:
+        if not self.wire.clean or not self.wire.open:
             return False
         try:
-            self.conn.trap(self.conn.reset)
+            self.wire.trap(self.wire.reset)
         except SourceError:
             return False
         return True
 
     def ready(self) -> bool:
         try:
-            self.conn.trap(self.conn.settle)
+            self.wire.trap(self.wire.settle)
         except SourceError:
             return False
-        return bool(self.conn.open) and self.conn.watched.quiet
+        return bool(self.wire.open) and self.wire.watched.quiet
 
     def abort(self) -> None:
         """Kill the session from a second one: the server does not notice a reader's going."""
-        self.conn._force_close()
+        self.wire._force_close()
         try:
             with ExitStack() as stack:
                 other = mysql_login.log_in(self.params, Watch.seconds(KILL_S), stack)
-                other.query(f"KILL {self.conn.thread_id()}".encode())
+                other.query(f"KILL {self.wire.thread_id()}".encode())
         except Exception:  # noqa: S110 - the server's own time limit remains
             pass
         finally:
             self.close()
-
-    def close(self) -> None:
-        self.resources.close()
 
 
 def readable_modes(modes: str) -> str:

@@ -54,22 +54,12 @@ def opened(params: SourceParams, watch: Watch) -> PostgresSession:
     raise AssertionError("unreachable")
 
 
-class PostgresSession(Session):
-    """A logged-in connection, under the watch of whoever uses it at the moment."""
+class PostgresSession(Session[PostgresConnection]):
+    """A session of PostgreSQL."""
 
     def __init__(self, wire: PostgresConnection, resources: ExitStack) -> None:
-        self.params = wire.params
-        self.wire = wire
-        self.resources = resources
+        super().__init__(wire, resources)
         self.types = TypeNames()
-
-    @property
-    def watch(self) -> Watch:
-        return self.wire.watch
-
-    @watch.setter
-    def watch(self, watch: Watch) -> None:
-        self.wire.watch = watch
 
     def facts(self) -> ServerFacts:
         self.watch.stage = "query"
@@ -167,9 +157,6 @@ class PostgresSession(Session):
             pass
         finally:
             self.close()
-
-    def close(self) -> None:
-        self.resources.close()
 
 
 def _collect(budget: Budget, parts: Iterator[pq.abc.PGresult], readers: list[Reader]) -> None:
