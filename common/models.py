@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
-from functools import cache
-from typing import Any, ClassVar, NamedTuple, Self, cast
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self, cast
 
 from bson import ObjectId
 from django.core.exceptions import ValidationError
-from django.db import DEFAULT_DB_ALIAS, connection, models
-from django_mongodb_backend.fields import ArrayField, EmbeddedModelField
+from django.db import DEFAULT_DB_ALIAS, models
 from pymongo.client_session import ClientSession
 from pymongo.errors import DuplicateKeyError
 
 from common import store
 from common.exceptions import DuplicateName, InUse, NotFound, Stale
-from common.fields import EncryptedTextField, Secret
+from common.plan import as_stored, attributes, plan, references_of, value_of
 from common.store import Stored
 
 RuleErrors = dict[str, ValidationError]
@@ -57,7 +54,7 @@ class Document(models.Model):
                 value
                 if type(value := document.get(column)) is expected
                 or (value is None and default is None)
-                else _value(field, default, value)
+                else value_of(field, default, value)
                 for column, _, field, expected, default in plan(cls)
             ]
         )
@@ -71,7 +68,7 @@ class Document(models.Model):
 
         Raises TypeError for what is no field.
         """
-        if unknown := values.keys() - _attributes(cls):
+        if unknown := values.keys() - attributes(cls):
             raise TypeError(f"{cls.__name__} has no {', '.join(sorted(unknown))}.")
         return cls(
             *[
@@ -83,7 +80,7 @@ class Document(models.Model):
     @classmethod
     def from_db(cls, *args: Any, **kwargs: Any) -> Self:
         record = super().from_db(*args, **kwargs)
-        record._stored = record._loaded = _as_stored(record)
+        record._stored = record._loaded = as_stored(record)
         record._fill_defaults()
         return record
 
@@ -94,7 +91,7 @@ class Document(models.Model):
 
     def to_document(self) -> Stored:
         """Return the record as it is stored, `_id` left out while it has none."""
-        return _as_stored(self)
+        return as_stored(self)
 
     # --- Rules -----------------------------------------------------------------------------------
 
@@ -284,6 +281,7 @@ MENDED = "\ufffd"
 
 
 def _is_mended(value: Any) -> bool:
+    """Tell whether a list or a document holds such a text."""
     return type(value) in (list, dict) and MENDED in repr(value)
 
 
@@ -313,115 +311,3 @@ def names_referring(relation: Any, identifier: ObjectId, limit: int = 100) -> li
         {relation.field.column: identifier}, {"name": 1}, limit=limit
     )
     return sorted(str(document.get("name", document["_id"])) for document in found)
-
-
-Default = Callable[[], Any] | None
-
-
-class Planned(NamedTuple):
-    """How one field of a model is stored.
-
-    Values of the type `stored_as` are stored as they are. `default` makes the value of a record
-    whose document lacks the field; None where that is null.
-    """
-
-    column: str
-    attribute: str
-    field: models.Field[Any, Any]
-    stored_as: type | None
-    default: Default
-
-
-@cache
-def plan(model: type[models.Model]) -> list[Planned]:
-    """Return how each field of a model is stored, in their order."""
-    return [
-        Planned(
-            str(field.column),
-            field.attname,
-            field,
-            _stored_as_is(field),
-            None if field.get_default() is None else field.get_default,
-        )
-        for field in model._meta.concrete_fields
-    ]
-
-
-@cache
-def _attributes(model: type[models.Model]) -> frozenset[str]:
-    return frozenset(planned.attribute for planned in plan(model))
-
-
-@cache
-def references_of(model: type[models.Model]) -> list[models.ForeignKey[Any, Any]]:
-    fields = model._meta.concrete_fields
-    return [field for field in fields if isinstance(field, models.ForeignKey)]
-
-
-def _stored_as_is(field: models.Field[Any, Any]) -> type | None:
-    if isinstance(field, EncryptedTextField):
-        return None
-    if isinstance(field, models.ForeignKey) or field.primary_key:
-        return ObjectId
-    types = {models.CharField: str, models.TextField: str, models.BooleanField: bool}
-    types |= {models.PositiveIntegerField: int}
-    return types.get(type(field))
-
-
-def _as_stored(record: models.Model) -> Stored:
-    """Return a record, or one that is embedded in it, as it is stored."""
-    values = record.__dict__
-    stored = {
-        column: value
-        if (value := values[attribute]) is None or type(value) is expected
-        else _prepared(field, value)
-        for column, attribute, field, expected, _ in plan(type(record))
-        if attribute in values
-    }
-    if stored.get("_id") is None:
-        stored.pop("_id", None)
-    return stored
-
-
-def _prepared(field: models.Field[Any, Any], value: Any) -> Any:
-    if isinstance(value, Secret):
-        return value.token
-    if isinstance(field, EmbeddedModelField) and isinstance(value, field.embedded_model):
-        return _as_stored(value)
-    if type(value) is datetime and value.tzinfo and isinstance(field, models.DateTimeField):
-        return value.astimezone(UTC).replace(tzinfo=None)
-    if type(value) is list and _is_of_texts(field, value):
-        return [*value]
-    return field.get_db_prep_save(value, connection)
-
-
-def _is_of_texts(field: models.Field[Any, Any], items: list[Any]) -> bool:
-    return (
-        isinstance(field, ArrayField)
-        and isinstance(field.base_field, models.CharField)
-        and all(type(item) is str for item in items)
-    )
-
-
-def _value(field: models.Field[Any, Any], default: Default, stored: Any) -> Any:
-    """Return the value of a stored one; the default where it is not there, or cannot be one.
-
-    Other programs may have written anything: a record must still be read, mended and deleted.
-    """
-    if stored is None:
-        return default() if default else None
-    if type(stored) is datetime and isinstance(field, models.DateTimeField):
-        return stored.replace(tzinfo=UTC)
-    try:
-        value = _converted(field, stored)
-        field.get_db_prep_save(value, connection)
-    except Exception:
-        return field.get_default()
-    return value
-
-
-def _converted(field: models.Field[Any, Any], stored: Any) -> Any:
-    from_db = getattr(field, "from_db_value", None)
-    if from_db:
-        return from_db(stored, None, connection)
-    return field.to_python(stored)
