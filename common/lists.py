@@ -60,7 +60,7 @@ def page(model: type[models.Model], projection: Stored, listing: Listing) -> Pag
     limit, shown = listing.limit or 0, _at_once(listing)
     # One document more than a page shows tells whether the list goes on. A list that is streamed
     # finds its end by itself; a long one is looked for in stretches that the page just fills.
-    more = 1 if shown == limit and not _goes_by_stretches(model, listing) else 0
+    more = 1 if shown == limit and not _is_reached(model, listing) else 0
     documents = _found(model, projection, listing, limit + more, total or 0)
     first = list(islice(documents, shown + more))
     goes_on = len(first) == shown + more
@@ -104,12 +104,12 @@ def _found(
         and goes_by_stretches(model, counting.EXACT_UP_TO)
     ):
         return _walked(model, projection)
-    if _goes_by_stretches(model, listing):
-        return iter(_reached(model, projection, listing, limit))
+    if _is_reached(model, listing):
+        return iter(_reached(model, projection, listing))
     return iter(_find(model, projection, listing.page_condition, listing.order, offset, limit))
 
 
-def _goes_by_stretches(model: type[models.Model], listing: Listing) -> bool:
+def _is_reached(model: type[models.Model], listing: Listing) -> bool:
     """Tell whether a page is looked for in stretches of time."""
     limit = listing.limit or 0
     return _is_of_all(listing) and 0 < limit <= reach.MOST and goes_by_stretches(model)
@@ -119,11 +119,9 @@ def _is_of_all(listing: Listing) -> bool:
     return not listing.condition and listing.order == NEWEST_FIRST
 
 
-def _reached(
-    model: type[models.Model], projection: Stored, listing: Listing, limit: int
-) -> list[Stored]:
-    """Return up to `limit` documents of a page of all records, newest first."""
-    offset = listing.offset
+def _reached(model: type[models.Model], projection: Stored, listing: Listing) -> list[Stored]:
+    """Return a page of all records, newest first."""
+    limit, offset = listing.limit or 0, listing.offset
 
     def read(stretch: Stored, limit: int) -> list[Stored]:
         condition = stretch or listing.page_condition

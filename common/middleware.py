@@ -46,6 +46,7 @@ class CorsMiddleware(ListedHeadersCorsMiddleware):
             response = super().__call__(request)
             return response
         response = self.get_response(request)
+        # Patching parses what is there, and there is hardly ever anything.
         if response.has_header("Vary"):
             patch_vary_headers(response, ("origin",))
         else:

@@ -79,11 +79,10 @@ class ColumnMappingSerializer(DocumentSerializer):
     def with_values(self, values: Dict[str, Any]) -> Any:
         if "config" in values:
             values = {**values, "config": RuleConfig(**(values["config"] or {}))}
-        if self.instance is None:
-            values = {**values, "mapping_id": self.context["mapping_id"]}
-        record: Any = super().with_values(values)
-        if self.instance is None:
-            record.targets = self.context["targets"]
+        if self.instance is not None:
+            return super().with_values(values)
+        record: Any = super().with_values({**values, "mapping_id": self.context["mapping_id"]})
+        record.targets = self.context["targets"]
         return record
 
 
