@@ -1,4 +1,4 @@
-"""What can go wrong, named for what happened; `common.problems` makes HTTP of it.
+"""What can go wrong, named for what happened; `common.api.problems` makes HTTP of it.
 
 ServiceError
 ├── Conflict                 409

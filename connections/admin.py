@@ -16,10 +16,10 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST
 
-from common.admin import DocumentAdmin, count_uses, uses_link
-from common.badges import BAD, GOOD, QUIET, age, badge
+from common.admin.badges import BAD, GOOD, QUIET, age, badge
+from common.admin.base import DocumentAdmin, count_uses, uses_link
+from common.admin.forms import DocumentForm, state_of
 from common.exceptions import ServiceError
-from common.forms import DocumentForm, state_of
 from connections.checkup import check_all
 from connections.models import Connection, TestStatus
 from connections.probe import probe

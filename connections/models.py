@@ -9,9 +9,9 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
 
-from common import store
-from common.fields import EncryptedTextField, Secret
-from common.models import Document, RuleErrors, page_index, unchanged
+from common.documents import store
+from common.documents.models import Document, RuleErrors, page_index, unchanged
+from common.secrets.fields import EncryptedTextField, Secret
 from connections.drivers import DRIVERS
 from connections.drivers.base import SourceParams, SshTunnel
 

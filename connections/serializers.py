@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from rest_framework import serializers
 
-from common.serializers import DocumentSerializer, StrictSerializer
+from common.api.serializers import DocumentSerializer, StrictSerializer
 from connections.models import Connection
 
 

@@ -9,10 +9,10 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from common.api.parameters import Parameters
+from common.api.views import DocumentViewSet
 from common.clients import hung_up
 from common.exceptions import NotFound
-from common.listing import Parameters
-from common.views import DocumentViewSet
 from connections.drivers.base import SourceParams
 from connections.models import Connection
 from connections.preview import describe_table, list_tables

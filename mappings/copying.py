@@ -2,7 +2,7 @@
 
 from itertools import count, islice
 
-from common import store
+from common.documents import store
 from common.exceptions import DuplicateName
 from mappings import rules
 from mappings.models import ColumnMapping, Mapping

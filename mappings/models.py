@@ -11,9 +11,9 @@ from django_mongodb_backend.models import EmbeddedModel
 from pymongo.client_session import ClientSession
 from pymongo.errors import DuplicateKeyError
 
-from common import store
-from common.models import Document, RuleErrors, page_index
-from common.store import Stored
+from common.documents import store
+from common.documents.models import Document, RuleErrors, page_index
+from common.documents.store import Stored
 from connections.drivers.errors import StatementRefused
 from connections.models import Connection, connection_kind
 from connections.statement import check_statement

@@ -11,9 +11,9 @@ from django.core.exceptions import ValidationError
 from django.forms.formsets import DELETION_FIELD_NAME
 from unfold.forms import PaginationInlineFormSet
 
-from common import store
+from common.admin.forms import INPUT, MONO, DocumentForm, NamesField
+from common.documents import store
 from common.exceptions import Stale
-from common.forms import INPUT, MONO, DocumentForm, NamesField
 from mappings import options, rules
 from mappings.models import (
     ColumnMapping,

@@ -12,9 +12,9 @@ from pymongo import DeleteMany, InsertOne, ReplaceOne
 from pymongo.client_session import ClientSession
 from pymongo.errors import BulkWriteError
 
-from common import store
+from common.documents import store
+from common.documents.store import Stored
 from common.exceptions import Stale
-from common.store import Stored
 from mappings.models import ColumnMapping, targets_of, written_twice
 
 DUPLICATE_KEY = 11000

@@ -6,9 +6,9 @@ from typing import Any, ClassVar
 from bson import ObjectId
 from rest_framework import serializers
 
-from common import store
-from common.body_fields import IdField, TextField, TextListField
-from common.serializers import DocumentSerializer, StrictSerializer
+from common.api.fields import IdField, TextField, TextListField
+from common.api.serializers import DocumentSerializer, StrictSerializer
+from common.documents import store
 from connections.models import Connection
 from mappings.models import ColumnMapping, Mapping, RuleConfig
 from schemas.serializers import ColumnSerializer

@@ -19,12 +19,12 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from common import store
+from common.api.json import JSON, to_json
+from common.api.parameters import Parameters
+from common.api.views import DocumentViewSet
+from common.documents import store
+from common.documents.store import Stored
 from common.exceptions import NotFound
-from common.http import JSON, to_json
-from common.listing import Parameters
-from common.store import Stored
-from common.views import DocumentViewSet
 from mappings import preview, rules
 from mappings.models import ColumnMapping, Mapping, column_names, written_fields
 from mappings.serializers import (

@@ -9,9 +9,9 @@ from bson import ObjectId
 from django.core.exceptions import ValidationError
 from django.db import models
 
-from common import store
-from common.models import Document, RuleErrors, page_index
-from common.store import Stored
+from common.documents import store
+from common.documents.models import Document, RuleErrors, page_index
+from common.documents.store import Stored
 from mappings.models import Mapping
 from schedules import cron
 

@@ -2,9 +2,9 @@
 
 from typing import Any, ClassVar
 
-from common.http import iso_utc
-from common.serializers import DocumentSerializer, Reader
-from common.store import Stored
+from common.api.json import iso_utc
+from common.api.serializers import DocumentSerializer, Reader
+from common.documents.store import Stored
 from schedules.models import Schedule, upcoming_run
 
 

@@ -1,7 +1,7 @@
 """Schedules over REST."""
 
-from common.listing import Parameters
-from common.views import DocumentViewSet
+from common.api.parameters import Parameters
+from common.api.views import DocumentViewSet
 from schedules.models import Schedule
 from schedules.serializers import ScheduleSerializer
 

@@ -7,10 +7,10 @@ from django.db import models
 from django_mongodb_backend.fields import EmbeddedModelArrayField
 from django_mongodb_backend.models import EmbeddedModel
 
-from common import store
+from common.documents import store
+from common.documents.models import Document, RuleErrors, page_index
+from common.documents.store import Stored
 from common.exceptions import IncompatibleSchema
-from common.models import Document, RuleErrors, page_index
-from common.store import Stored
 from schemas import evolution
 
 

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from common.body_fields import ChoiceField, TextField
-from common.serializers import DocumentSerializer, StrictSerializer
+from common.api.fields import ChoiceField, TextField
+from common.api.serializers import DocumentSerializer, StrictSerializer
 from schemas.models import Column, DataType, Schema
 
 

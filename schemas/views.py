@@ -1,7 +1,7 @@
 """Schemas over REST."""
 
-from common.listing import Parameters
-from common.views import DocumentViewSet
+from common.api.parameters import Parameters
+from common.api.views import DocumentViewSet
 from schemas.models import Schema
 from schemas.serializers import SchemaSerializer
 

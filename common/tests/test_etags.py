@@ -1,7 +1,7 @@
 import pytest
 from bson import ObjectId
 
-from common.testing import KINDS, NOBODY, body, direct, made
+from common.tests.client import KINDS, NOBODY, body, direct, made
 
 STALE = "The record changed since it was read; read it again and repeat the change."
 

@@ -4,7 +4,7 @@ import pytest
 from django.core.validators import MinLengthValidator, RegexValidator
 from rest_framework import serializers
 
-from common.body_fields import TextField, TextListField
+from common.api.fields import TextField, TextListField
 from schemas.models import Schema
 
 

@@ -7,8 +7,9 @@ from django.db import connection
 from django.http import QueryDict
 from pymongo.database import Database
 
-from common import lists, store
-from common.testing import NOBODY
+from common.api import lists
+from common.documents import store
+from common.tests.client import NOBODY
 from connections.views import ConnectionViewSet
 from mappings.models import ColumnMapping
 from mappings.views import ColumnMappingViewSet, MappingViewSet

@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from bson import ObjectId
 
-from common import store
+from common.documents import store
 from common.exceptions import InUse, NotFound, Stale
-from common.testing import connection_body, mapping_body, schema_body
+from common.tests.client import connection_body, mapping_body, schema_body
 from connections.models import Connection
 from schemas.models import Schema
 

@@ -9,7 +9,7 @@ import pytest
 from bson.regex import Regex
 from pymongo.database import Database
 
-from common.testing import PREFIX, Api, followed
+from common.tests.client import PREFIX, Api, followed
 
 SCHEMAS = f"{PREFIX}/schemas"
 MOMENT = datetime(2026, 1, 1)  # noqa: DTZ001 - as the driver stores it
@@ -90,7 +90,7 @@ def test_a_page_by_cursor_that_shows_the_end_has_no_next_one(api: Api, many: int
 
 
 def test_the_last_page_is_read_from_the_end(api: Api, many: int, monkeypatch):
-    monkeypatch.setattr("common.counting.LONG", 100)
+    monkeypatch.setattr("common.api.counting.LONG", 100)
     whole = api.get(SCHEMAS).json()
 
     last = api.get(f"{SCHEMAS}?limit=50&offset=300")
@@ -123,8 +123,8 @@ def test_a_cursor_that_makes_no_sense_is_refused(api: Api, query: str, message: 
 
 
 def test_a_count_beyond_the_exact_ones_is_kept_for_a_moment(api: Api, many: int, monkeypatch):
-    monkeypatch.setattr("common.counting.EXACT_UP_TO", 100)
-    monkeypatch.setattr("common.counting._counts", {})
+    monkeypatch.setattr("common.api.counting.EXACT_UP_TO", 100)
+    monkeypatch.setattr("common.api.counting._counts", {})
 
     answer = api.get(f"{SCHEMAS}?search=s0&limit=1")
 

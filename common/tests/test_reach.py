@@ -7,8 +7,9 @@ import pytest
 from bson.timestamp import Timestamp
 from pymongo.errors import NetworkTimeout
 
-from common import counting, lists, reach, store
-from common.testing import document, followed
+from common.api import counting, lists, reach
+from common.documents import store
+from common.tests.client import document, followed
 from connections.models import Connection
 
 NOW = store.now().replace(tzinfo=None)

@@ -9,8 +9,8 @@ import pytest
 from cryptography.fernet import Fernet
 from django.core.management import CommandError, call_command
 
-from common import rotation
-from common.testing import connection_body, connection_document
+from common.secrets import rotation
+from common.tests.client import connection_body, connection_document
 
 LOST = Fernet(Fernet.generate_key())
 OLD_KEY, NEW_KEY = Fernet.generate_key().decode(), Fernet.generate_key().decode()

@@ -2,8 +2,8 @@
 
 import pytest
 
-from common.testing import connection_body, direct, mapping_body, schedule_body
-from common.testing_admin import commands_sent
+from common.tests.client import connection_body, direct, mapping_body, schedule_body
+from common.tests.operator import commands_sent
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 import pytest
 from bson import ObjectId
 
-from common.testing import connection_body, document, made
+from common.tests.client import connection_body, document, made
 
 
 @pytest.mark.parametrize(("db_type", "port"), [("mysql", 3306), ("postgresql", 5432)])

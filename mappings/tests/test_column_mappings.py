@@ -4,8 +4,8 @@ from pymongo import DeleteMany
 from pymongo.collection import Collection
 from pymongo.errors import BulkWriteError
 
-from common import store
-from common.testing import direct, document, join, made, split
+from common.documents import store
+from common.tests.client import direct, document, join, made, split
 
 
 @pytest.fixture
