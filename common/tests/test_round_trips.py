@@ -25,7 +25,7 @@ def sent(request, *args, **headers):
 
 @pytest.mark.parametrize(
     ("query", "commands"),
-    [("", ["find"]), ("?limit=2", ["find"]), ("?limit=1", ["find", "count"])],
+    [("", ["count", "find"]), ("?limit=2", ["find"]), ("?limit=1", ["find", "count"])],
 )
 def test_a_list(api, connection, query, commands):
     api.create("connections", connection_body(name="another"))
