@@ -61,7 +61,7 @@ def find_one(
 ) -> Stored | None:
     """Return the first document that meets `condition`, as the open transaction sees it."""
     pending = _pending.get()
-    if pending and (found := pending.get(condition.get("_id"))):
+    if pending and (found := pending.get(condition.get("_id", ObjectId()))):
         return found
     return collection(model).find_one(condition, projection, session=mongodb.session)
 
