@@ -76,6 +76,8 @@ MIGRATION_MODULES = {
 # --- The apps ------------------------------------------------------------------------------------
 
 INSTALLED_APPS = [
+    # Before unfold, whose front page it replaces.
+    "dashboard",
     "etl_config.apps.ServiceConfig",
     # Before the admin, whose templates it replaces.
     "unfold",
@@ -96,7 +98,6 @@ INSTALLED_APPS = [
     "mappings",
     "schedules",
     "portability",
-    "dashboard",
 ]
 
 MIDDLEWARE = [
@@ -188,7 +189,7 @@ UNFOLD = {
     ],
     "SITE_URL": None,
     "SHOW_VIEW_ON_SITE": False,
-    "DASHBOARD_CALLBACK": "dashboard.dashboard.dashboard",
+    "DASHBOARD_CALLBACK": "dashboard.views.dashboard_callback",
     "COLORS": {
         "primary": {
             "50": "#eff6ff",
@@ -206,7 +207,7 @@ UNFOLD = {
     },
     "SIDEBAR": {
         "show_search": False,
-        "navigation": "dashboard.sidebar.navigation",
+        "navigation": "dashboard.navigation.navigation",
     },
 }
 LOGIN_REDIRECT_URL = "admin:index"

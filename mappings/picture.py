@@ -99,7 +99,7 @@ def describe(rules: Sequence[Rule], place: Layout) -> str:
     lacking = [name for name in place.targets if name in place.unmapped]
     if lacking:
         said.append(f"unmapped: {', '.join(lacking)}")
-    return "; ".join(said) or "no rules"
+    return "; ".join(said) or "no column mappings"
 
 
 def _nodes(rules: Sequence[Rule], place: Layout) -> list[float | None]:
