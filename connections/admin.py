@@ -98,7 +98,8 @@ class ConnectionAdmin(DocumentAdmin):
             "SSH tunnel",
             {
                 "fields": (
-                    ("ssh_host", "ssh_port"),
+                    "ssh_host",
+                    "ssh_port",
                     "ssh_username",
                     "ssh_password",
                     "ssh_private_key",
@@ -138,8 +139,8 @@ class ConnectionAdmin(DocumentAdmin):
     def last_test(self, obj: Connection) -> SafeString:
         if not obj.last_test_status:
             return badge("never tested", QUIET)
-        shown = badge(obj.last_test_status, TONES.get(obj.last_test_status, QUIET))
-        return format_html("{} {}", shown, age(obj.last_tested_at))
+        status = badge(obj.last_test_status, TONES.get(obj.last_test_status, QUIET))
+        return format_html("{} {}", status, age(obj.last_tested_at))
 
     @admin.display(description="Password")
     def password_state(self, obj: Connection) -> SafeString:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from django import forms
 from django.forms.formsets import DELETION_FIELD_NAME
@@ -57,7 +57,7 @@ class RuleForm(DocumentForm):
     target_fields = NamesField(help_text="Commas or line breaks between them.")
     option = OptionField(label="Delimiter or separator")
     overflow = forms.ChoiceField(
-        choices=[("", "drop, unless told"), *((value, value) for value in Overflow.values)],
+        choices=[("", "(drop)"), *((value, value) for value in Overflow.values)],
         required=False,
         widget=UnfoldAdminSelectWidget,
         help_text="What becomes of the pieces that a split has no field for.",
@@ -78,7 +78,7 @@ class RuleForm(DocumentForm):
         stored = config.delimiter if config.delimiter is not None else config.separator
         self.initial["option"] = options.to_text(stored or "")
         self.initial["overflow"] = config.overflow or ""
-        offer_stored(self.fields["overflow"], config.overflow)
+        offer_stored(cast("forms.ChoiceField", self.fields["overflow"]), config.overflow)
 
     def clean(self) -> dict[str, Any] | None:
         if {"type", "option", "overflow"} & set(self.changed_data) or not self.instance.is_stored:
@@ -133,10 +133,11 @@ class RulesFormSet(PaginationInlineFormSet):
         """Return the rules that the form shows, in its order; one that is gone stands empty."""
         by_id = {str(rule.pk): rule for rule in self.stored}
         posted = [self.data.get(f"{self.prefix}-{i}-id") for i in range(self.initial_form_count())]
-        self.lost = [identifier for identifier in posted if identifier not in by_id]
+        self.gone = [identifier for identifier in posted if identifier not in by_id]
         return [by_id.get(identifier) or ColumnMapping() for identifier in posted]
 
-    lost: Sequence[Any] = ()
+    gone: Sequence[Any] = ()
+    """The ids of rules that the page shows, and that are no longer stored."""
 
     # --- Versions ---------------------------------------------------------------------------------
 
@@ -150,7 +151,7 @@ class RulesFormSet(PaginationInlineFormSet):
         return self.data.get(OVERWRITE) == self.page_version()
 
     def is_stale(self) -> bool:
-        return bool(self.lost) or any(form.is_stale() for form in self.forms)
+        return bool(self.gone) or any(form.is_stale() for form in self.forms)
 
     def differences(self) -> list[Difference]:
         """Return where the rules as they are typed are not those that are stored now."""
@@ -183,16 +184,16 @@ class RulesFormSet(PaginationInlineFormSet):
             form.fields["id"] = forms.CharField(required=False, widget=forms.HiddenInput)
 
     def clean(self) -> None:
-        if self.lost and not self.overwrites:
+        if self.gone and not self.overwrites:
             raise CHANGED_MEANWHILE
 
     def save(self, commit: bool = True) -> list[Any]:
-        doomed = self.deleted_forms
-        live = [form for form in self.forms if form.has_changed() and form not in doomed]
+        deleted = self.deleted_forms
+        live = [form for form in self.forms if form.has_changed() and form not in deleted]
         changed = [form for form in live if form.instance.is_stored]
         self.new_objects = [form.instance for form in live if form not in changed]
         self.changed_objects = [(form.instance, form.changed_data) for form in changed]
-        self.deleted_objects = [form.instance for form in doomed if form.instance.is_stored]
+        self.deleted_objects = [form.instance for form in deleted if form.instance.is_stored]
         for rule in self.new_objects:
             rule.mapping = self.instance
         rules.change(

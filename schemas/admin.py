@@ -30,7 +30,7 @@ EMPTY_ROWS = 3
 class ColumnsWidget(forms.Widget):
     """Rows of a name and a type, in the order of the table; their inputs share two names.
 
-    The type of a stored column is shown, and not to be chosen: it never changes.
+    The type of a stored column can be seen, and not be chosen: it never changes.
     """
 
     template_name = "schemas/admin/columns.html"
@@ -149,7 +149,7 @@ class SchemaForm(DocumentForm):
 @admin.register(Schema)
 class SchemaAdmin(DocumentAdmin):
     form = SchemaForm
-    list_display = ("name", "columns_shown", "about", "mappings", "changed")
+    list_display = ("name", "column_names", "about", "mappings", "changed")
     search_fields = ("name", "description")
     readonly_fields = ("mappings", "created_at", "updated_at")
     fieldsets = (
@@ -162,7 +162,7 @@ class SchemaAdmin(DocumentAdmin):
         note_users(records, Schema, "mappings")
 
     @admin.display(description="Columns")
-    def columns_shown(self, obj: Schema) -> SafeString:
+    def column_names(self, obj: Schema) -> SafeString:
         columns = [_row(column)[0] for column in obj.columns or []]
         more = ", …" if len(columns) > COLUMNS_LISTED else ""
         return format_html(

@@ -35,7 +35,7 @@ def differences(form: DocumentForm) -> Iterator[Difference]:
         bound = form[name]
         if name != "version":
             typed, stored = as_text(bound.field, bound.data), as_text(bound.field, bound.initial)
-            yield Difference(bound.label, typed, stored)
+            yield Difference(str(bound.label), typed, stored)
 
 
 def as_text(field: Any, value: Any) -> str:

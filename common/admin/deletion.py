@@ -23,11 +23,8 @@ class Deletion:
     refusal: str = ""
 
     def __str__(self) -> str:
-        return (
-            f"{self.record}, and with it {' and '.join(self.dependents)}"
-            if (self.dependents)
-            else str(self.record)
-        )
+        more = f", and with it {' and '.join(self.dependents)}" if self.dependents else ""
+        return f'"{self.record}"{more}'
 
 
 def deletions_of(records: Sequence[Any]) -> list[Deletion]:

@@ -176,7 +176,7 @@ class NamesField(forms.CharField):
     def as_text(self, value: Any) -> str:
         return name_lists.to_text(map(str, value)) if isinstance(value, list) else str(value or "")
 
-    def to_python(self, value: Any) -> list[str]:
+    def to_python(self, value: Any) -> Any:
         typed = value if isinstance(value, list) else name_lists.from_text(value or "")
         # Browsers send other line ends than may be in a name.
         is_stored = self.stored and typed == name_lists.from_text(self.as_text(self.stored))

@@ -1,7 +1,7 @@
 """The base of every record's admin: the API's rules and refusals, and lists that stay fast.
 
 Django's querysets say which records a page shows; the records come from their documents, as
-everywhere in this service: odd ones are shown, not stumbled over, and writes are conditional.
+everywhere in this service: odd ones as far as they can be, and written by condition.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Records read from their documents: odd ones are shown, not stumbled over."""
+"""Records read from their documents: odd ones, too, as far as they can be."""
 
 from __future__ import annotations
 

@@ -230,7 +230,7 @@ def test_deleting_what_is_in_use_says_by_what(operator, api):
 
 def test_deleting_what_is_free_says_so_and_is_noted(operator, api):
     record = made(api, "connections", name="shop")
-    assert "Delete the connection shop?" in operator.html(DELETE, record["id"])
+    assert "Delete the connection &quot;shop&quot;?" in operator.html(DELETE, record["id"])
     operator.post(DELETE, record["id"], post="yes")
     assert api.names("connections") == []
     assert [str(entry.object_repr) for entry in LogEntry.objects.all()] == ["shop"]

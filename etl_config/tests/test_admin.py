@@ -117,6 +117,14 @@ def test_no_list_is_filtered_by_a_secret(operator, kind, path, secret, lookup):
     assert operator.get(LISTS[kind], **asked).status_code == 400
 
 
+def test_no_account_is_found_by_its_password(operator):
+    for page, parameter in [
+        ("auth_user_changelist", "password__startswith"),
+        ("auth_group_changelist", "user__password__startswith"),
+    ]:
+        assert operator.get(page, **{parameter: "pbkdf2"}).status_code == 400
+
+
 @pytest.mark.parametrize(
     "parameter", ["host", "name__startswith", "source_connection__name", "db_type__regex", "pk__in"]
 )

@@ -253,7 +253,7 @@ def test_a_split_says_what_becomes_of_more_pieces(operator, api, mapping):
 def test_deleting_a_mapping_says_what_goes_with_it(operator, api, mapping):
     add_rules(api, mapping, direct("a", "id"), direct("b", "name"))
     page = operator.html("mappings_mapping_delete", mapping["id"])
-    assert "Delete the mapping orders, and with it 2 column mappings?" in page
+    assert "Delete the mapping &quot;orders&quot;, and with it 2 column mappings?" in page
     made(api, "schedules", name="nightly", mapping_id=mapping["id"])
     page = operator.html("mappings_mapping_delete", mapping["id"])
     assert "is in use by the schedule &quot;nightly&quot;." in page
