@@ -16,7 +16,6 @@ from django.urls import path
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 from django.views.decorators.http import require_POST
-from rest_framework.exceptions import APIException
 from unfold.admin import TabularInline
 from unfold.contrib.filters.admin import AutocompleteSelectFilter
 
@@ -34,20 +33,16 @@ from common.admin.records import (
     totals_by_reference,
     users_link,
 )
-from common.api.problems import translated
 from common.documents import store, writes
-from common.exceptions import ServiceError
 from connections.models import Connection
 from mappings import rules
 from mappings.copying import copy_mapping
 from mappings.models import ColumnMapping, Mapping, RuleConfig, texts
 from mappings.picture import Rule, draw, visible
-from mappings.preview import preview
+from mappings.preview_table import preview_context
 from mappings.rule_forms import LoneRuleForm, RuleForm, RulesFormSet
 from schemas.evolution import stored_columns
 from schemas.models import Schema
-
-PREVIEW_ROWS = 50
 
 
 class RuleInline(TabularInline):
@@ -185,39 +180,6 @@ class MappingAdmin(DocumentAdmin):
         may_write = self.has_change_permission(request) or self.has_add_permission(request)
         connections = ("connections.view_connection", "connections.change_connection")
         return may_write and any(may(request, permission) for permission in connections)
-
-
-def preview_context(request: HttpRequest) -> dict[str, Any]:
-    if not request.POST.get("source_connection"):
-        return {"refusal": "Choose a source connection first."}
-    query = {
-        "source_connection_id": request.POST["source_connection"],
-        "source_query": request.POST.get("source_query", ""),
-        "limit": PREVIEW_ROWS,
-    }
-    try:
-        found = preview(query)
-    except (ServiceError, APIException) as raised:
-        refusal = translated(raised)
-        return {"refusal": " ".join(e["message"] for e in refusal.errors) or refusal.detail}
-    heads = list(zip(found.columns, found.column_types, strict=True))
-    return {"preview": found, "heads": heads, "rows": [cells(row) for row in found.rows]}
-
-
-def cells(row: Iterable[Any]) -> list[dict[str, Any]]:
-    """Return how a preview's values look: numbers to the right, null unlike any text."""
-    return [
-        {"text": cell_text(value), "is_null": value is None, "is_number": is_number(value)}
-        for value in row
-    ]
-
-
-def cell_text(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def written_fields(identifiers: list[ObjectId]) -> dict[ObjectId, tuple[int, int]]:

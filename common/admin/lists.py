@@ -1,113 +1,32 @@
-"""Lists of the admin: pages read as documents, searches that end, filters that are declared."""
+"""The lists of the admin: their pages, searches, filters, and the records an action is for."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from contextlib import AbstractContextManager
-from functools import cached_property, reduce
-from operator import or_
-from typing import Any, cast
+from collections.abc import Sequence
+from typing import Any
 
-from bson import ObjectId
 from django.contrib import admin, messages
-from django.core.paginator import Page, Paginator
+from django.core.exceptions import ValidationError
+from django.core.paginator import Paginator
 from django.db import models
 from django.http import HttpRequest
+from django.shortcuts import redirect
+from django.urls import reverse
+from django.utils.safestring import SafeString
+from unfold.admin import ModelAdmin
 from unfold.views import ChangeList
 
-from common.admin.records import as_records, records_of
-from common.api import lists
-from common.api.parameters import MAX_SEARCH
-from common.documents import store
-from common.documents.codecs import reference_to
-from common.documents.models import references_of
-from common.documents.query import Query, query_of
-from common.documents.store import Stored
-from common.exceptions import SearchTooBroad, StoreUnavailable
+from common.admin.badges import age
+from common.admin.filters import beginning_with, containing, filter_parameters, search_text
+from common.admin.paginator import DocumentPaginator, has_some, list_query
+from common.admin.records import as_records
+from common.api.lists import SEARCH_TIMEOUT_S
+from common.documents.models import Document
+from common.exceptions import SearchTooBroad
 
 PAGE_SIZE = 100
-MAX_SEARCH_RESULTS = 1000
-"""Records a search finds at most; whoever has more can say more."""
-
-LIST_TIMEOUT_S = 30.0
-"""How long a list may take, longer than the API: a slow page is better than none."""
-
-
-def list_timeout() -> AbstractContextManager[None]:
-    """Wait for a list up to `LIST_TIMEOUT_S`. Raises StoreUnavailable, with a way on."""
-    slow = StoreUnavailable(
-        f"The store took longer than {LIST_TIMEOUT_S:g} s for this list. Search for the beginning "
-        "of a name instead, or try again."
-    )
-    return store.time_limit(LIST_TIMEOUT_S, slow)
-
-
-def list_query(queryset: models.QuerySet[Any]) -> Query:
-    """Return what a list asks for; a reference is found however it is stored."""
-    query = query_of(queryset)
-    columns = {str(field.column) for field in references_of(query.model)}
-    return query._replace(condition=_any_spelling(query.condition, columns))
-
-
-def _any_spelling(condition: Stored, references: set[str]) -> Stored:
-    return {
-        name: [_any_spelling(part, references) for part in value]
-        if name == "$and"
-        else reference_to(value)
-        if name in references and isinstance(value, ObjectId)
-        else value
-        for name, value in condition.items()
-    }
-
-
-class DocumentPaginator(Paginator):
-    """Pages of records, read as documents.
-
-    A search is made once, and finds up to `MAX_SEARCH_RESULTS`: no index answers one.
-    """
-
-    by_beginning: models.QuerySet[Any] | None = None
-    """What to look for where the search takes too long: names that begin with its text."""
-
-    is_by_beginning = False
-
-    @cached_property
-    def query(self) -> Query:
-        return list_query(cast("models.QuerySet[Any]", self.object_list))
-
-    @cached_property
-    def found(self) -> list[ObjectId]:
-        """The ids that a search finds; once it takes too long, those an index can tell.
-
-        Raises SearchTooBroad where none can.
-        """
-        try:
-            with lists.search_timeout(searches=True):
-                return self.query._replace(limit=MAX_SEARCH_RESULTS).identifiers()
-        except SearchTooBroad:
-            if self.by_beginning is None:
-                raise
-            self.is_by_beginning = True
-            return list_query(self.by_beginning)._replace(limit=MAX_SEARCH_RESULTS).identifiers()
-
-    @cached_property
-    def count(self) -> int:
-        with list_timeout():
-            if self.query.is_search():
-                return len(self.found)
-            return store.count(self.query.model, self.query.condition)
-
-    def page(self, number: int | str) -> Page:
-        number = self.validate_number(number)
-        with list_timeout():
-            return Page(self.records_from((number - 1) * self.per_page), number, self)
-
-    def records_from(self, first: int) -> list[Any]:
-        """Return the records of the page that begins with the record `first`, counted from 0."""
-        if self.query.is_search():
-            return records_of(self.query.model, self.found[first : first + self.per_page])
-        page = self.query._replace(skip=first, limit=self.per_page)
-        return as_records(self.query.model, page.documents())
+MAX_SELECTED = 500
+"""Records an action takes at a time: each is a write of its own."""
 
 
 class DocumentChangeList(ChangeList):
@@ -120,7 +39,7 @@ class DocumentChangeList(ChangeList):
         if self.paginator.is_by_beginning:
             messages.warning(
                 request,
-                f"The search took longer than {lists.SEARCH_TIMEOUT_S:g} s; these are the records "
+                f"The search took longer than {SEARCH_TIMEOUT_S:g} s; these are the records "
                 f'whose name begins with "{self.query}".',
             )
         if isinstance(self.result_list, models.QuerySet):
@@ -129,41 +48,88 @@ class DocumentChangeList(ChangeList):
         self.model_admin.prefetch(self.result_list)
 
 
-# --- Searches -------------------------------------------------------------------------------------
+class ListAdmin(ModelAdmin):
+    """A list of records that stays fast, and tells nobody what its columns do not."""
 
+    paginator = DocumentPaginator
+    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
+    list_per_page = PAGE_SIZE
+    list_max_show_all = PAGE_SIZE
+    list_filter_submit = False
 
-def search_text(typed: str) -> str:
-    return typed.strip()[:MAX_SEARCH].replace("\0", "")
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return DocumentChangeList
 
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> Any:
+        try:
+            return super().changelist_view(request, extra_context)
+        except SearchTooBroad as refusal:
+            messages.error(request, refusal.detail)
+        except ValidationError as refusal:
+            # Selected was an id that another program made, and that is none of the service's.
+            messages.error(request, " ".join(refusal.messages))
+        return redirect(self.address("changelist"))
 
-def containing(
-    queryset: models.QuerySet[Any], text: str, fields: Iterable[str]
-) -> models.QuerySet[Any]:
-    """Return the records that hold a text in one of some fields, as it is."""
-    return queryset.filter(reduce(or_, [models.Q((f"{name}__icontains", text)) for name in fields]))
+    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
+        """Allow what the list's own filters ask, and no other.
 
+        Django's would allow any field, with which a secret is guessed letter by letter.
+        """
+        return lookup in filter_parameters(self.model, self.get_list_filter(request))
 
-def beginning_with(queryset: models.QuerySet[Any], text: str) -> models.QuerySet[Any]:
-    """Return the records whose name begins with a text: an index finds them."""
-    return queryset.filter(name__gte=text, name__lt=text + "\uffff")
+    def get_search_results(
+        self, request: HttpRequest, queryset: models.QuerySet[Any], search_term: str
+    ) -> tuple[models.QuerySet[Any], bool]:
+        """Look for the text as it is, as the API does.
 
+        To choose a record, in its name alone: an index finds those that begin with the text, and
+        only where none does is it looked for inside of names.
+        """
+        chooses = request.path.endswith("/autocomplete/")
+        fields = ("name",) if chooses else self.get_search_fields(request)
+        text = search_text(search_term)
+        if not text:
+            return queryset, False
+        if any(field.name == "name" for field in self.opts.fields):
+            begins = beginning_with(queryset, text)
+            if chooses and has_some(begins):
+                return begins, False
+            request.by_beginning = begins  # type: ignore[attr-defined]
+        return containing(queryset, text, fields), False
 
-def has_some(queryset: models.QuerySet[Any]) -> bool:
-    with list_timeout():
-        return bool(query_of(queryset)._replace(limit=1, order=[]).documents("_id"))
+    def get_paginator(
+        self, request: HttpRequest, queryset: Any, *args: Any, **kwargs: Any
+    ) -> Paginator:
+        if queryset.model is not self.model:
+            return Paginator(queryset, *args, **kwargs)
+        paginator: DocumentPaginator = super().get_paginator(request, queryset, *args, **kwargs)
+        paginator.by_beginning = getattr(request, "by_beginning", None)
+        return paginator
 
+    def prefetch(self, records: Sequence[Any]) -> None:
+        """Read what the columns of a page need beyond its records, all at once."""
 
-# --- Filters --------------------------------------------------------------------------------------
+    @admin.display(description="Changed", ordering="updated_at")
+    def changed(self, obj: Document) -> SafeString:
+        return age(obj.updated_at)
 
+    def selected(
+        self, request: HttpRequest, queryset: models.QuerySet[Any], limit: int = MAX_SELECTED
+    ) -> list[Any]:
+        """Return the selected records; none, and a message, where they are more than `limit`."""
+        documents = list_query(queryset)._replace(limit=limit + 1).documents()
+        if len(documents) > limit:
+            messages.error(
+                request,
+                f"Nothing was done: more than {limit} are selected. Go page by page, which is up "
+                f"to {self.list_per_page} at a time, or filter the list first.",
+            )
+            return []
+        return as_records(self.model, documents)
 
-def filter_parameters(model: type[models.Model], list_filter: Iterable[Any]) -> set[str]:
-    """Return the parameters of an address that a list's own filters read."""
-    return {name for one in list_filter for name in _parameters_of(model, one)}
-
-
-def _parameters_of(model: type[models.Model], list_filter: Any) -> list[str]:
-    if isinstance(list_filter, type) and issubclass(list_filter, admin.SimpleListFilter):
-        return [str(list_filter.parameter_name)]
-    name = list_filter[0] if isinstance(list_filter, tuple) else list_filter
-    value = f"{name}__id__exact" if model._meta.get_field(name).is_relation else f"{name}__exact"
-    return [value, f"{name}__isnull"]
+    def address(self, page: str, *args: Any) -> str:
+        """Return the address of a page of this model: `change`, `changelist`, `add` or its own."""
+        return reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_{page}", args=args)
