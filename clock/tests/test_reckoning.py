@@ -121,9 +121,8 @@ def test_slots_are_what_a_walk_through_the_minutes_finds(zone, spring, autumn):
         if luck.random() < 0.3:
             parts[1] = luck.choice(["*", "*/1", "0-23"])
         expression = " ".join([*parts[:3], month, parts[4]])
-        days = [int(field) for field in parts[2].split(",") if field.isdigit()]
-        if days and min(days) > 28:
-            continue  # may never fire
+        if min(values_of(parts[2], 2)) > 28:
+            continue  # it may never fire
         check(expression, tz, zone, start, luck)
 
 
