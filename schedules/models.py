@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any, ClassVar
+from typing import Any
 
 from bson import ObjectId
 from django.core.exceptions import ValidationError
@@ -10,7 +10,7 @@ from django.db import models
 
 import clock
 from common.documents import store
-from common.documents.models import Document, RuleErrors, field_of, page_index
+from common.documents.models import Document, RuleErrors, page_index
 from common.documents.store import Stored
 from mappings.models import Mapping
 
@@ -18,7 +18,7 @@ from mappings.models import Mapping
 class Schedule(Document):
     """A cron expression on the clock of a timezone, for one mapping."""
 
-    noun: ClassVar[str] = "schedule"
+    kept = frozenset({"last_run_at", "next_run_at"})
 
     name = models.CharField(max_length=100, unique=True)
     mapping = models.ForeignKey(Mapping, models.PROTECT, related_name="schedules", db_index=False)
@@ -69,24 +69,14 @@ class Schedule(Document):
 
         What was stored under older rules may stay while others change, but not be switched on.
         """
-        return self._changes(name) or (self.enabled and self._changes("enabled"))
-
-    def _changes(self, *names: str) -> bool:
-        """Tell whether the next write gives one of these fields another value."""
-        if self._stored is None:
-            return True
-        return any(getattr(self, name) != self._value_before(name) for name in names)
-
-    def _value_before(self, name: str) -> Any:
-        before = self._loaded.get(name)
-        return field_of(type(self), name).get_default() if before is None else before
+        return self.has_changed(name) or (self.enabled and self.has_changed("enabled"))
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         """Write the record; the next run moves only with what decides when it is.
 
         So a slot that is due stays due, whatever else is changed.
         """
-        if self._changes("cron_expression", "timezone", "enabled"):
+        if self.has_changed("cron_expression", "timezone", "enabled"):
             self.next_run_at = next(iter(self.next_runs(1)), None)
         super().save(*args, **kwargs)
 

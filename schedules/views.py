@@ -7,8 +7,9 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from common.api.parameters import Parameters
-from common.api.views import DocumentViewSet
+from common.api.parameters import ListParameters
+from common.api.roles import Role
+from common.api.views import DocumentViewSet, records_access
 from schedules.models import Schedule
 from schedules.serializers import (
     ExpressionQuerySerializer,
@@ -20,7 +21,12 @@ from schedules.serializers import (
 
 class ScheduleViewSet(DocumentViewSet):
     serializer_class = ScheduleSerializer
-    parameters = Parameters(
+    access = {
+        **records_access(writes=Role.EDITOR),
+        "next_runs": Role.VIEWER,
+        "next_runs_of": Role.VIEWER,
+    }
+    parameters = ListParameters(
         Schedule,
         filters=["name", "mapping_id", "enabled", "timezone", "cron_expression"],
         search=["name", "cron_expression"],

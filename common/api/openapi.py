@@ -11,7 +11,7 @@ from drf_spectacular.utils import OpenApiParameter
 from rest_framework import serializers
 
 from common.api.json import PROBLEM_JSON
-from common.api.parameters import Parameters
+from common.api.parameters import ListParameters
 
 OBJECT_ID = {
     "type": "string",
@@ -65,7 +65,7 @@ class ProblemSerializer(serializers.Serializer):
 
 
 class IdFieldExtension(OpenApiSerializerFieldExtension):
-    target_class = "common.api.serializers.IdField"
+    target_class = "common.api.fields.IdField"
 
     def map_serializer_field(self, auto_schema: Any, direction: Any) -> dict[str, Any]:
         return dict(OBJECT_ID)
@@ -90,7 +90,7 @@ class AutoSchema(BaseAutoSchema):
         action = getattr(view, "action", None)
         sentence = SENTENCES.get(action or "")
         if sentence and action not in vars(type(view)):
-            return sentence.format(view.serializer_class.Meta.model.noun)
+            return sentence.format(view.serializer_class.Meta.model._meta.verbose_name)
 
         return str(super().get_description())
 
@@ -149,7 +149,7 @@ class AutoSchema(BaseAutoSchema):
         return codes | set(getattr(self.view, "source_refusals", {}).get(action, ()))
 
 
-def list_parameters(listed: Parameters) -> list[OpenApiParameter]:
+def list_parameters(listed: ListParameters) -> list[OpenApiParameter]:
     """Return the query parameters of a list, and the headers of its answer."""
     described = {
         "limit": "How many records; all without it.",
