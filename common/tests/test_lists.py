@@ -202,3 +202,16 @@ def test_a_long_list_is_whole_and_valid_json(api, stored):
 )
 def test_a_list_says_how_many_records_there_are(api, seven, asked, total):
     assert api.get(f"schemas{asked}").headers["x-total-count"] == str(total)
+
+
+@pytest.mark.parametrize(
+    ("kind", "field", "shown"),
+    [
+        ("schedules", "timezone", "UTC"),
+        ("schedules", "enabled", "true"),
+    ],
+)
+def test_a_filter_finds_what_a_record_shows_by_default(api, stored, kind, field, shown):
+    written = document(stored, kind)
+    stored[kind].update_one({"_id": written["_id"]}, {"$unset": {field: ""}})
+    assert len(api.get(f"{kind}?{field}={shown}").json()) == 1
