@@ -3,6 +3,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from common.documents import store
 from common.tests.client import KINDS, NOBODY, body, document, made, query
 
 LINK = re.compile(r'<([^>]+)>; rel="(\w+)"')
@@ -178,7 +179,8 @@ def test_a_long_list_is_whole_and_valid_json(api, stored):
         body(api, "schemas", name=f"copy {n}", updated_at=datetime(2020, 1, 1))  # noqa: DTZ001
         for n in range(1200)
     ]
-    stored.schemas.insert_many(copies)
+    with store.command_timeout():
+        stored.schemas.insert_many(copies)
     records = api.get("schemas").json()
     assert len(records) == 1201
     assert len({record["id"] for record in records}) == 1201

@@ -14,7 +14,7 @@ UNSEEN = ["a\u202eb", "a\x1b[2Jb", "a\u200bb", "a\x00b", "a\nb", "a\u2028b", "a\
     [
         ("  crm ", "crm"),
         (COMBINING, "Zürich"),
-        ("می\u200cخواهم", "می\u200cخواهم"),
+        ("\u0646\u200c\u062e", "\u0646\u200c\u062e"),
         ("👩\u200d🚀", "👩\u200d🚀"),
         ("e\u0301" * 100, "é" * 100),
     ],
@@ -88,8 +88,5 @@ def test_a_schema_with_an_odd_column_can_grow(api, stored):
     assert [one["name"] for one in grown.json()["columns"]] == [" odd\u202e ", "new"]
 
 
-@pytest.mark.parametrize(
-    ("text", "printed"), [("a\x1b[2J", "a\\u001b[2J"), ("é\u202e", "é\\u202e")]
-)
-def test_nothing_reaches_a_terminal_raw(text, printed):
-    assert names.printable(text) == printed
+def test_nothing_reaches_a_terminal_raw():
+    assert names.printable("a\x1b[2Jé\u202e") == "a\\u001b[2Jé\\u202e"

@@ -187,7 +187,7 @@ def test_a_change_of_nothing_changes_nothing(api, stored, kind, method):
     record = made(api, kind)
     before, path = stored[kind].find_one(), f"{kind}/{record['id']}"
     etag = api.get(path).etag
-    for body in (record, {}, {"name": f" {record['name']} "}):
-        answer = api.request(method, path, body)
+    for change in (record, {}, {"name": f" {record['name']} "}):
+        answer = api.request(method, path, change)
         assert (answer.status, answer.json(), answer.etag) == (200, record, etag)
     assert stored[kind].find_one() == before
