@@ -225,7 +225,7 @@ class Document(models.Model):
         """Remove the records that go with this one."""
         for relation in self._meta.related_objects:
             if relation.on_delete is models.CASCADE:
-                condition = {relation.field.column: reference_to(self.pk)}
+                condition = {str(relation.field.column): reference_to(self.pk)}
                 store.collection(target(relation)).delete_many(
                     condition, session=store.mongodb.session
                 )
