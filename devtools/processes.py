@@ -62,6 +62,7 @@ def running(
     *,
     log: Path | None = None,
     env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
     account: Account | None = None,
     stop_signal: signal.Signals = signal.SIGTERM,
     stop_timeout_s: float = 10,
@@ -76,7 +77,7 @@ def running(
             stderr=subprocess.STDOUT if output else None,
             env=env,
             # Another account cannot enter every folder we may stand in.
-            cwd="/" if account else None,
+            cwd="/" if account else cwd,
             start_new_session=True,
             pass_fds=_shared_files,
             preexec_fn=lambda: die_with_parent(stop_signal),

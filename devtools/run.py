@@ -185,7 +185,7 @@ def _prepare() -> str:
 def _api(stack: contextlib.ExitStack, port: int) -> Child:
     say(f"API on port {port}")
     os.environ["PORT"] = str(port)
-    command = [sys.executable, "-m", "gunicorn", "--config", "gunicorn.conf.py", "etl_config.wsgi"]
+    command = [sys.executable, "-m", "etl_config.serve"]
     child = stack.enter_context(running("The API", command, stop_timeout_s=20))
     wait_until(lambda: _healthy(port), child)
     return child
