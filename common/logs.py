@@ -1,4 +1,4 @@
-"""What the log lines say beside their message."""
+"""What log lines say beside their message, and which of them say nothing."""
 
 import logging
 
@@ -11,3 +11,10 @@ class RequestId(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         record.request_id = context.current().request_id or "-"
         return True
+
+
+class WithTraceback(logging.Filter):
+    """Drops lines that only repeat a status: the access log has it, with the request's id."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return record.exc_info is not None

@@ -58,7 +58,7 @@ class RequestMiddleware:
 
 
 def context_of(request: HttpRequest) -> Context:
-    given = request.headers.get("X-Request-ID", "")
+    given = request.META.get("HTTP_X_REQUEST_ID", "")
     return Context(
         via="admin" if is_admin(request) else "api",
         address=client_address(request.META),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import MutableMapping
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any
 
@@ -41,6 +42,7 @@ def is_trusted(address: Address) -> bool:
     return any(address in network for network in settings.TRUSTED_PROXIES)
 
 
+@lru_cache(maxsize=1024)
 def _parsed(text: str) -> Address | None:
     """Return an address, its port left out: `192.0.2.1:80`, `[2001:db8::1]:80`."""
     host = text.strip()

@@ -263,7 +263,10 @@ LOG_FORMATS = ("LINE", "JSON")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "filters": {"request_id": {"()": "common.logs.RequestId"}},
+    "filters": {
+        "request_id": {"()": "common.logs.RequestId"},
+        "with_traceback": {"()": "common.logs.WithTraceback"},
+    },
     "formatters": {
         "line": {"format": "%(asctime)s %(levelname)s %(name)s [%(request_id)s] %(message)s"},
         "json": {
@@ -286,8 +289,7 @@ LOGGING = {
         "pymongo": {"level": "WARNING"},
         "django_mongodb_backend": {"level": "WARNING"},
         "django.db.backends": {"level": "WARNING"},
-        # A refusal is told by its line of the access log.
-        "django.request": {"level": "ERROR"},
+        "django.request": {"filters": ["with_traceback"]},
     },
 }
 

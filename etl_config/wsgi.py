@@ -42,9 +42,7 @@ def of_request(environ: Environ) -> Environ:
     return {
         name: value
         for name, value in environ.items()
-        if name in CGI
-        or name.startswith("wsgi.")
-        or (name.startswith("HTTP_") and name not in PROCESS)
+        if name in CGI or name[:5] == "wsgi." or (name[:5] == "HTTP_" and name not in PROCESS)
     }
 
 

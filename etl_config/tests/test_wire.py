@@ -147,6 +147,12 @@ def test_a_request_has_one_id_in_its_answer_and_its_log(port, log):
     assert '"request_id":"trace/1=a:b"' in log.read_text()
 
 
+def test_a_refusal_is_told_once_with_its_id(port, log):
+    exchange(port, request("GET", "/refused", "X-Request-ID: refused-once"))
+    (line,) = [line for line in log.read_text().splitlines() if "/refused" in line]
+    assert json.loads(line)["request_id"] == "refused-once"
+
+
 def test_what_a_trusted_proxy_says_of_the_client_counts(port, log):
     exchange(port, request("GET", "/proxied", "X-Forwarded-For: 198.51.100.7, 203.0.113.9"))
     (line,) = [line for line in log.read_text().splitlines() if "/proxied" in line]
