@@ -13,7 +13,7 @@ from pymongo.errors import PyMongoError
 
 from common.admin.pages import may
 from common.documents import store
-from common.documents.query import selection_of
+from common.documents.query import query_of
 from common.documents.store import Stored
 from connections.models import Connection, TestStatus
 from mappings.models import ColumnMapping, Mapping
@@ -127,7 +127,7 @@ def without_rules() -> Bare:
 
 def _newest_mappings(limit: int) -> list[Stored]:
     newest = Mapping.objects.order_by("-updated_at", "-id")[:limit]
-    return selection_of(newest).documents("name", "updated_at")
+    return query_of(newest).documents("name", "updated_at")
 
 
 def _by_mapping(condition: Stored) -> list[Stored]:

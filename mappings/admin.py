@@ -163,7 +163,7 @@ def previewed(request: HttpRequest) -> dict[str, Any]:
         "limit": PREVIEW_ROWS,
     }
     try:
-        found = preview(request, query)
+        found = preview(query)
     except (ServiceError, APIException) as raised:
         refusal = translated(raised)
         return {"refusal": " ".join(e["message"] for e in refusal.errors) or refusal.detail}

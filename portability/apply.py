@@ -2,10 +2,9 @@
 
 from collections.abc import Callable
 
-from common.documents import store
+from common.documents import writes
 from common.exceptions import ServiceError
 from mappings import rules
-from mappings.models import Mapping
 from portability.plan import Action, Change, Plan
 
 Advance = Callable[[int], None]
@@ -45,11 +44,12 @@ def _apply(change: Change) -> None:
 
 
 def _save_with_rules(change: Change) -> None:
-    if change.action is Action.CREATE:
-        change.record.save()
-    with store.lease(Mapping, change.record.pk):
+    """Write a mapping and its rules as one step: it moves to another schema only with its rules."""
+
+    def work() -> None:
         if change.action is Action.CHANGE:
-            # A mapping moves to another schema only while its rules fit there.
             rules.clear(change.record.pk)
-            change.record.save()
-        rules.replace(change.record.pk, change.rules or [])
+        change.record.save()
+        rules.add(change.rules or [])
+
+    writes.transaction(work)

@@ -254,8 +254,8 @@ def _load_schedule(number: int) -> Schedule:
 
 
 def _insert_missing(model: type[Document], records: list[Document]) -> int:
-    documents = [record.as_new() for record in records]
-    with store.patiently():
+    documents = [record.document_to_insert() for record in records]
+    with store.command_timeout():
         try:
             return len(store.collection(model).insert_many(documents, ordered=False).inserted_ids)
         except BulkWriteError as failure:
@@ -280,7 +280,7 @@ def _remove_load(advance: Advance) -> int:
 def _ids(model: type[Document], condition: Stored) -> Iterator[list[ObjectId]]:
     found = iter(store.collection(model).find(condition, {"_id": 1}, batch_size=BATCH))
     while True:
-        with store.patiently():
+        with store.command_timeout():
             batch = [document["_id"] for document in islice(found, BATCH)]
         if not batch:
             return
@@ -288,5 +288,5 @@ def _ids(model: type[Document], condition: Stored) -> Iterator[list[ObjectId]]:
 
 
 def _delete_all(model: type[Document], condition: Stored) -> int:
-    with store.patiently():
+    with store.command_timeout():
         return store.collection(model).delete_many(condition).deleted_count

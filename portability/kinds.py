@@ -15,9 +15,9 @@ from bson import ObjectId
 from django.db import models
 
 from common.api.fields import SecretField
-from common.api.serializers import DocumentSerializer, Reader
+from common.api.serializers import DocumentSerializer
 from common.documents import store
-from common.documents.models import Document
+from common.documents.models import Document, verbose_name
 from common.documents.store import Stored
 from connections.serializers import ConnectionSerializer
 from mappings.models import ColumnMapping
@@ -51,7 +51,7 @@ class Kind:
 
     @property
     def noun(self) -> str:
-        return self.model.noun
+        return verbose_name(self.model)
 
     @cached_property
     def fields(self) -> dict[str, Any]:
@@ -66,10 +66,6 @@ class Kind:
     def secrets(self) -> list[str]:
         return [name for name, declared in self.fields.items() if isinstance(declared, SecretField)]
 
-    @cached_property
-    def reader(self) -> Reader:
-        return Reader(self.serializer())
-
     def in_file(self, field_name: str) -> str:
         """Return the name in the file of a field or path: `target_schema` of `target_schema_id`."""
         short = field_name.removesuffix("_id")
@@ -83,7 +79,7 @@ class Kind:
         return str(self.model_field(name).column)
 
     def documents(self, condition: Stored) -> list[Stored]:
-        with store.patiently():
+        with store.command_timeout():
             return list(store.collection(self.model).find(condition))
 
 
@@ -100,7 +96,6 @@ KINDS = (
 """In the order in which they are written: what is referred to comes first."""
 
 BY_SECTION = {kind.section: kind for kind in KINDS}
-RULE_READER = Reader(ColumnMappingSerializer())
 
 Names = dict[str, dict[ObjectId, str]]
 """The name of each record, by section and id."""
@@ -110,7 +105,7 @@ def form_of(
     kind: Kind, document: Stored, names: Names, variables: Variables, rules: list[Stored]
 ) -> Form:
     """Return a stored record as the file has it: no ids, no nulls, no secrets."""
-    record = kind.reader.record(document)
+    record = kind.serializer.show(document)
     form: Form = {}
     for name in kind.fields:
         if name in kind.secrets:
@@ -130,7 +125,7 @@ def form_of(
 
 
 def rule_form(document: Stored) -> Form:
-    record = RULE_READER.record(document)
+    record = ColumnMappingSerializer.show(document)
     config = record["config"] if isinstance(record["config"], dict) else {}
     form = {
         "type": record["type"],
@@ -159,7 +154,7 @@ def reference_to(variables: Variables, name: str, field_name: str) -> str:
 def rules_by_mapping(mappings: Stored) -> dict[ObjectId, list[Stored]]:
     """Return the column mappings of these mappings, in the order they were added."""
     found: dict[ObjectId, list[Stored]] = {}
-    with store.patiently():
+    with store.command_timeout():
         for rule in store.collection(ColumnMapping).find({"mapping_id": mappings}):
             found.setdefault(rule["mapping_id"], []).append(rule)
     for rules in found.values():

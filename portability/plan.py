@@ -375,9 +375,11 @@ class _Draft:
         if not value and not held:
             self._note(name, f"Set {reference[1]} in the environment.")
             return {}
-        if not value or _opens_to(held, value):
+        if not value:
             return {}
-        self.new_secrets[name] = node.value
+        if not _opens_to(held, value):
+            self.new_secrets[name] = node.value
+        # Also the one that is stored: a connection that leads elsewhere needs it said again.
         return {name: value}
 
     def _held(self, name: str) -> Secret | None:

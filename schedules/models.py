@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any, ClassVar
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from bson import ObjectId
@@ -19,7 +19,7 @@ from schedules import cron
 class Schedule(Document):
     """A cron expression on the clock of a timezone, for one mapping."""
 
-    noun: ClassVar[str] = "schedule"
+    kept = frozenset({"last_run_at", "next_run_at"})
 
     name = models.CharField(max_length=100, unique=True)
     mapping = models.ForeignKey(Mapping, models.PROTECT, related_name="schedules", db_index=False)

@@ -29,11 +29,11 @@ from unfold.views import ChangeList
 
 from common.admin.badges import age, list_link
 from common.admin.forms import DocumentForm, LinesField, Refusal, SecretField
-from common.api import counting, lists
+from common.api import lists
 from common.api.parameters import MAX_SEARCH
 from common.documents import store
 from common.documents.models import Document
-from common.documents.query import Selection, selection_of
+from common.documents.query import Query, query_of
 from common.documents.store import Stored
 from common.exceptions import NotFound, SearchTooBroad, ServiceError, Stale, StoreUnavailable
 from common.secrets.fields import EncryptedTextField
@@ -46,17 +46,17 @@ MOST_CHOSEN = 500
 
 WRITE_ATTEMPTS = 20
 
-PATIENCE_S = 30.0
+LIST_TIMEOUT_S = 30.0
 """How long a list may take, longer than the API: a slow page is better than none."""
 
 
-def patience() -> AbstractContextManager[None]:
-    """Wait for a list up to `PATIENCE_S`. Raises StoreUnavailable, with a way on, after that."""
+def list_timeout() -> AbstractContextManager[None]:
+    """Wait for a list up to `LIST_TIMEOUT_S`. Raises StoreUnavailable, with a way on."""
     slow = StoreUnavailable(
-        f"The store took longer than {PATIENCE_S:g} s for this list. Search for the beginning "
+        f"The store took longer than {LIST_TIMEOUT_S:g} s for this list. Search for the beginning "
         "of a name instead, or try again."
     )
-    return store.at_most(PATIENCE_S, slow)
+    return store.time_limit(LIST_TIMEOUT_S, slow)
 
 
 class DocumentPaginator(Paginator):
@@ -72,8 +72,8 @@ class DocumentPaginator(Paginator):
     is_narrowed = False
 
     @cached_property
-    def selection(self) -> Selection:
-        return selection_of(cast("models.QuerySet[Any]", self.object_list))
+    def query(self) -> Query:
+        return query_of(cast("models.QuerySet[Any]", self.object_list))
 
     @cached_property
     def found(self) -> list[ObjectId]:
@@ -82,32 +82,32 @@ class DocumentPaginator(Paginator):
         Raises SearchTooBroad where none can.
         """
         try:
-            with lists.within_reason(searches=True):
-                return self.selection._replace(limit=MOST_FOUND).identifiers()
+            with lists.search_timeout(searches=True):
+                return self.query._replace(limit=MOST_FOUND).identifiers()
         except SearchTooBroad:
             if self.instead is None:
                 raise
             self.is_narrowed = True
-            return selection_of(self.instead)._replace(limit=MOST_FOUND).identifiers()
+            return query_of(self.instead)._replace(limit=MOST_FOUND).identifiers()
 
     @cached_property
     def count(self) -> int:
-        with patience():
-            if self.selection.is_search():
+        with list_timeout():
+            if self.query.is_search():
                 return len(self.found)
-            return counting.count(self.selection.model, self.selection.condition)
+            return store.count(self.query.model, self.query.condition)
 
     def page(self, number: int | str) -> Page:
         number = self.validate_number(number)
-        with patience():
+        with list_timeout():
             return Page(self.shown((number - 1) * self.per_page), number, self)
 
     def shown(self, first: int) -> list[Any]:
         """Return the records of the page that begins with the record `first`, counted from 0."""
-        if self.selection.is_search():
-            return records(self.selection.model, self.found[first : first + self.per_page])
-        wanted = self.selection._replace(skip=first, limit=self.per_page)
-        return as_records(self.selection.model, wanted.documents())
+        if self.query.is_search():
+            return records(self.query.model, self.found[first : first + self.per_page])
+        wanted = self.query._replace(skip=first, limit=self.per_page)
+        return as_records(self.query.model, wanted.documents())
 
 
 class DocumentChangeList(ChangeList):
@@ -116,7 +116,7 @@ class DocumentChangeList(ChangeList):
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
         # "7 results (show all)" where they are not all; how many there are in all is not counted.
-        self.full_result_count = None if self.paginator.selection.condition else self.result_count
+        self.full_result_count = None if self.paginator.query.condition else self.result_count
         if self.paginator.is_narrowed:
             messages.warning(
                 request,
@@ -307,7 +307,7 @@ class DocumentAdmin(ModelAdmin):
         self, request: HttpRequest, queryset: models.QuerySet[Any], most: int = MOST_CHOSEN
     ) -> list[Any]:
         """Return the chosen records; none, and a message, where they are more than `most`."""
-        documents = selection_of(queryset)._replace(limit=most + 1).documents()
+        documents = query_of(queryset)._replace(limit=most + 1).documents()
         if len(documents) > most:
             messages.error(request, f"Choose up to {most} at a time.")
             return []
@@ -363,8 +363,8 @@ def records(model: type[Any], identifiers: Sequence[ObjectId]) -> list[Any]:
 
 
 def has_some(queryset: models.QuerySet[Any]) -> bool:
-    with patience():
-        return bool(selection_of(queryset)._replace(limit=1, order=[]).documents("_id"))
+    with list_timeout():
+        return bool(query_of(queryset)._replace(limit=1, order=[]).documents("_id"))
 
 
 def as_records(model: type[Any], documents: Iterable[Stored]) -> list[Any]:

@@ -240,9 +240,9 @@ class DocumentForm(forms.ModelForm):
 
 def version_of(record: Document) -> str:
     """Return a short text that is another one once a person's change to the record is stored."""
-    stored = record._stored
-    if stored is None:
+    if not record.is_stored:
         return ""
+    stored = record.document
     editable = [str(field.column) for field in record._meta.concrete_fields if field.editable]
     content = {column: stored.get(column) for column in sorted(editable)}
     return blake2b(bson.encode(content), digest_size=8).hexdigest()
@@ -254,7 +254,8 @@ def speak_as_the_api(field: forms.Field) -> None:
     match field:
         case forms.ModelChoiceField():
             model = getattr(field.queryset, "model", None)
-            said["invalid_choice"] = f"There is no {getattr(model, 'noun', 'record')} with this id."
+            noun = model._meta.verbose_name if model else "record"
+            said["invalid_choice"] = f"There is no {noun} with this id."
         case forms.ChoiceField():
             choices: Any = field.choices
             listed = ", ".join(str(value) for value, _ in choices if value)

@@ -1,75 +1,23 @@
-"""What the fields of a body take: strict, and quick where a value is plainly right."""
+"""What the fields of a body take: strict about types, and in the words of the service."""
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import Any
 
 from bson import ObjectId
-from django.core.exceptions import ValidationError as ModelValidationError
-from django.core.validators import (
-    MaxLengthValidator,
-    MinLengthValidator,
-    ProhibitNullCharactersValidator,
-    RegexValidator,
-)
 from rest_framework import serializers
 from rest_framework.fields import SkipField, empty
-from rest_framework.validators import ProhibitSurrogateCharactersValidator
 
-from common.api.json import moment
-from common.documents import store
+from common.documents import names, store
 from common.secrets.fields import Secret
+from common.times import show_moment
+
+MAX_SOURCE_NAME = 256
+"""MySQL's longest alias; a column of a source is called what the source calls it."""
 
 
 class TextField(serializers.CharField):
-    """Text, and nothing that merely could be written as text.
-
-    What is plainly right is taken at once. All else goes the long way, which words the refusal.
-    """
-
-    def run_validation(self, data: Any = empty) -> Any:
-        text = self.at_once(data)
-        return super().run_validation(data) if text is None else text
-
-    def at_once(self, data: Any) -> str | None:
-        """Return the text of what is plainly right, None for all else."""
-        if not isinstance(data, str) or not _has_no_odd_characters(data):
-            return None
-        text = data.strip() if self.trim_whitespace else data
-        return text if text and self._is_accepted(text) else None
-
-    def _is_accepted(self, text: str) -> bool:
-        patterns = self._patterns
-        if patterns is None or len(text) < (self.min_length or 0):
-            return False
-        if self.max_length is not None and len(text) > self.max_length:
-            return False
-        try:
-            for pattern in patterns:
-                pattern(text)
-        except ModelValidationError:
-            return False
-        return True
-
-    @cached_property
-    def _patterns(self) -> list[Any] | None:
-        """Return what else a text with no odd characters, and of the right length, has to match.
-
-        None where there is more to ask than patterns.
-        """
-        others = [validator for validator in self.validators if not self._is_seen_to(validator)]
-        return None if any(type(other) is not RegexValidator for other in others) else others
-
-    def _is_seen_to(self, validator: Any) -> bool:
-        match validator:
-            case ProhibitNullCharactersValidator() | ProhibitSurrogateCharactersValidator():
-                return True
-            case MinLengthValidator():
-                return bool(validator.limit_value == self.min_length)
-            case MaxLengthValidator():
-                return bool(validator.limit_value == self.max_length)
-        return False
+    """Text, and nothing that merely could be written as text."""
 
     def to_internal_value(self, data: Any) -> str:
         if not isinstance(data, str):
@@ -77,21 +25,51 @@ class TextField(serializers.CharField):
         return super().to_internal_value(data)
 
 
-class TextListField(serializers.ListField):
-    """A list of texts."""
+class NameField(TextField):
+    """A name: trimmed, composed, of characters that can be seen.
 
-    child: TextField
+    A name that is stored already is taken as it is; the view puts those into the context's
+    `known_names`.
+    """
 
-    def __init__(self, *, max_text_length: int, **kwargs: Any) -> None:
-        super().__init__(child=TextField(max_length=max_text_length), **kwargs)
+    def __init__(self, **kwargs: Any) -> None:
+        kwargs["max_length"] = names.MAX_LENGTH
+        super().__init__(**kwargs)
 
     def run_validation(self, data: Any = empty) -> Any:
-        if isinstance(data, list) and data:
-            taken = [self.child.at_once(item) for item in data]
-            if None not in taken:
-                self.run_validators(taken)
-                return taken
-        return super().run_validation(data)
+        if isinstance(data, str) and data in self.context.get("known_names", ()):
+            return data
+        name = super().run_validation(data)
+        if isinstance(name, str) and (problem := names.problem(name)):
+            raise serializers.ValidationError(problem, code="invalid")
+        return name
+
+    def to_internal_value(self, data: Any) -> str:
+        return names.normalized(super().to_internal_value(data))
+
+
+class SourceNameField(TextField):
+    """The name of a column of a source: called what the source calls it, white space and all."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(max_length=MAX_SOURCE_NAME, trim_whitespace=False, **kwargs)
+
+    def to_internal_value(self, data: Any) -> str:
+        name = super().to_internal_value(data)
+        if not name.strip():
+            self.fail("blank")
+        return name
+
+
+class TextListField(serializers.ListField):
+    """A list of texts; its length is looked at before what is in it."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        if isinstance(data, list) and self.max_length and len(data) > self.max_length:
+            raise serializers.ValidationError(
+                f"Ensure this field has no more than {self.max_length} elements.", code="max_length"
+            )
+        return super().to_internal_value(data)
 
 
 class IdField(serializers.Field):
@@ -110,11 +88,6 @@ class IdField(serializers.Field):
 class ChoiceField(serializers.ChoiceField):
     """One of a few words; the refusal lists them."""
 
-    def run_validation(self, data: Any = empty) -> Any:
-        if isinstance(data, str) and data in self.choices:
-            return data
-        return super().run_validation(data)
-
     def to_internal_value(self, data: Any) -> Any:
         if not isinstance(data, str) or data not in self.choices:
             listed = ", ".join(str(choice) for choice in self.choices)
@@ -126,7 +99,7 @@ class UtcDateTimeField(serializers.DateTimeField):
     """A moment in UTC, ISO 8601 with milliseconds and `Z`."""
 
     def to_representation(self, value: Any) -> Any:
-        return moment(value)
+        return show_moment(value)
 
 
 class SecretField(TextField):
@@ -146,8 +119,3 @@ class SecretField(TextField):
             raise SkipField
         plain_text = super().run_validation(data)
         return Secret.of(plain_text) if isinstance(plain_text, str) else plain_text
-
-
-def _has_no_odd_characters(text: str) -> bool:
-    """Tell whether a text is free of NUL and of halves of surrogate pairs; in doubt it is not."""
-    return "\0" not in text and (text.isascii() or text.isprintable())

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
-from functools import lru_cache
+from datetime import datetime
 from typing import IO, TYPE_CHECKING, Any
-from urllib.parse import quote
 
 import orjson
-from bson import ObjectId
 from bson.datetime_ms import DatetimeMS
 from django.conf import settings
 from rest_framework.exceptions import ParseError
@@ -18,6 +15,7 @@ from rest_framework.parsers import BaseParser
 from rest_framework.renderers import BaseRenderer
 
 from common.exceptions import BodyTooLarge
+from common.times import show_moment
 
 if TYPE_CHECKING:
     from rest_framework.request import Request
@@ -27,55 +25,16 @@ JSON = "application/json"
 PROBLEM_JSON = "application/problem+json"
 
 
-@lru_cache(maxsize=4096)
-def iso_utc(moment: datetime) -> str:
-    """Return a UTC moment, naive or aware, as `2026-01-31T08:00:00.000Z`.
-
-    Remembered, as a list asks again for the moments of records that nobody has changed.
-    """
-    naive = moment.replace(tzinfo=None) if moment.tzinfo else moment
-    return naive.isoformat(timespec="milliseconds") + "Z"
-
-
-def moment(value: Any) -> Any:
-    """Return a moment as its text, and anything else as it is."""
-    return iso_utc(value) if isinstance(value, datetime) else value
-
-
-EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - of what the driver hands over
-CALENDAR_MS = 146_097 * 86_400_000
-"""The calendar repeats itself every 400 years."""
-
-
-def iso_far(moment: DatetimeMS) -> str:
-    """Return a UTC moment of a year that Python lacks as JavaScript does: `+010000-01-01T…`."""
-    cycles, ms = divmod(int(moment), CALENDAR_MS)
-    near = EPOCH + timedelta(milliseconds=ms)
-    return f"{near.year + 400 * cycles:+07d}{iso_utc(near)[4:]}"
-
-
 def to_json(value: Any) -> bytes:
     """Return `value` as UTF-8 JSON; ids become hex, moments ISO 8601 in UTC."""
     return orjson.dumps(value, default=_plain, option=orjson.OPT_PASSTHROUGH_DATETIME)
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, ObjectId):
-        return str(value)
-    if isinstance(value, datetime):
-        return iso_utc(value)
-    if isinstance(value, DatetimeMS):
-        return iso_far(value)
-    # A field another program filled with a BSON type that JSON has no form for.
+    if isinstance(value, datetime | DatetimeMS):
+        return show_moment(value)
+    # An id, or a field that another program filled with a BSON type that JSON has no form for.
     return str(value)
-
-
-def address_of(request: Request) -> str:
-    """Return the absolute address of what a request asks for, without the query."""
-    path = request.path if request.path.isascii() else quote(request.path)
-    # A host that is named has been checked by the middleware.
-    host = request.META.get("HTTP_HOST") or request.get_host()
-    return f"{request.scheme}://{host}{path}"
 
 
 class JSONRenderer(BaseRenderer):

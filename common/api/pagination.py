@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
-from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from datetime import datetime
+from typing import Any
 
 import bson
 from bson import ObjectId
@@ -22,17 +22,8 @@ from common.documents.store import Stored
 Order = list[tuple[str, int]]
 
 MAX_CURSOR_LIMIT = 1000
-MOST_MS = 10_000 * 366 * 86_400_000
-"""Of years that Python knows there are fewer than ten thousand."""
 PLAIN = (str, int, float, bool, ObjectId, datetime, DatetimeMS, type(None))
 NO_CURSOR = "Not a cursor; take it from the Link header of the last page."
-
-
-class Cursor(NamedTuple):
-    """Where a page ended: its last record's values in the order, and the time that it spans."""
-
-    values: list[Any]
-    span: timedelta
 
 
 def offsets(total: int, limit: int, offset: int) -> dict[str, int]:
@@ -45,21 +36,13 @@ def offsets(total: int, limit: int, offset: int) -> dict[str, int]:
     return found
 
 
-def cursor_after(document: Stored, order: Order, span: timedelta) -> str:
-    """Return the cursor of the page that follows a page ending with `document`.
-
-    `span` is the time between the first and the last record of that page: a hint how far the next
-    one will reach.
-    """
-    content = {
-        "order": _named(order),
-        "after": position(document, order),
-        "span_ms": span // timedelta(milliseconds=1),
-    }
+def cursor_after(document: Stored, order: Order) -> str:
+    """Return the cursor of the page that follows a page ending with `document`."""
+    content = {"order": _named(order), "after": [document.get(name) for name, _ in order]}
     return base64.urlsafe_b64encode(bson.encode(content)).decode().rstrip("=")
 
 
-def behind(last: Sequence[Any], order: Order) -> dict[str, Any]:
+def behind(last: Sequence[Any], order: Order) -> Stored:
     """Return what a record fulfils that comes after one with the values `last` in `order`.
 
     The store compares values of one type, and null: others have no place on the pages of a cursor.
@@ -72,16 +55,7 @@ def behind(last: Sequence[Any], order: Order) -> dict[str, Any]:
     return {"$or": alternatives}
 
 
-def position(document: Stored, order: Order) -> list[Any]:
-    """Return the values of a record that `order` goes by."""
-    return [document.get(name) for name, _ in order]
-
-
-def reverse(order: Order) -> Order:
-    return [(name, -direction) for name, direction in order]
-
-
-def _beyond(name: str, direction: int, value: Any) -> list[dict[str, Any]]:
+def _beyond(name: str, direction: int, value: Any) -> list[Stored]:
     """Return the ways to stand behind `value`. MongoDB puts null, and what is missing, lowest."""
     if direction > 0:
         return [{name: {"$ne": None} if value is None else {"$gt": value}}]
@@ -95,17 +69,17 @@ def _named(order: Order) -> str:
     return ",".join(f"{'-' if direction < 0 else ''}{name}" for name, direction in order)
 
 
-def read_cursor(text: str, order: Order) -> Cursor:
-    """Return what a cursor says; an empty one stands before the first page.
+def read_cursor(text: str, order: Order) -> list[Any]:
+    """Return the values that a cursor names; an empty one stands before the first page: none.
 
     Raises ValueError where it is no cursor, or one of another order.
     """
     if not text:
-        return Cursor([], timedelta())
+        return []
     content = _content(text)
     if content.get("order") != _named(order):
         raise ValueError("The cursor belongs to another ordering.")
-    return Cursor(_values(content.get("after"), order), _span(content.get("span_ms")))
+    return _values(content.get("after"), order)
 
 
 def _content(text: str) -> Stored:
@@ -117,15 +91,11 @@ def _content(text: str) -> Stored:
 
 
 def _values(found: Any, order: Order) -> list[Any]:
+    """Return the values of a cursor, each of a kind that a record can have there."""
     if not isinstance(found, list) or len(found) != len(order):
         raise ValueError(NO_CURSOR)
-    # Whatever else it says would be more than a value to the store.
-    if not all(isinstance(value, PLAIN) for value in found):
-        raise ValueError(NO_CURSOR)
+    for (name, _), value in zip(order, found, strict=True):
+        # Whatever else it says would be more than a value to the store.
+        if not isinstance(value, PLAIN) or (name == "_id" and value is None):
+            raise ValueError(NO_CURSOR)
     return found
-
-
-def _span(found: Any) -> timedelta:
-    if isinstance(found, int) and 0 <= found < MOST_MS:
-        return timedelta(milliseconds=found)
-    return timedelta()

@@ -19,13 +19,23 @@ from rest_framework.response import Response
 
 from common.api.json import PROBLEM_JSON, to_json
 from common.documents import store
-from common.exceptions import BodyTooLarge, FieldError, NotFound, ServiceError, StoreUnavailable
+from common.exceptions import (
+    MAX_ERRORS,
+    BodyTooLarge,
+    FieldError,
+    NotFound,
+    ServiceError,
+    StoreUnavailable,
+)
 
 logger = logging.getLogger(__name__)
 
 
 class Invalid(ServiceError):
-    """One or more fields of a body or query are wrong; `errors` names all of them."""
+    """One or more fields of a body or query are wrong.
+
+    `errors` names all of them, up to `MAX_ERRORS`; the detail counts those beyond.
+    """
 
     status = 400
     code = "invalid"
@@ -33,11 +43,15 @@ class Invalid(ServiceError):
     def __init__(self, errors: list[FieldError]) -> None:
         said = [
             f"{error['field']}: {error['message']}" if error["field"] else error["message"]
-            for error in errors
+            for error in errors[:SAID]
         ]
-        shown = "; ".join(text.rstrip(".") for text in said[:5])
-        more = f"; and {len(said) - 5} more" if len(said) > 5 else ""
-        super().__init__(f"{shown}{more}.", errors)
+        shown = "; ".join(text.rstrip(".") for text in said)
+        more = f"; and {len(errors) - SAID} more" if len(errors) > SAID else ""
+        super().__init__(f"{shown}{more}.", errors[:MAX_ERRORS])
+
+
+SAID = 5
+"""So many errors are told in one sentence."""
 
 
 class Refused(ServiceError):

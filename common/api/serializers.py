@@ -1,18 +1,17 @@
 """The base of every serializer: strict bodies in, stored documents straight out.
 
-A serializer is the one place that says which fields a record has. Written ones are checked
-against it and against the model's `clean()`, all errors at once; read ones go from the stored
-document to the record through the `Reader` it describes, without a model instance.
+A serializer says which fields a record has, and in which order. Written ones are checked against
+it and against the model's rules, all errors at once; read ones go from the stored document to the
+record by the codecs of the model's fields, without a model instance.
 """
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Mapping
+import copy
+from collections.abc import Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
-from bson import ObjectId
 from django.core.exceptions import ValidationError as ModelValidationError
 from django.db import models
 from django_mongodb_backend.fields import ObjectIdAutoField, ObjectIdField as ObjectIdModelField
@@ -20,107 +19,21 @@ from rest_framework import serializers
 from rest_framework.fields import SkipField, empty
 from rest_framework.settings import api_settings
 from rest_framework.utils.model_meta import RelationInfo
-from rest_framework.utils.serializer_helpers import BindingDict
 
-from common.api.fields import ChoiceField, IdField, SecretField, TextField, UtcDateTimeField
-from common.api.json import moment
+from common.api.fields import (
+    ChoiceField,
+    IdField,
+    NameField,
+    SecretField,
+    TextField,
+    UtcDateTimeField,
+)
+from common.api.json import to_json
+from common.documents.codecs import Codec, codec_of
 from common.documents.models import Document, field_of, target
 from common.documents.store import Stored
+from common.exceptions import MAX_ERRORS
 from common.secrets.fields import EncryptedTextField
-
-
-def plain(value: Any) -> Any:
-    return value
-
-
-def hexed(value: Any) -> Any:
-    return value.binary.hex() if isinstance(value, ObjectId) else value
-
-
-class Column(NamedTuple):
-    """How one field of a record comes out of a stored document."""
-
-    name: str
-    stored_name: str
-    convert: Callable[[Any], Any]
-    default: Any
-
-
-class Reader:
-    """Makes records of stored documents, as a serializer declares their fields."""
-
-    def __init__(self, serializer: serializers.Serializer[Any]) -> None:
-        model = getattr(getattr(serializer, "Meta", None), "model", None)
-        fields = serializer.fields.items()
-        columns = [_column(name, field, model) for name, field in fields if not field.write_only]
-        self.projection = {column.stored_name: 1 for column in columns}
-        self.known = self.projection.keys()
-        # Order and nulls; what differs from the stored form is put in afterwards.
-        self.template = dict.fromkeys(column.name for column in columns)
-        self.renamed = [(c.name, c.stored_name) for c in columns if c.name != c.stored_name]
-        self.converted = [(c.name, c.convert) for c in columns if c.convert is not plain]
-        self.defaults = [(c.name, c.default) for c in columns if c.default is not None]
-
-    def record(self, document: Stored) -> dict[str, Any]:
-        """Return the record a client sees; what the document lacks has the field's default."""
-        if not document.keys() <= self.known:
-            document = {name: document[name] for name in self.known if name in document}
-        record = {**self.template, **document}
-        for name, stored_name in self.renamed:
-            record[name] = document.get(stored_name)
-        for name, default in self.defaults:
-            if record[name] is None:
-                record[name] = default
-        for name, convert in self.converted:
-            if (value := record[name]) is not None:
-                record[name] = convert(value)
-        return record
-
-    def record_or_as_is(self, value: Any) -> Any:
-        return self.record(value) if isinstance(value, dict) else value
-
-    def clocked(self, document: Stored) -> str:
-        """Return what of the record changes with the clock alone; part of its ETag."""
-        return ""
-
-
-def _column(
-    name: str, field: serializers.Field[Any, Any, Any, Any], model: type[models.Model] | None
-) -> Column:
-    named = field.source or name
-    source = field_of(model, named) if model and named != "pk" else None
-    stored_name = str(source.column) if source else "_id" if named == "pk" else named
-    return Column(name, stored_name, _converter(field), _default(source, field))
-
-
-def _converter(field: serializers.Field[Any, Any, Any, Any]) -> Callable[[Any], Any]:
-    match field:
-        case IdField():
-            return hexed
-        case serializers.DateTimeField():
-            return moment
-        case serializers.ListSerializer(child=serializers.Serializer() as child):
-            row = Reader(child).record_or_as_is
-            return lambda rows: [row(item) for item in rows] if isinstance(rows, list) else rows
-        case serializers.Serializer():
-            return Reader(field).record_or_as_is
-    return plain
-
-
-def _default(source: Any, field: serializers.Field[Any, Any, Any, Any]) -> Any:
-    if isinstance(field, serializers.Serializer):
-        return Reader(field).record({})
-    if source is None or source.null or source.primary_key or not source.has_default():
-        return None
-    return source.get_default()
-
-
-class _Made(threading.local):
-    def __init__(self) -> None:
-        self.fields: dict[type, dict[str, Any]] = {}
-
-
-_made = _Made()
 
 if TYPE_CHECKING:
     _Serializer = serializers.Serializer[Any]
@@ -129,21 +42,7 @@ else:
 
 
 class StrictMixin(_Serializer):
-    """Refuses fields a record does not have, and collects every error before it refuses.
-
-    The fields of a serializer are made once a thread: making them costs more than all else that a
-    small request does. They answer to the serializer that validates.
-    """
-
-    @property
-    def fields(self) -> Any:
-        made = _made.fields.get(type(self))
-        if made is None:
-            binding = BindingDict(self)
-            for name, field in self.get_fields().items():
-                binding[name] = field
-            made = _made.fields[type(self)] = dict(binding)
-        return made
+    """Refuses fields a record does not have, and collects every error before it refuses."""
 
     def to_internal_value(self, data: Any) -> Any:
         if not isinstance(data, Mapping):
@@ -160,21 +59,25 @@ class StrictMixin(_Serializer):
     def _known(self, data: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         values: dict[str, Any] = {}
         errors: dict[str, Any] = {}
+        shown = self.shown()
         for name, field in self.fields.items():
-            if field.read_only:
+            if field.read_only or (name in shown and _is_sent_back(data, name, shown[name])):
                 continue
             if name not in data:
                 if not self.partial:
                     self._absent(name, field, values, errors)
                 continue
-            field.parent = self
             try:
-                values[field.source] = field.run_validation(data[name])
+                values[str(field.source)] = field.run_validation(data[name])
             except serializers.ValidationError as wrong:
                 errors[name] = wrong.detail
             except SkipField:
                 pass
         return values, errors
+
+    def shown(self) -> Mapping[str, Any]:
+        """Return the record as it was answered: what is sent back like that is no change."""
+        return {}
 
     def _absent(self, name: str, field: Any, values: Any, errors: dict[str, Any]) -> None:
         """Note what a field that is not sent means.
@@ -189,12 +92,18 @@ class StrictMixin(_Serializer):
             values[field.source] = field.default
 
     def _unknown(self, data: Mapping[str, Any]) -> dict[str, Any]:
-        fields = self.fields
-        return {
+        unknown = data.keys() - self.fields.keys()
+        found = [name for name in data if name in unknown][:MAX_ERRORS] if unknown else []
+        errors = {
             str(name): [serializers.ErrorDetail("There is no such field.", code="unknown_field")]
-            for name in data
-            if name not in fields
+            for name in found
         }
+        if more := len(unknown) - len(found):
+            said = f"There are {more} more fields that are none."
+            errors[api_settings.NON_FIELD_ERRORS_KEY] = [
+                serializers.ErrorDetail(said, code="unknown_field")
+            ]
+        return errors
 
     def run_validators(self, value: Any) -> None:
         """Do nothing more: what spans fields is seen to in `more_errors`."""
@@ -206,8 +115,20 @@ class StrictMixin(_Serializer):
         return errors
 
 
+def _is_sent_back(data: Mapping[str, Any], name: str, shown: Any) -> bool:
+    # As JSON, where true is not 1.
+    return name in data and to_json(data[name]) == to_json(shown)
+
+
 class StrictSerializer(StrictMixin, serializers.Serializer):
     """A body that stands for no stored record, or a part of one."""
+
+
+class Answered(NamedTuple):
+    """A field of a record: its name in answers, and how its value comes out of a document."""
+
+    name: str
+    codec: Codec
 
 
 class DocumentSerializer(StrictMixin, serializers.ModelSerializer):
@@ -221,7 +142,6 @@ class DocumentSerializer(StrictMixin, serializers.ModelSerializer):
         ObjectIdAutoField: IdField,
         ObjectIdModelField: IdField,
     }
-    reader_class: ClassVar[type[Reader]] = Reader
     record: Document
     """The record that the body describes, once it is validated."""
 
@@ -232,10 +152,18 @@ class DocumentSerializer(StrictMixin, serializers.ModelSerializer):
     class Meta:
         model: type[Document]
 
+    # --- Fields -----------------------------------------------------------------------------------
+
     def get_fields(self) -> dict[str, Any]:
         """Return the declared fields, the id under both of its names first."""
+        return copy.deepcopy(self._built_fields())
+
+    @classmethod
+    @cache
+    def _built_fields(cls) -> dict[str, Any]:
+        """Return the fields as the model has them: they are looked up once, and copied after."""
         id_fields = {name: IdField(source="pk", read_only=True) for name in ("id", "_id")}
-        return id_fields | super().get_fields()
+        return id_fields | super(DocumentSerializer, cls()).get_fields()
 
     def build_field(self, field_name: str, info: Any, model_class: Any, nested_depth: int) -> Any:
         # A reference is written by its stored name: `mapping_id`, not `mapping`.
@@ -245,9 +173,11 @@ class DocumentSerializer(StrictMixin, serializers.ModelSerializer):
         return super().build_field(field_name, info, model_class, nested_depth)
 
     def build_reference_field(self, name: str, relation: RelationInfo) -> Any:
-        return IdField, {"help_text": f"The id of the {target(relation).noun}."}
+        return IdField, {"help_text": f"The id of the {target(relation)._meta.verbose_name}."}
 
     def build_standard_field(self, field_name: str, model_field: Any) -> Any:
+        if field_name == "name":
+            return NameField, {}
         field_class, kwargs = super().build_standard_field(field_name, model_field)
         # Uniqueness is the index's word, at the moment of the write: 409, not a 400 before it.
         kwargs["validators"] = [
@@ -259,12 +189,38 @@ class DocumentSerializer(StrictMixin, serializers.ModelSerializer):
             del kwargs["validators"]
         return field_class, kwargs
 
+    # --- Answers ----------------------------------------------------------------------------------
+
     @classmethod
     @cache
-    def reader(cls) -> Reader:
-        return cls.reader_class(cls())
+    def answered(cls) -> list[Answered]:
+        """Return the fields that answers have, in their order."""
+        fields = cls().fields.items()
+        return [
+            Answered(name, codec_of(_model_field(cls.Meta.model, field.source or name)))
+            for name, field in fields
+            if not field.write_only
+        ]
 
-    # --- Validation ------------------------------------------------------------------------------
+    @classmethod
+    def projection(cls) -> Stored:
+        """Return what of a document an answer needs: secrets need not travel."""
+        return {column.codec.column: 1 for column in cls.answered()}
+
+    @classmethod
+    def show(cls, document: Stored) -> dict[str, Any]:
+        """Return the record a client sees; what the document lacks has the field's default."""
+        return {name: codec.show(document.get(codec.column)) for name, codec in cls.answered()}
+
+    @classmethod
+    def clocked(cls, document: Stored) -> str:
+        """Return what of the record changes with the clock alone; part of its ETag."""
+        return ""
+
+    def shown(self) -> Mapping[str, Any]:
+        return self.show(self.instance.document) if self.instance else {}
+
+    # --- Validation -------------------------------------------------------------------------------
 
     def more_errors(
         self, values: dict[str, Any], errors: dict[str, Any], data: Mapping[str, Any]
@@ -293,9 +249,7 @@ class DocumentSerializer(StrictMixin, serializers.ModelSerializer):
 
     def with_values(self, values: Mapping[str, Any]) -> Document:
         """Return the record with `values` set: the loaded one, or a new one."""
-        record: Document | None = self.instance
-        if record is None:
-            return self.Meta.model.made_of(values)
+        record: Document = self.instance or self.Meta.model()
         for name, value in values.items():
             setattr(record, name, value)
         return record
@@ -314,3 +268,7 @@ class DocumentSerializer(StrictMixin, serializers.ModelSerializer):
         except ModelValidationError as wrong:
             raise serializers.ValidationError(self._detail(wrong)) from wrong
         return self.record
+
+
+def _model_field(model: type[models.Model], name: str) -> models.Field[Any, Any]:
+    return model._meta.pk if name == "pk" else field_of(model, name)

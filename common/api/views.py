@@ -1,11 +1,12 @@
 """The base of every ViewSet: lists, ETags and compare-and-set writes of documents."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from itertools import islice
 from typing import Any, ClassVar
 
 from bson import ObjectId
-from django.http import HttpResponse, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from rest_framework import status
 from rest_framework.request import Request
@@ -14,24 +15,29 @@ from rest_framework.viewsets import GenericViewSet
 
 from common.api import lists
 from common.api.etags import etag_of, is_unchanged, refuse_if_stale
-from common.api.json import JSON, JSONRenderer, address_of, to_json
-from common.api.parameters import Parameters
-from common.api.serializers import DocumentSerializer, Reader
+from common.api.json import JSON, to_json
+from common.api.parameters import ListParameters
+from common.api.roles import Access, Role
+from common.api.serializers import DocumentSerializer
 from common.documents import store
 from common.documents.models import Document
 from common.documents.store import Stored
 from common.exceptions import NotFound, Stale
 
-RENDERER = JSONRenderer()
 WRITE_ATTEMPTS = 100
 """How often a write without `If-Match` is repeated when other writers come first."""
+
+Show = Callable[[Stored], dict[str, Any]]
 
 
 class DocumentViewSet(GenericViewSet):
     """Create, read, list, change and delete the records of one `Document` model."""
 
     serializer_class: type[DocumentSerializer]
-    parameters: ClassVar[Parameters]
+    parameters: ClassVar[ListParameters]
+    access: ClassVar[Access]
+    asks_sources: ClassVar[frozenset[str]] = frozenset()
+    """Actions that wait for more than the store."""
     lookup_field = "id"
     lookup_value_regex = "[0-9a-fA-F]{24}"
 
@@ -39,22 +45,11 @@ class DocumentViewSet(GenericViewSet):
     def model(self) -> type[Document]:
         return self.serializer_class.Meta.model
 
-    @property
-    def reader(self) -> Reader:
-        return self.serializer_class.reader()
-
-    @property
-    def default_response_headers(self) -> dict[str, str]:
-        """Return `Allow` for the answers that must have it: to OPTIONS, and to a wrong method."""
-        is_served = (self.request.method or "").lower() in self.action_map
-        return {} if is_served else super().default_response_headers
-
-    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        """Settle who asks, what they may, and in which form: by default anyone, all, and JSON."""
-        if request.authenticators or self.get_permissions() or self.get_throttles():
-            super().initial(request, *args, **kwargs)
-        else:
-            request.accepted_renderer, request.accepted_media_type = RENDERER, JSON
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        """Answer, within the time that a request may wait for the store."""
+        action = self.action_map.get((request.method or "").lower())
+        with nullcontext() if action in self.asks_sources else store.request_timeout():
+            return super().dispatch(request, *args, **kwargs)
 
     def scope(self) -> Stored:
         """Return the condition that every record of this view meets."""
@@ -63,54 +58,50 @@ class DocumentViewSet(GenericViewSet):
     # --- Reading ---------------------------------------------------------------------------------
 
     def list(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        listing = self.parameters.parse(request.query_params, self.scope())
-        with lists.within_reason(listing.searches):
-            page = lists.page(self.model, self.reader.projection, listing)
-        records = [self.reader.record(document) for document in page.first]
-        if len(records) < lists.BATCH:
-            response: HttpResponseBase = HttpResponse(to_json(records), content_type=JSON)
-        else:
-            response = StreamingHttpResponse(
-                _json_array(records, page.rest, self.reader), content_type=JSON
-            )
+        query = self.parameters.parse(request.query_params, self.scope())
+        with lists.search_timeout(query.searches):
+            page = lists.read_page(self.model, self.serializer_class.projection(), query)
+        response = _array_response(page, self.serializer_class.show)
         response["X-Total-Count"] = str(page.total)
-        if link := lists.link_header(request, listing, page):
+        if link := lists.link_header(request, query, page):
             response["Link"] = link
         return response
 
     def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponse:
         document = self.get_document()
-        etag = etag_of(document, self.reader.clocked(document))
+        etag = self.etag(document)
         if is_unchanged(request, etag):
             return not_modified(etag)
-        return self._response(document, etag, status.HTTP_200_OK)
+        return self.record_response(document)
 
     def get_document(self) -> Stored:
         """Return the stored document that the path names. Raises NotFound."""
-        identifier = ObjectId(self.kwargs[self.lookup_field])
-        wanted = {**self.scope(), "_id": identifier}
-        found = store.collection(self.model).find_one(wanted, store.WITHOUT_LEASE)
+        identifier = ObjectId(self.kwargs[self.lookup_url_kwarg or self.lookup_field])
+        found = store.find_one(self.model, {**self.scope(), "_id": identifier})
         if found is None:
-            raise NotFound(f"There is no {self.model.noun} with the id {identifier}.")
+            noun = self.model._meta.verbose_name
+            raise NotFound(f"There is no {noun} with the id {identifier}.")
         return found
 
-    def record_response(self, document: Stored, status: int = 200) -> HttpResponse:
-        return self._response(document, etag_of(document, self.reader.clocked(document)), status)
+    def etag(self, document: Stored) -> str:
+        return etag_of(document, self.model.kept, self.serializer_class.clocked(document))
 
-    def _response(self, document: Stored, etag: str, status: int) -> HttpResponse:
-        body = to_json(self.reader.record(document))
-        return HttpResponse(body, status=status, content_type=JSON, headers={"ETag": etag})
+    def record_response(self, document: Stored, status: int = 200) -> HttpResponse:
+        body = to_json(self.serializer_class.show(document))
+        headers = {"ETag": self.etag(document)}
+        return HttpResponse(body, status=status, content_type=JSON, headers=headers)
 
     # --- Writing ---------------------------------------------------------------------------------
 
     def create(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        serializer = self.serializer_class(data=request.data)
+        serializer = self.get_serializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         return self.created_response(serializer.save())
 
     def created_response(self, record: Document) -> HttpResponse:
-        response = self.record_response(record._stored or {}, status.HTTP_201_CREATED)
-        response["Location"] = f"{address_of(self.request).rstrip('/')}/{record.pk}"
+        response = self.record_response(record.document, status.HTTP_201_CREATED)
+        address = self.request.build_absolute_uri(self.request.path)
+        response["Location"] = f"{address.rstrip('/')}/{record.pk}"
         return response
 
     def update(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponse:
@@ -120,16 +111,14 @@ class DocumentViewSet(GenericViewSet):
         that sent `If-Match` is told so; for any other the change is made again on the new record.
         """
         for _ in range(WRITE_ATTEMPTS):
-            document = self.current_document(request)
-            serializer = self.serializer_class(
-                self.model.from_document(document), data=request.data, partial=True
-            )
+            record = self.model.from_document(self.current_document(request))
+            serializer = self.get_serializer(record, data=request.data, partial=True)
             serializer.is_valid(raise_exception=True)
             try:
-                record = serializer.save()
+                written = serializer.save()
             except Stale:
                 continue
-            return self.record_response(record._stored or {})
+            return self.record_response(written.document)
         raise Stale
 
     def partial_update(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponse:
@@ -138,13 +127,13 @@ class DocumentViewSet(GenericViewSet):
     def current_document(self, request: Request) -> Stored:
         """Return the document that the path names, if it is the one `If-Match` names."""
         document = self.get_document()
-        refuse_if_stale(request, document)
+        refuse_if_stale(request, document, self.model.kept)
         return document
 
     def destroy(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """Remove the record that the path names, unless another refers to it."""
         for _ in range(WRITE_ATTEMPTS):
-            record = self._record_to_delete(request)
+            record = self.model.from_document(self.current_document(request))
             try:
                 record.delete()
             except Stale:
@@ -152,11 +141,12 @@ class DocumentViewSet(GenericViewSet):
             return Response(status=status.HTTP_204_NO_CONTENT)
         raise Stale
 
-    def _record_to_delete(self, request: Request) -> Document:
-        if "HTTP_IF_MATCH" in request.META or self.scope():
-            return self.model.from_document(self.current_document(request))
-        identifier = ObjectId(self.kwargs[self.lookup_field])
-        return self.model(pk=identifier)  # type: ignore[misc]  # `pk` of an abstract model
+
+def records_access(writes: Role) -> Access:
+    """Return who may what with the records of a ViewSet: everyone reads them."""
+    reading = dict.fromkeys(("list", "retrieve"), Role.VIEWER)
+    writing = dict.fromkeys(("create", "update", "partial_update", "destroy"), writes)
+    return reading | writing
 
 
 def not_modified(etag: str) -> HttpResponse:
@@ -166,14 +156,17 @@ def not_modified(etag: str) -> HttpResponse:
     return response
 
 
-def _json_array(
-    first: list[dict[str, Any]], rest: Iterator[Stored], reader: Reader
-) -> Iterator[bytes]:
+def _array_response(page: lists.Page, show: Show) -> HttpResponseBase:
+    if isinstance(page.documents, Sequence):
+        records = [show(document) for document in page.documents]
+        return HttpResponse(to_json(records), content_type=JSON)
+    return StreamingHttpResponse(_json_array(page.documents, show), content_type=JSON)
+
+
+def _json_array(documents: Iterator[Stored], show: Show) -> Iterator[bytes]:
     """Yield a JSON array batch by batch, so that memory stays flat however long it is."""
-    batch = first
     opening = b"["
-    while batch:
+    while batch := [show(document) for document in islice(documents, lists.BATCH)]:
         yield opening + to_json(batch)[1:-1]
         opening = b","
-        batch = [reader.record(document) for document in islice(rest, lists.BATCH)]
-    yield b"]"
+    yield b"]" if opening == b"," else b"[]"

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator
 from typing import Any, ClassVar, Self, cast
 
 from bson import ObjectId
 from django.core.exceptions import ValidationError
 from django.db import DEFAULT_DB_ALIAS, models
-from pymongo.client_session import ClientSession
 from pymongo.errors import DuplicateKeyError
 
-from common.documents import store
-from common.documents.codecs import as_stored, attributes, plan, references_of, value_of
+from common.documents import names, store, writes
+from common.documents.codecs import record_codec, reference_to
 from common.documents.store import Stored
-from common.exceptions import DuplicateName, InUse, NotFound, Stale
+from common.documents.writes import Change
+from common.exceptions import DuplicateName, InUse
 
 RuleErrors = dict[str, ValidationError]
+"""What is wrong by field name; a path such as `columns.2.name` goes deeper."""
+
+Held = tuple["type[Document]", ObjectId]
+"""A record, by its model and id, that a transaction holds."""
 
 
 class Document(models.Model):
@@ -30,7 +34,8 @@ class Document(models.Model):
     created_at = models.DateTimeField(editable=False, null=True)
     updated_at = models.DateTimeField(editable=False, null=True)
 
-    noun: ClassVar[str]
+    kept: ClassVar[frozenset[str]] = frozenset()
+    """Columns that the service keeps itself: they are no change, see `writes`."""
 
     _stored: Stored | None = None
     """The document this record was loaded from; the condition of the next write."""
@@ -44,56 +49,42 @@ class Document(models.Model):
     def __str__(self) -> str:
         return str(getattr(self, "name", self.pk))
 
-    # --- Documents in and out ------------------------------------------------------------------
+    # --- Documents in and out ---------------------------------------------------------------------
 
     @classmethod
     def from_document(cls, document: Stored) -> Self:
         """Return the record of a stored document; what it lacks, or garbles, has its default."""
-        record = cls(
-            *[
-                value
-                if type(value := document.get(column)) is expected
-                or (value is None and default is None)
-                else value_of(field, default, value)
-                for column, _, field, expected, default in plan(cls)
-            ]
-        )
+        record = cast("Self", record_codec(cls).read(document))
         record._state.db = DEFAULT_DB_ALIAS
-        record.stored_as(document)
+        record.is_now(document)
         return record
-
-    @classmethod
-    def made_of(cls, values: Mapping[str, Any]) -> Self:
-        """Return a new record with these values, by attribute, and defaults for the rest.
-
-        Raises TypeError for what is no field.
-        """
-        if unknown := values.keys() - attributes(cls):
-            raise TypeError(f"{cls.__name__} has no {', '.join(sorted(unknown))}.")
-        return cls(
-            *[
-                values[attribute] if attribute in values else default() if default else None
-                for _, attribute, _, _, default in plan(cls)
-            ]
-        )
 
     @classmethod
     def from_db(cls, *args: Any, **kwargs: Any) -> Self:
-        record = super().from_db(*args, **kwargs)
-        record._stored = record._loaded = as_stored(record)
-        record._fill_defaults()
-        return record
-
-    def _fill_defaults(self) -> None:
-        for field in self._meta.concrete_fields:
-            if not field.null and self.__dict__.get(field.attname, self) is None:
-                setattr(self, field.attname, field.get_default())
+        """Return a record that the ORM loaded: of its fields, as it knows no others."""
+        loaded = super().from_db(*args, **kwargs)
+        return cls.from_document(record_codec(cls).store(loaded))
 
     def to_document(self) -> Stored:
         """Return the record as it is stored, `_id` left out while it has none."""
-        return as_stored(self)
+        return record_codec(type(self)).store(self)
 
-    # --- Rules -----------------------------------------------------------------------------------
+    @property
+    def document(self) -> Stored:
+        """Return the stored document that this record was loaded from or written as."""
+        return self._stored or {}
+
+    @property
+    def is_stored(self) -> bool:
+        return self._stored is not None
+
+    def is_now(self, document: Stored) -> None:
+        """Note that the record is stored as `document`."""
+        self._stored = document
+        self._loaded = self.to_document()
+        self._state.adding = False
+
+    # --- Rules ------------------------------------------------------------------------------------
 
     def clean(self) -> None:
         """Check the rules that span fields or records. Raises ValidationError, all errors at once.
@@ -105,184 +96,163 @@ class Document(models.Model):
             raise ValidationError(errors)
 
     def rule_errors(self) -> RuleErrors:
-        """Return what is wrong, by field name; a path such as `columns.2.name` goes deeper."""
-        return {
-            field.name: ValidationError(
-                f"There is no {target(field).noun} with this id.", code="unknown_reference"
-            )
-            for field in self.changed_references()
-            if not exists(target(field), getattr(self, field.attname))
-        }
+        """Return what is wrong with the values that change; what is stored already may stay."""
+        return dict([*self._name_errors(), *self._key_errors(), *self._reference_errors()])
+
+    def has_changed(self, *columns: str) -> bool:
+        """Tell whether the next write changes one of these; all of a new record is a change."""
+        values = record_codec(type(self)).store(self)
+        return any(values.get(column) != self._loaded.get(column) for column in columns)
+
+    def _name_errors(self) -> Iterator[tuple[str, ValidationError]]:
+        name = getattr(self, "name", None)
+        if name and isinstance(name, str) and self.has_changed("name"):
+            self.name = names.normalized(name)
+            if problem := names.problem(self.name):
+                yield "name", ValidationError(problem, code="invalid")
+
+    def _key_errors(self) -> Iterator[tuple[str, ValidationError]]:
+        """Yield the fields that are no secrets, and hold one."""
+        for field in self._meta.concrete_fields:
+            value = getattr(self, field.attname)
+            is_shown = type(field) in (models.CharField, models.TextField)
+            holds_one = is_shown and isinstance(value, str) and _has_private_key(value)
+            if holds_one and self.has_changed(str(field.column)):
+                yield field.name, ValidationError(HOLDS_A_KEY, code="private_key")
+
+    def _reference_errors(self) -> Iterator[tuple[str, ValidationError]]:
+        for field in self.changed_references():
+            if not exists(target(field), getattr(self, field.attname)):
+                noun = target(field)._meta.verbose_name
+                said = f"There is no {noun} with this id."
+                yield field.name, ValidationError(said, code="unknown_reference")
 
     def changed_references(self) -> list[models.ForeignKey[Any, Any]]:
         """Return the references that the next write makes anew."""
         return [
             field
             for field in references_of(type(self))
-            if getattr(self, field.attname) not in (None, self._loaded.get(field.column))
+            if getattr(self, field.attname) not in (None, self._loaded.get(str(field.column)))
         ]
 
-    # --- Writes ----------------------------------------------------------------------------------
+    # --- Writes -----------------------------------------------------------------------------------
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """Insert the record, or write what changed since it was loaded.
+        """Insert the record, or write what changed since it was loaded; nothing where nothing did.
 
-        Raises DuplicateName, Stale where the document changed meanwhile, and NotFound where it is
-        gone.
+        Raises DuplicateName, ValidationError where a rule that spans records no longer holds, Stale
+        where the document changed meanwhile, and NotFound where it is gone.
         """
-        before, references = self._stored, self.changed_references()
+        change = self.change()
+        if change is None:
+            return
+        held = self.held_by_save()
+
+        def work() -> None:
+            for model, identifier in held:
+                writes.hold(model, identifier)
+            self.confirm()
+            writes.apply(change)
+
         try:
-            if before is None:
-                self._insert()
-            else:
-                self._update(before)
+            writes.transaction(work) if held else writes.apply(change)
         except DuplicateKeyError as clash:
             raise self.duplicate(clash) from clash
-        if references:
-            self._confirm(references, before)
+        written = change.after or {}
+        writes.after_commit(lambda: self.is_now(written))
 
-    def _confirm(
-        self, references: list[models.ForeignKey[Any, Any]], before: Stored | None
-    ) -> None:
-        """Take the write back if a record it refers to was deleted at the same time.
+    def change(self) -> Change | None:
+        """Return the change that `save()` writes, None where nothing differs."""
+        if self._stored is None:
+            return Change(type(self), None, self.document_to_insert())
+        made, loaded = self.to_document(), self._loaded
+        changed = {column: value for column, value in made.items() if value != loaded.get(column)}
+        if not changed:
+            return None
+        if changed.keys() - self.kept:
+            self.updated_at = store.now()
+            changed["updated_at"] = self.updated_at.replace(tzinfo=None)
+        changed = dict(sorted(changed.items()))
+        return Change(type(self), self._stored, {**self._stored, **changed}, self.kept)
 
-        A delete holds the record's lease while it looks for references: either it saw this one, or
-        its lease is seen here. A crash between the write and this look leaves a reference that
-        may dangle; the next change of that record says so.
+    def document_to_insert(self) -> Stored:
+        """Return the document to insert for this record: with an id and moments if it is new."""
+        self.updated_at = store.now()
+        self.created_at = self.created_at if self.is_stored else self.updated_at
+        self.pk = self.pk or ObjectId()
+        return {**self.document, "_id": self.pk, **self.to_document()}
+
+    def held_by_save(self) -> list[Held]:
+        """Return the records that must not go, or change alike, while this one is saved."""
+        fields = self.changed_references()
+        return [(target(field), getattr(self, field.attname)) for field in fields]
+
+    def confirm(self) -> None:
+        """Check once more, inside of the transaction that writes, what depends on other records.
+
+        Raises what refuses the write.
         """
-        for field in references:
-            if not store.settled(target(field), getattr(self, field.attname)):
-                self._take_back(before)
-                raise ValidationError(
-                    {field.name: f"The {target(field).noun} was deleted meanwhile."}
-                )
-
-    def _take_back(self, before: Stored | None) -> None:
-        collection, written = store.collection(type(self)), self._stored or {}
-        if before is None:
-            collection.delete_one(unchanged(written))
-            return
-        restored = {key: value for key, value in before.items() if written.get(key) != value}
-        added = dict.fromkeys(written.keys() - before.keys(), "")
-        changes = {"$set": restored} | ({"$unset": added} if added else {})
-        collection.update_one(unchanged(written), changes)
+        if errors := dict(self._reference_errors()):
+            raise ValidationError(errors)
 
     def duplicate(self, clash: DuplicateKeyError) -> Exception:
         """Return the refusal that a unique index's error stands for."""
         if "name" in ((clash.details or {}).get("keyPattern") or {}):
-            return DuplicateName(self.noun, self.name)  # type: ignore[attr-defined]
+            return DuplicateName(verbose_name(type(self)), str(self))
         return clash
 
-    def as_new(self) -> Stored:
-        """Return the document to insert for this record, which gets its id and moments now."""
-        self.created_at = self.updated_at = store.now()
-        self.pk = self.pk or ObjectId()
-        return {"_id": self.pk, **self.to_document()}
-
-    def stored_as(self, document: Stored, made: Stored | None = None) -> None:
-        """Note that the record is now stored as `document`.
-
-        `made` is what `to_document()` returns, where the caller has just asked for it.
-        """
-        document.pop(store.LEASE, None)
-        self._stored = document
-        self._loaded = made or self.to_document()
-        self._state.adding = False
-
-    def _insert(self) -> None:
-        document = self.as_new()
-        store.collection(type(self)).insert_one(document)
-        self.stored_as(document, made=document)
-
-    def _update(self, stored: Stored) -> None:
-        """Set what changed in the document while it is still `stored`.
-
-        Raises Stale where another writer came first, NotFound where it was deleted.
-        """
-        self.updated_at = store.now()
-        made, loaded = self.to_document(), self._loaded
-        changes = {column: value for column, value in made.items() if value != loaded.get(column)}
-        # By name, as the store appends the fields that are new: the next read finds this order.
-        ordered = dict(sorted(changes.items()))
-        condition = unchanged(stored) | store.held(type(self), self.pk)
-        written = store.collection(type(self)).update_one(condition, {"$set": ordered})
-        if not written.matched_count:
-            self._raise_missing()
-        # What was there is known, being the condition.
-        self.stored_as({**stored, **ordered}, made)
-
-    def _raise_missing(self) -> None:
-        if store.collection(type(self)).find_one({"_id": self.pk}, {"_id": 1}):
-            raise Stale
-        raise NotFound(f"There is no {self.noun} with the id {self.pk}.")
-
     def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
-        """Remove the record unless another refers to it.
+        """Remove the record, and what goes with it, unless another refers to it.
 
-        Under the record's lease, so that a reference made at the same time is either seen here
-        or finds the record gone. A crash in the middle leaves the record and a lease that expires.
+        In one transaction, in which a reference that is made at the same time is seen, or comes
+        second and finds the record gone. Without transactions a crash in the middle leaves what
+        goes with a record that is gone; `check_references --mend` removes it.
 
         Raises InUse naming the users, Stale where the document changed since it was loaded.
         """
-        if not self._meta.related_objects:
-            self._remove()
-            return 1, {self._meta.label: 1}
-        with store.lease(type(self), self.pk):
+        change = Change(type(self), self._stored or {"_id": self.pk}, None, self.kept)
+
+        def work() -> None:
+            writes.hold(type(self), self.pk)
             self.refuse_if_used()
-            self._remove()
-            store.gone(type(self), self.pk)
+            writes.apply(change)
+            self.delete_dependents()
+
+        writes.transaction(work) if self._meta.related_objects else writes.apply(change)
         return 1, {self._meta.label: 1}
+
+    def delete_dependents(self) -> None:
+        """Remove the records that go with this one."""
+        for relation in self._meta.related_objects:
+            if relation.on_delete is models.CASCADE:
+                condition = {str(relation.field.column): reference_to(self.pk)}
+                store.collection(target(relation)).delete_many(
+                    condition, session=store.mongodb.session
+                )
 
     def refuse_if_used(self) -> None:
         """Raise InUse where other records refer to this one."""
-        for users_noun, names in self.users():
-            if names:
-                raise InUse(f'The {self.noun} "{self._known_name()}"', users_noun, names)
+        for relation in self._meta.related_objects:
+            if relation.on_delete is not models.PROTECT:
+                continue
+            names, total = users_of(relation, self.pk)
+            if total:
+                noun = target(relation)._meta.verbose_name
+                this = f'The {verbose_name(type(self))} "{self._known_name()}"'
+                raise InUse(this, str(noun), names, total)
 
     def _known_name(self) -> str:
         if self._stored:
             return str(self)
-        found = store.collection(type(self)).find_one({"_id": self.pk}, {"name": 1}) or {}
+        found = store.find_one(type(self), {"_id": self.pk}, {"name": 1}) or {}
         return str(found.get("name", self.pk))
 
-    def users(self) -> list[tuple[str, list[str]]]:
-        """Return the names of the records that refer to this one, by noun."""
-        return [
-            (target(relation).noun, names_referring(relation, self.pk))
-            for relation in self._meta.related_objects
-            if relation.on_delete is models.PROTECT
-        ]
 
-    def _remove(self, session: ClientSession | None = None) -> None:
-        condition = unchanged(self._stored) if self._stored else {"_id": self.pk}
-        condition |= store.held(type(self), self.pk)
-        removed = store.collection(type(self)).delete_one(condition, session=session)
-        if not removed.deleted_count:
-            self._raise_missing()
+HOLDS_A_KEY = "This holds a private key, and is shown to everyone: give it in a secret field."
 
 
-def unchanged(document: Stored) -> Stored:
-    """Return the condition that a document's fields are all still what they were.
-
-    A field whose name MongoDB would read as a path or an operator is left out, and so is one that
-    was not read as it is stored.
-    """
-    return {
-        key: {"$eq": value}
-        for key, value in document.items()
-        if "." not in key
-        and not key.startswith("$")
-        and not (MENDED in value if type(value) is str else _is_mended(value))
-    }
-
-
-MENDED = "\ufffd"
-"""What the driver puts into a text that is no UTF-8."""
-
-
-def _is_mended(value: Any) -> bool:
-    """Tell whether a list or a document holds such a text."""
-    return type(value) in (list, dict) and MENDED in repr(value)
+def _has_private_key(text: str) -> bool:
+    return "-----BEGIN" in text and "PRIVATE KEY-----" in text
 
 
 def page_index(name: str, *filters: str) -> models.Index:
@@ -290,9 +260,18 @@ def page_index(name: str, *filters: str) -> models.Index:
     return models.Index(fields=[*filters, "-updated_at", "-id"], name=name)
 
 
+def verbose_name(model: type[models.Model]) -> str:
+    return str(model._meta.verbose_name)
+
+
 def target(relation: Any) -> type[Document]:
     """Return the model at the other end of a relation: here they are all of documents."""
     return cast("type[Document]", relation.related_model)
+
+
+def references_of(model: type[models.Model]) -> list[models.ForeignKey[Any, Any]]:
+    fields = model._meta.concrete_fields
+    return [field for field in fields if isinstance(field, models.ForeignKey)]
 
 
 def field_of(model: type[models.Model], name: str) -> models.Field[Any, Any]:
@@ -302,12 +281,16 @@ def field_of(model: type[models.Model], name: str) -> models.Field[Any, Any]:
 
 def exists(model: type[models.Model], identifier: ObjectId) -> bool:
     """Tell whether `model` has a record with this id."""
-    return store.collection(model).find_one({"_id": identifier}, {"_id": 1}) is not None
+    return store.find_one(model, {"_id": identifier}, {"_id": 1}) is not None
 
 
-def names_referring(relation: Any, identifier: ObjectId, limit: int = 100) -> list[str]:
-    """Return up to `limit` names of the records that refer to `identifier`, sorted."""
-    found = store.collection(relation.related_model).find(
-        {relation.field.column: identifier}, {"name": 1}, limit=limit
+def users_of(relation: Any, identifier: ObjectId, limit: int = 10) -> tuple[list[str], int]:
+    """Return up to `limit` names of the records that refer to `identifier`, and how many do."""
+    condition = {relation.field.column: reference_to(identifier)}
+    found = list(
+        store.find(target(relation), condition, {"name": 1}, sort=[("name", 1)], limit=limit + 1)
     )
-    return sorted(str(document.get("name", document["_id"])) for document in found)
+    total = len(found)
+    if total > limit:
+        total = store.count(target(relation), condition)
+    return [str(one.get("name", one["_id"])) for one in found[:limit]], total

@@ -12,7 +12,6 @@ from bson import ObjectId
 from django.core.exceptions import EmptyResultSet
 from django.db import models
 
-from common.api import counting, lists, reach
 from common.documents import store
 from common.documents.store import Stored
 
@@ -20,7 +19,7 @@ NOTHING: Stored = {"_id": {"$in": []}}
 PLAIN_STAGES = {"$match", "$sort", "$skip", "$limit"}
 
 
-class Selection(NamedTuple):
+class Query(NamedTuple):
     """A queryset in the terms of `find`; `limit` 0 is none."""
 
     model: type[models.Model]
@@ -31,25 +30,9 @@ class Selection(NamedTuple):
 
     def documents(self, *fields: str) -> list[Stored]:
         """Return the documents in order, whole or only some `fields`."""
-        end = self.skip + self.limit
-        # With a filter as well, the embedded servers find nothing in an index that goes downwards.
-        is_near = self._is_newest_first() and self.limit > 0 and end <= reach.MOST
-        if self.condition or not is_near or not counting.goes_by_stretches(self.model):
-            return self._found({}, fields)
-        fields = (*fields, reach.FIELD) if fields else ()
-        return reach.newest(
-            self.model._meta.db_table,
-            self.limit,
-            end,
-            lambda stretch, limit: self._found(stretch, fields),
-        )
-
-    def _is_newest_first(self) -> bool:
-        return self.order[:1] == lists.NEWEST_FIRST[:1]
-
-    def _found(self, stretch: Stored, fields: tuple[str, ...]) -> list[Stored]:
-        found = store.collection(self.model).find(
-            self.condition or stretch,
+        found = store.find(
+            self.model,
+            self.condition,
             dict.fromkeys(fields, 1) or None,
             sort=self.order or None,
             skip=self.skip,
@@ -65,7 +48,7 @@ class Selection(NamedTuple):
         return "$regex" in repr(self.condition)
 
 
-def selection_of(queryset: models.QuerySet[Any]) -> Selection:
+def query_of(queryset: models.QuerySet[Any]) -> Query:
     """Return what a queryset asks for. Raises ValueError where `find` cannot do that."""
     compiler = queryset.query.get_compiler(queryset.db)
     compiler.pre_sql_setup()
@@ -77,7 +60,7 @@ def selection_of(queryset: models.QuerySet[Any]) -> Selection:
     stages = {name: content for stage in pipeline for name, content in stage.items()}
     if len(stages) < len(pipeline) or not stages.keys() <= PLAIN_STAGES:
         raise ValueError(f"The queryset asks for more than `find` can do: {', '.join(stages)}.")
-    return Selection(
+    return Query(
         queryset.model,
         _simplified(stages.get("$match", {})),
         list(stages.get("$sort", {}).items()),

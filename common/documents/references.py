@@ -6,16 +6,17 @@ takes a person: to say what it should refer to, or to delete it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+from bson import ObjectId
 from django.apps import apps
 from django.db import models
 
 from common.documents import store
-from common.documents.models import Document
+from common.documents.models import Document, references_of, verbose_name
 from common.documents.store import Stored
 
 BATCH = 1000
@@ -38,7 +39,7 @@ class Dangling:
 
     def __str__(self) -> str:
         name = f' "{self.name}"' if self.name else ""
-        return f"{self.model.noun}{name} ({self.id}): {self.field} {self.target} is gone"
+        return f"{verbose_name(self.model)}{name} ({self.id}): {self.field} {self.target} is gone"
 
 
 def count_documents() -> int:
@@ -63,17 +64,12 @@ def _document_models() -> list[type[Document]]:
 
 
 def _models_with_references() -> list[tuple[type[Document], References]]:
-    found = {
-        model: [
-            field for field in model._meta.concrete_fields if isinstance(field, models.ForeignKey)
-        ]
-        for model in _document_models()
-    }
+    found = {model: references_of(model) for model in _document_models()}
     return [(model, fields) for model, fields in found.items() if fields]
 
 
 def _next(documents: Iterator[Stored]) -> list[Stored]:
-    with store.patiently():
+    with store.command_timeout():
         return list(islice(documents, BATCH))
 
 
@@ -82,34 +78,31 @@ def _dangling_in(
 ) -> Iterator[Dangling]:
     column = str(field.column)
     there = _existing(field.related_model, [found.get(column) for found in batch])
-    lost = [found for found in batch if not _is_among(there, found.get(column))]
+    lost = [found for found in batch if _identifier(found.get(column)) not in there]
     # Read before its target was looked for, a record may have gone together with it.
     still_there = _existing(model, [found["_id"] for found in lost])
+    goes_with_target = field.remote_field.on_delete is models.CASCADE
     for found in lost:
         if found["_id"] in still_there:
-            orphan = field.remote_field.on_delete is models.CASCADE
-            yield Dangling(
-                model,
-                found["_id"],
-                str(found.get("name", "")),
-                column,
-                field.related_model,
-                found.get(column),
-                orphan,
-            )
+            named = found.get(column)
+            orphan = goes_with_target and _identifier(named) is not None
+            name = str(found.get("name", ""))
+            yield Dangling(model, found["_id"], name, column, field.related_model, named, orphan)
 
 
-def _is_among(identifiers: set[Any], stored: Any) -> bool:
-    # Other programs may have stored a list, or a document that reads as an operator.
-    return isinstance(stored, Hashable) and stored in identifiers
+def _identifier(stored: Any) -> ObjectId | None:
+    """Return the id that a reference names, also one in text; None for what is no reference."""
+    if isinstance(stored, ObjectId):
+        return stored
+    is_id = isinstance(stored, str) and ObjectId.is_valid(stored)
+    return ObjectId(stored) if is_id else None
 
 
-def _existing(model: type[models.Model], identifiers: list[Any]) -> set[Any]:
-    asked = [one for one in identifiers if isinstance(one, Hashable)]
-    if not asked:
-        return set()
-    with store.patiently():
-        found = store.collection(model).find({"_id": {"$in": asked}}, {"_id": 1})
+def _existing(model: type[models.Model], references: list[Any]) -> set[ObjectId | None]:
+    """Return which of the records there are that some references name."""
+    asked = {identifier for one in references if (identifier := _identifier(one))}
+    with store.command_timeout():
+        found = store.find(model, {"_id": {"$in": [*asked]}}, {"_id": 1})
         return {document["_id"] for document in found}
 
 
@@ -119,15 +112,3 @@ def remove(orphan: Dangling) -> bool:
         return False
     condition = {"_id": orphan.id, orphan.field: orphan.target}
     return bool(store.collection(orphan.model).delete_one(condition).deleted_count)
-
-
-def expired_leases() -> int:
-    """Return how many records a killed program left leased; they block nobody."""
-    return sum(
-        store.collection(model).count_documents(store.expired_leases())
-        for model in _document_models()
-    )
-
-
-def end_expired_leases() -> int:
-    return sum(store.end_expired_leases(model) for model in _document_models())

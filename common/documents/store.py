@@ -1,31 +1,27 @@
-"""The document store below the ORM: collections, transactions, exclusive leases.
+"""The document store below the ORM: collections, time limits, transactions.
 
-Reads of the API and every write of a `Document` speak PyMongo through here; the ORM serves the
-admin and the commands on the same client and collections.
+The API and every write of a `Document` speak PyMongo through here; the ORM serves the admin's lists
+and Django's own models, on the same client and in the same transactions.
 """
 
-import logging
 import random
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
-from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar, cast
-from uuid import uuid4
+from datetime import UTC, datetime
+from typing import Any, TypeVar
 
 import bson
 import pymongo
 from bson import ObjectId
-from django.db import DEFAULT_DB_ALIAS, connection, connections, models
-from pymongo.client_session import ClientSession
+from django.db import DatabaseError, connection, models
+from django_mongodb_backend.transaction import atomic
 from pymongo.collection import Collection
+from pymongo.cursor import Cursor
 from pymongo.errors import ConnectionFailure, ExecutionTimeout, NetworkTimeout, PyMongoError
 
-from common.exceptions import NotFound, StoreUnavailable
-
-logger = logging.getLogger(__name__)
+from common.exceptions import StoreUnavailable
 
 T = TypeVar("T")
 
@@ -35,52 +31,53 @@ Stored = dict[str, Any]
 A moment before the year 1 or after 9999 is a `DatetimeMS`.
 """
 
-
-class _Held(threading.local):
-    def __init__(self) -> None:
-        self.holders: dict[tuple[str, ObjectId], str] = {}
-
-
-_held = _Held()
-
-LEASE = "_lease"
-"""The field that a leased document has for a while: who holds it, until when."""
-WITHOUT_LEASE = {LEASE: 0}
-LEASE_S = 10.0
-WAIT_S = 8.0
-"""How long a change waits for its turn: many at once on one record are served, not refused."""
-
+REQUEST_TIMEOUT_S = 2.5
+"""What a request may wait for the store in all, so that one that is down is told within 3 s."""
+COMMAND_TIMEOUT_S = 60.0
+CONFLICT_TIMEOUT_S = 2.0
+"""How long a transaction is repeated while others write the same records."""
 
 _pending: ContextVar[Mapping[ObjectId, Stored] | None] = ContextVar("pending", default=None)
 
-PATIENCE_S = 60.0
-
 mongodb: Any = connection
-"""Django's connection, with what only MongoDB's backend knows: its database and collections."""
+"""Django's connection, with what only MongoDB's backend knows: its database and session."""
+
+
+# --- Collections ----------------------------------------------------------------------------------
 
 
 def collection(model: type[models.Model]) -> Collection[Stored]:
     """Return the collection that holds `model`'s records."""
-    found = named(model._meta.db_table)
-    pending = _pending.get()
-    return found if pending is None else cast(Collection[Stored], _WithPending(found, pending))
-
-
-def decoded(raw: bytes) -> Stored:
-    """Return the document of some BSON, as a collection reads it."""
-    return bson.decode(raw, codec_options=mongodb.database.codec_options)
+    return named(model._meta.db_table)
 
 
 def named(name: str) -> Collection[Stored]:
-    """Return a collection by its name; made once a thread, unless queries are being counted."""
-    # Past the proxy, which looks the connection up for each attribute.
-    here: Any = connections[DEFAULT_DB_ALIAS]
-    if here.queries_logged:
-        return here.get_collection(name)
-    made: dict[str, Collection[Stored]] = here.database.__dict__.setdefault("_made", {})
-    if name not in made:
-        made[name] = here.get_collection(name)
-    return made[name]
+    found: Collection[Stored] = mongodb.get_collection(name)
+    return found
+
+
+def find_one(
+    model: type[models.Model], condition: Stored, projection: Stored | None = None
+) -> Stored | None:
+    """Return the first document that meets `condition`, as the open transaction sees it."""
+    pending = _pending.get()
+    if pending and (found := pending.get(condition.get("_id", ObjectId()))):
+        return found
+    return collection(model).find_one(condition, projection, session=mongodb.session)
+
+
+def find(
+    model: type[models.Model], condition: Stored, projection: Stored | None = None, **options: Any
+) -> Cursor[Stored]:
+    """Return the documents that meet `condition`, as the open transaction sees them."""
+    return collection(model).find(condition, projection, session=mongodb.session, **options)
+
+
+def count(model: type[models.Model], condition: Stored, **options: Any) -> int:
+    """Return how many documents meet a condition; of all by the collection's own figures."""
+    if not condition and not options and mongodb.session is None:
+        return collection(model).estimated_document_count()
+    return collection(model).count_documents(condition, session=mongodb.session, **options)
 
 
 @contextmanager
@@ -93,36 +90,17 @@ def as_if_stored(documents: Mapping[ObjectId, Stored]) -> Iterator[None]:
         _pending.reset(token)
 
 
-class _WithPending:
-    def __init__(self, stored: Collection[Stored], pending: Mapping[ObjectId, Stored]) -> None:
-        self._collection, self._documents = stored, pending
-
-    def find_one(self, condition: Stored, *args: Any, **kwargs: Any) -> Stored | None:
-        found = self._documents.get(condition["_id"])
-        return found or self._collection.find_one(condition, *args, **kwargs)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._collection, name)
-
-
-def patiently() -> AbstractContextManager[None]:
-    """Give the operations inside the time of a command: a failover of the store is waited for."""
-    return pymongo.timeout(PATIENCE_S)
-
-
-@contextmanager
-def at_most(seconds: float, otherwise: Exception) -> Iterator[None]:
-    """Give the operations inside so much time in all. Raises `otherwise` where it is not enough."""
-    try:
-        with pymongo.timeout(seconds):
-            yield
-    except (ExecutionTimeout, NetworkTimeout) as slow:
-        raise otherwise from slow
+def decoded(raw: bytes) -> Stored:
+    """Return the document of some BSON, as a collection reads it."""
+    return bson.decode(raw, codec_options=mongodb.database.codec_options)
 
 
 def ping() -> None:
     """Ask the store whether it is there. Raises PyMongoError."""
     mongodb.database.command("ping")
+
+
+# --- Values ---------------------------------------------------------------------------------------
 
 
 def object_id(text: Any) -> ObjectId:
@@ -138,122 +116,88 @@ def now() -> datetime:
     return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
 
-def transaction(work: Callable[[ClientSession | None], T]) -> T:
-    """Return `work(session)`, run as one transaction where the server has them.
+# --- Time limits ----------------------------------------------------------------------------------
 
-    On a replica set `work` may run more than once (write conflicts are retried) and leaves all
-    or nothing. A stand-alone server has no transactions: there `work` runs once, without a
-    session, and each caller says what a crash in its middle leaves.
-    """
-    if not mongodb.features._supports_transactions:
-        return work(None)
-    with mongodb.connection.start_session() as session:
-        return session.with_transaction(work)
+
+def command_timeout() -> AbstractContextManager[None]:
+    """Give the operations inside the time of a command: a failover of the store is waited for."""
+    return pymongo.timeout(COMMAND_TIMEOUT_S)
+
+
+def request_timeout() -> AbstractContextManager[None]:
+    """Give all operations inside together the time that a request may wait for the store."""
+    return pymongo.timeout(REQUEST_TIMEOUT_S)
 
 
 @contextmanager
-def lease(
-    model: type[models.Model], identifier: ObjectId, wait_s: float = WAIT_S
-) -> Iterator[None]:
-    """Hold a record alone, so that what spans documents is right on any server.
-
-    Whoever removes a record, or rewrites a set that hangs on it, holds its lease; whoever adds a
-    reference to it looks for the lease afterwards (`settled`). A lease is a field of the record
-    itself, goes when that is removed (`gone`), and expires after `LEASE_S`: a holder that was
-    killed blocks nobody for longer.
-
-    A thread that holds it may take it again. Raises NotFound where the record is gone,
-    StoreUnavailable where another holds it for longer than `wait_s`.
-    """
-    key = (model._meta.db_table, identifier)
-    if key in _held.holders:
-        yield
-        return
-    holder = uuid4().hex
-    deadline = time.monotonic() + wait_s
-    while not _acquired(model, identifier, holder):
-        _pause_until(deadline)
-    _held.holders[key] = holder
+def time_limit(seconds: float, otherwise: Exception) -> Iterator[None]:
+    """Give the operations inside so much time in all. Raises `otherwise` where it is not enough."""
     try:
-        yield
-    finally:
-        if _held.holders.pop(key, None):
-            _release(model, identifier, holder)
-
-
-def held(model: type[models.Model], identifier: ObjectId) -> Stored:
-    """Return the condition that the lease which this thread holds was taken by nobody else."""
-    holder = _held.holders.get((model._meta.db_table, identifier))
-    return {f"{LEASE}.holder": holder} if holder else {}
-
-
-def gone(model: type[models.Model], identifier: ObjectId) -> None:
-    """Note that a record was removed, and its lease with it."""
-    _held.holders.pop((model._meta.db_table, identifier), None)
-
-
-def settled(model: type[models.Model], identifier: ObjectId, wait_s: float = WAIT_S) -> bool:
-    """Tell whether a record is there, once nobody else holds it.
-
-    A lease that has expired is ended here, so that its holder, should it go on after all, finds
-    that it lost the record. Raises StoreUnavailable after `wait_s`.
-    """
-    deadline = time.monotonic() + wait_s
-    while found := collection(model).find_one({"_id": identifier}, {LEASE: 1}):
-        if LEASE not in found or held(model, identifier):
-            return True
-        expired = {"_id": identifier, LEASE: {"$exists": True}, **_free()}
-        if not collection(model).update_one(expired, {"$unset": {LEASE: ""}}).matched_count:
-            _pause_until(deadline)
-    return False
-
-
-def expired_leases() -> Stored:
-    """Return the condition of a record that holders left leased when they were killed."""
-    return {f"{LEASE}.expires_at": {"$lte": now()}}
-
-
-def end_expired_leases(model: type[models.Model]) -> int:
-    """Take the leases that have expired off the records of a model; return how many did."""
-    ended = collection(model).update_many(expired_leases(), {"$unset": {LEASE: ""}})
-    return ended.modified_count
-
-
-def _acquired(model: type[models.Model], identifier: ObjectId, holder: str) -> bool:
-    mine = {"holder": holder, "expires_at": now() + timedelta(seconds=LEASE_S)}
-    free = {"_id": identifier, **_free()}
-    if collection(model).update_one(free, {"$set": {LEASE: mine}}).matched_count:
-        return True
-    found = collection(model).find_one({"_id": identifier}, {LEASE: 1})
-    if found is None:
-        raise NotFound(f"There is no {model._meta.verbose_name} with the id {identifier}.")
-    # Held: by us, if the driver repeated a write whose first answer was lost.
-    current = found.get(LEASE)
-    return isinstance(current, dict) and current.get("holder") == holder
-
-
-def _free() -> Stored:
-    """Return the condition that nobody holds a record, or no longer."""
-    return {f"{LEASE}.expires_at": {"$not": {"$gt": now()}}}
-
-
-def _release(model: type[models.Model], identifier: ObjectId, holder: str) -> None:
-    """End a lease; one that cannot be ended now expires, and what was done under it is done."""
-    condition = {"_id": identifier, f"{LEASE}.holder": holder}
-    try:
-        collection(model).update_one(condition, {"$unset": {LEASE: ""}})
-    except PyMongoError as error:
-        logger.warning("A lease was left to expire: %s", type(error).__name__)
-
-
-def _pause_until(deadline: float) -> None:
-    if time.monotonic() > deadline:
-        raise StoreUnavailable("The record is busy with another change; try again in a moment.")
-    time.sleep(random.uniform(0.01, 0.05))  # noqa: S311 - apart, so that not all ask at once
+        with pymongo.timeout(seconds):
+            yield
+    except (ExecutionTimeout, NetworkTimeout) as slow:
+        raise otherwise from slow
 
 
 def is_unavailable(error: BaseException | None) -> bool:
     """Tell whether an exception says that the store is down or too slow, rather than wrong."""
     return isinstance(error, ConnectionFailure) or (
         isinstance(error, PyMongoError) and error.timeout
+    )
+
+
+# --- Transactions ---------------------------------------------------------------------------------
+
+
+def transaction(work: Callable[[], T]) -> T:
+    """Return `work()`, run as one transaction where the server has them.
+
+    On a replica set `work` leaves all or nothing. It is run again while others write the same
+    documents, for `CONFLICT_TIMEOUT_S`; StoreUnavailable is raised after that. Inside of another
+    transaction it is a part of that one.
+
+    A stand-alone server has no transactions: there `work` runs once, its writes in their order,
+    and each caller says what a crash in its middle leaves.
+    """
+    if mongodb.in_atomic_block_mongo or not mongodb.features._supports_transactions:
+        return work()
+    deadline = time.monotonic() + CONFLICT_TIMEOUT_S
+    pause_s = 0.005
+    while True:
+        try:
+            return _attempt(work)
+        except (PyMongoError, DatabaseError, WriteConflict) as failure:
+            if not _is_conflict(failure):
+                raise
+            if time.monotonic() + pause_s > deadline:
+                raise StoreUnavailable(
+                    "The record is busy with other changes; try again in a moment."
+                ) from failure
+        # Apart, so that not all who met try again at once.
+        time.sleep(random.uniform(0, pause_s))  # noqa: S311 - nothing secret
+        pause_s = min(2 * pause_s, 0.1)
+
+
+def _attempt(work: Callable[[], T]) -> T:
+    try:
+        with atomic():
+            return work()
+    finally:
+        # The backend keeps a session whose commit failed, and would write on in it.
+        if mongodb.session is not None:
+            mongodb.session.end_session()
+            mongodb.session = None
+
+
+class WriteConflict(Exception):
+    """Another transaction came first, in a way that the server does not tell by itself."""
+
+
+def _is_conflict(failure: BaseException) -> bool:
+    """Tell whether a transaction failed because another came first, and may come through now."""
+    cause = failure if isinstance(failure, PyMongoError) else failure.__cause__
+    return isinstance(failure, WriteConflict) or (
+        isinstance(cause, PyMongoError)
+        and cause.has_error_label("TransientTransactionError")
+        and not is_unavailable(cause)
     )

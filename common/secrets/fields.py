@@ -1,10 +1,11 @@
-"""Model fields shared by the apps."""
+"""Model fields for what is stored encrypted."""
 
 from typing import TYPE_CHECKING, Any
 
 from django.db import models
 
-from common.secrets import keys as crypto
+from common.documents.codecs import CODECS, Codec
+from common.secrets import keys
 
 
 class Secret:
@@ -17,11 +18,11 @@ class Secret:
 
     @classmethod
     def of(cls, plain: str) -> "Secret":
-        return cls(crypto.encrypt(plain))
+        return cls(keys.encrypt(plain))
 
     def reveal(self) -> str:
         """Return the plain text. Raises UnreadableSecret where no key opens it."""
-        return crypto.decrypt(self.token)
+        return keys.decrypt(self.token)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Secret) and other.token == self.token
@@ -65,6 +66,19 @@ class EncryptedTextField(_TextField):
 
     def value_to_string(self, obj: models.Model) -> str:
         return ""
+
+
+class SecretCodec(Codec):
+    """A stored token is read as a `Secret`, and never shown."""
+
+    def value_of(self, stored: Any) -> Secret:
+        return Secret(_text(stored))
+
+    def show(self, stored: Any) -> None:
+        return None
+
+
+CODECS[EncryptedTextField] = SecretCodec
 
 
 def _text(stored: object) -> str:

@@ -213,7 +213,7 @@ def _batches(fields: SecretFields) -> Iterator[list[Stored]]:
     documents = fields.documents()
     while True:
         try:
-            with store.patiently():
+            with store.command_timeout():
                 batch = list(islice(documents, BATCH))
         except (CursorNotFound, AutoReconnect):
             losses += 1
@@ -248,7 +248,7 @@ def _named(fields: SecretFields, document: Stored, column: str) -> Unreadable:
 
 
 def _written(collection: Collection[Stored], changes: list[UpdateOne]) -> int:
-    with store.patiently():
+    with store.command_timeout():
         try:
             return collection.bulk_write(changes, ordered=False).modified_count
         except BulkWriteError as failure:

@@ -10,7 +10,7 @@ from bson.datetime_ms import DatetimeMS
 
 from common.api.json import to_json
 from common.documents import store
-from common.documents.models import unchanged
+from common.documents.writes import unchanged
 from common.tests.client import KINDS, direct, document, made, split
 from connections.models import Connection
 

@@ -241,7 +241,7 @@ def test_the_api_reads_and_writes_on_while_keys_are_mixed(api, stored):
     stored.connections.insert_one(connection_document(name="lost", password=under(LOST)))
 
     assert len(api.get("connections").json()) == 2
-    assert api.patch(f"connections/{identifier}", {"host": "db2"}).status == 200
+    assert api.patch(f"connections/{identifier}", {"database": "other"}).status == 200
 
 
 def test_an_unreadable_password_can_be_replaced_and_its_record_deleted(api, stored):

@@ -4,7 +4,7 @@ from django.db import migrations, models
 
 import common.secrets.fields
 import connections.models
-from common.migrations import AdoptModel
+from common.documents.adoption import AdoptModel
 
 
 class Migration(migrations.Migration):

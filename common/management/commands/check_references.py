@@ -5,6 +5,7 @@ from django.core.management.base import CommandParser
 
 from common.commands import OperatorCommand, offenders
 from common.documents import references
+from common.documents.models import verbose_name
 from common.documents.references import Dangling
 
 
@@ -12,15 +13,14 @@ from common.documents.references import Dangling
 class Found:
     orphans: list[Dangling]
     dangling: list[Dangling]
-    expired_leases: int
 
 
 class Command(OperatorCommand):
     help = (
         "Look for what a crash can leave: column mappings of mappings that are gone, other "
-        "references to nothing, expired leases."
+        "references to nothing."
     )
-    examples = ("", "--mend    # remove orphans and expired leases", "--json")
+    examples = ("", "--mend    # remove orphans", "--json")
     exit_codes = {
         0: "every reference leads to a record, or with --mend: does so now",
         1: "some lead to nothing: each is named",
@@ -30,7 +30,7 @@ class Command(OperatorCommand):
         parser.add_argument(
             "--mend",
             action="store_true",
-            help="Remove column mappings of mappings that are gone, and expired leases.",
+            help="Remove column mappings of mappings that are gone.",
         )
         parser.add_argument("--json", action="store_true", help="Print the findings as JSON.")
 
@@ -51,7 +51,6 @@ class Command(OperatorCommand):
         return Found(
             [found for found in lost if found.orphan],
             [found for found in lost if not found.orphan],
-            references.expired_leases(),
         )
 
     def _tell(self, found: Found, removed: int, *, mended: bool) -> None:
@@ -60,12 +59,9 @@ class Command(OperatorCommand):
         self.stdout.write(
             f"Other references to nothing, for you to change or delete: {len(found.dangling)}."
         )
-        leases = "; removed" if mended and found.expired_leases else ""
-        self.stdout.write(f"Expired leases, which block nobody: {found.expired_leases}{leases}.")
 
 
 def _mend(found: Found) -> int:
-    references.end_expired_leases()
     return sum(references.remove(orphan) for orphan in found.orphans)
 
 
@@ -73,14 +69,13 @@ def _as_json(found: Found, removed: int) -> dict[str, Any]:
     return {
         "orphans": [_lost(lost) for lost in found.orphans],
         "dangling": [_lost(lost) for lost in found.dangling],
-        "expired_leases": found.expired_leases,
         "removed": removed,
     }
 
 
 def _lost(lost: Dangling) -> dict[str, str]:
     return {
-        "kind": lost.model.noun,
+        "kind": verbose_name(lost.model),
         "id": str(lost.id),
         "name": lost.name,
         "field": lost.field,

@@ -77,7 +77,7 @@ def _timeout(text: str) -> float:
 def _stored(names: list[str]) -> list[Connection]:
     """Return the connections of these names, all without names. Raises CommandError."""
     condition = {"name": {"$in": names}} if names else {}
-    with store.patiently():
+    with store.command_timeout():
         found = list(store.collection(Connection).find(condition))
     if unknown := sorted({*names} - {document.get("name") for document in found}):
         raise offenders("There is no connection of this name:", unknown)

@@ -19,3 +19,13 @@ class AdoptModel(migrations.CreateModel):
             schema_editor._create_model_indexes(model)
         else:
             super().database_forwards(app_label, schema_editor, from_state, to_state)
+
+
+class AddNullableField(migrations.AddField):
+    """Adds a field to the model alone: a document that lacks it is read as null, and stays."""
+
+    def database_forwards(self, *args: Any) -> None:
+        """Leave the documents as they are."""
+
+    def database_backwards(self, *args: Any) -> None:
+        """Leave the documents as they are."""
