@@ -146,7 +146,7 @@ TEMPLATES = [
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [],
-    "DEFAULT_PERMISSION_CLASSES": [],
+    "DEFAULT_PERMISSION_CLASSES": ["common.api.permissions.MethodIsServed"],
     "DEFAULT_RENDERER_CLASSES": ["common.api.json.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["common.api.json.JSONParser"],
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "common.api.json.OnlyJSON",
@@ -225,6 +225,8 @@ UNFOLD = {
     },
 }
 LOGIN_REDIRECT_URL = "admin:index"
+# The default signs and reads a cookie with every request, the API's included.
+MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 CSRF_FAILURE_VIEW = "common.admin.pages.expired"
 # A mapping's page has seven inputs for each of its rules.
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 10_000

@@ -1,6 +1,6 @@
 """Addresses below the API's prefix at which there is nothing."""
 
-from typing import Any
+from typing import NoReturn
 
 from rest_framework.request import Request
 from rest_framework.views import APIView
@@ -11,6 +11,9 @@ from common.exceptions import NotFound
 class UnknownAddress(APIView):
     """Refuses every method alike, once it is known who asks."""
 
-    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        super().initial(request, *args, **kwargs)
+    schema = None
+
+    def refuse(self, request: Request) -> NoReturn:
         raise NotFound(f"There is nothing at {request.path}.")
+
+    get = post = put = patch = delete = options = trace = refuse

@@ -4,11 +4,13 @@ import logging
 import re
 
 import pytest
-from django.test import Client
+from django.http import StreamingHttpResponse
+from django.test import Client, RequestFactory
 
 from common import context
 from common.logs import RequestId
-from common.tests.client import PREFIX, document
+from common.middleware import RequestMiddleware
+from common.tests.client import PREFIX
 
 GUARDS = {
     "X-Content-Type-Options": "nosniff",
@@ -95,16 +97,29 @@ def test_a_request_is_one_line_with_its_path_as_the_client_spells_it(caplog, pat
     assert re.fullmatch(said, line.getMessage())
 
 
-def test_a_long_list_is_counted_once_its_last_part_is_sent(stored, caplog):
+def test_a_long_answer_is_counted_once_its_last_part_is_sent(caplog):
     caplog.set_level(logging.INFO, "access")
-    for _ in range(600):
-        document(stored, "schemas")
-    answer = Client().get(f"{PREFIX}/schemas")
-    assert answer.streaming
-    assert lines(caplog) == []
-    content = b"".join(answer)
+    ids = []
+
+    def parts():
+        for part in (b"one", b"more"):
+            ids.append(context.current().request_id)
+            yield part
+
+    served = RequestMiddleware(lambda request: StreamingHttpResponse(parts()))
+    answer = served(RequestFactory().get("/long"))
+    assert (b"".join(answer), lines(caplog)) == (b"onemore", [])
+    answer.close()
     (line,) = lines(caplog)
-    assert (line.status, line.bytes) == (200, len(content))
+    assert (line.path, line.status, line.bytes) == ("/long", 200, 7)
+    assert ids == [answer.headers["X-Request-ID"]] * 2
+
+
+def test_a_long_answer_that_nobody_reads_has_its_line_too(caplog):
+    caplog.set_level(logging.INFO, "access")
+    served = RequestMiddleware(lambda request: StreamingHttpResponse([b"unread"]))
+    served(RequestFactory().get("/long")).close()
+    assert [line.bytes for line in lines(caplog)] == [0]
 
 
 def test_log_lines_of_a_request_have_its_id_and_others_a_dash():
