@@ -33,6 +33,8 @@ A moment before the year 1 or after 9999 is a `DatetimeMS`.
 
 REQUEST_TIMEOUT_S = 2.5
 """What a request may wait for the store in all, so that one that is down is told within 3 s."""
+BATCH_TIMEOUT_S = 10.0
+"""What a batch of a list that is streamed may take; nobody waits for an answer to begin."""
 COMMAND_TIMEOUT_S = 60.0
 CONFLICT_TIMEOUT_S = 2.0
 """How long a transaction is repeated while others write the same records."""
@@ -127,6 +129,11 @@ def command_timeout() -> AbstractContextManager[None]:
 def request_timeout() -> AbstractContextManager[None]:
     """Give all operations inside together the time that a request may wait for the store."""
     return pymongo.timeout(REQUEST_TIMEOUT_S)
+
+
+def batch_timeout() -> AbstractContextManager[None]:
+    """Give a batch of a long list time, though no more than what surrounds it."""
+    return pymongo.timeout(BATCH_TIMEOUT_S)
 
 
 @contextmanager
