@@ -67,6 +67,7 @@ class MappingForm(DocumentForm):
         help_text="One statement that only reads.",
     )
 
+    @property
     def page_version(self) -> str:
         stored = rules.in_order(self.instance.pk) if self.instance.is_stored else []
         return version_of_all([self.stored_version, *map(version_of, stored)])

@@ -96,8 +96,8 @@ class RuleForm(DocumentForm):
             return RuleConfig(separator=option, overflow=overflow)
         return RuleConfig(delimiter=option or None, overflow=overflow)
 
-    def page_version(self) -> str:
-        return self.formset.page_version() if self.formset else super().page_version()
+    def overwrites(self) -> bool:
+        return self.formset.overwrites if self.formset else super().overwrites()
 
     def targets(self) -> Targets | None:
         """Return what the rule may write, None while that cannot be told."""
@@ -141,14 +141,13 @@ class RulesFormSet(PaginationInlineFormSet):
 
     # --- Versions ---------------------------------------------------------------------------------
 
-    def page_version(self) -> str:
-        """Return the version of the mapping and its rules together."""
-        return version_of_all(version_of(record) for record in (self.instance, *self.stored))
-
     @cached_property
     def overwrites(self) -> bool:
         """Tell whether the sender has seen what is stored now, and saves over it."""
-        return self.data.get(OVERWRITE) == self.page_version()
+        seen = self.data.get(OVERWRITE) if self.is_bound else None
+        return bool(seen) and seen == version_of_all(
+            version_of(record) for record in (self.instance, *self.stored)
+        )
 
     def is_stale(self) -> bool:
         return bool(self.gone) or any(form.is_stale() for form in self.forms)

@@ -58,6 +58,7 @@ class DocumentForm(forms.ModelForm):
 
     # --- Versions ---------------------------------------------------------------------------------
 
+    @property
     def page_version(self) -> str:
         """Return the version of all that the page shows."""
         return self.stored_version
@@ -65,7 +66,7 @@ class DocumentForm(forms.ModelForm):
     def overwrites(self) -> bool:
         """Tell whether the sender has seen what is stored now, and saves over it."""
         seen = self.data.get(OVERWRITE)
-        return bool(seen) and seen == self.page_version()
+        return bool(seen) and seen == self.page_version
 
     def clean_version(self) -> str:
         sent = cast(str, self.cleaned_data.get("version"))

@@ -86,7 +86,7 @@ class DocumentAdmin(DeletionAdmin):
         formsets = [inline.formset for inline in context["inline_admin_formsets"]]
         if form.is_bound and any(part.is_stale() for part in (form, *formsets)):
             found = [*differences(form), *self.inline_differences(formsets)]
-            context["conflict"] = Conflict(form.page_version(), found)
+            context["conflict"] = Conflict(form.page_version, found)
         response: HttpResponse = super().render_change_form(request, context, *args, **kwargs)
         return response
 

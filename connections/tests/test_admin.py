@@ -161,6 +161,18 @@ def test_a_change_made_meanwhile_is_not_overwritten(operator, api):
     assert difference == Difference("Username", "mine", "theirs")
 
 
+def test_a_page_that_went_stale_asks_for_the_secret_again(operator, api):
+    record = made(api, "connections")
+    page = operator.html(CHANGE, record["id"])
+    api.patch(f"connections/{record['id']}", {"username": "theirs"})
+    typed = form_fields(page) | {"password": ["typed-secret"]}
+    answer = operator.post(CHANGE, record["id"], **typed)
+    assert answer.context["conflict"].differences[-1] == Difference(
+        "Password", "another one: type it again", "set"
+    )
+    assert "typed-secret" not in answer.content.decode()
+
+
 def test_what_was_typed_is_saved_over_a_newer_version_on_purpose(operator, api):
     record = made(api, "connections")
     typed = form_fields(operator.html(CHANGE, record["id"])) | {"username": ["mine"]}
