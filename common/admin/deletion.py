@@ -40,16 +40,15 @@ class Deletion:
 
 def deletions_of(records: Sequence[Any]) -> list[Deletion]:
     """Return what deleting each of some records of one model would mean."""
-    found = [Deletion(record) for record in records]
+    found = {record.pk: Deletion(record) for record in records}
     for relation, users in _users(records):
-        for deletion in found:
-            if not (count := users.get(deletion.record.pk)):
-                continue
+        used = [found[identifier] for identifier in found if identifier in users]
+        for number, deletion in enumerate(used):
             if relation.on_delete is models.PROTECT:
-                deletion.refusal = _refusal(deletion.record)
+                deletion.refusal = _refusal(deletion.record, names_users=number < MAX_LISTED)
             else:
-                deletion.dependents.append(_counted(relation, count))
-    return found
+                deletion.dependents.append(_counted(relation, users[deletion.record.pk]))
+    return list(found.values())
 
 
 def _users(records: Sequence[Any]) -> Iterator[tuple[Any, dict[ObjectId, int]]]:
@@ -58,12 +57,14 @@ def _users(records: Sequence[Any]) -> Iterator[tuple[Any, dict[ObjectId, int]]]:
         yield relation, count_users(relation, identifiers)
 
 
-def _refusal(record: Document) -> str:
+def _refusal(record: Document, names_users: bool) -> str:
+    """Return why a record in use stays; it takes a look at the store to name its users."""
     try:
-        record.refuse_if_used()
+        if names_users:
+            record.refuse_if_used()
     except InUse as refusal:
         return refusal.detail
-    return ""
+    return f'"{record}" is in use.'
 
 
 def _counted(relation: Any, count: int) -> str:
