@@ -5,7 +5,7 @@ from typing import Any
 from django.http import HttpRequest
 from django.urls import reverse
 
-from common.admin.pages import may
+from common.admin.permissions import may
 
 PAGES = [
     ("Connections", "cable", "connections", "connection"),

@@ -9,7 +9,7 @@ import pymongo
 from django.http import HttpRequest
 from pymongo.errors import PyMongoError
 
-from common.admin.pages import may
+from common.admin.permissions import may
 from common.documents import store
 from dashboard import queries
 

@@ -228,7 +228,7 @@ UNFOLD = {
 LOGIN_REDIRECT_URL = "admin:index"
 # The default signs and reads a cookie with every request, the API's included.
 MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
-CSRF_FAILURE_VIEW = "common.admin.pages.expired"
+CSRF_FAILURE_VIEW = "common.admin.error_pages.expired"
 # A mapping's page has nine inputs for each of its column mappings.
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 10_000
 

@@ -25,7 +25,7 @@ from common.admin.conflicts import Difference
 from common.admin.fields import MONO, TEXTAREA, LinesField
 from common.admin.forms import DocumentForm, version_of, version_of_all
 from common.admin.model_admin import DocumentAdmin
-from common.admin.pages import may
+from common.admin.permissions import may
 from common.admin.records import (
     documents_of,
     note_users,
@@ -207,7 +207,7 @@ def drawable(rule: ColumnMapping) -> Rule:
     return Rule(rule.type, texts(rule.source_columns), texts(rule.target_fields), option)
 
 
-class OfMapping(DocumentAdmin):
+class MappingChildAdmin(DocumentAdmin):
     """What belongs to a mapping shows which: one query a page."""
 
     def prefetch(self, records: Sequence[Any]) -> None:
@@ -224,7 +224,7 @@ class OfMapping(DocumentAdmin):
 
 
 @admin.register(ColumnMapping)
-class ColumnMappingAdmin(OfMapping):
+class ColumnMappingAdmin(MappingChildAdmin):
     """Every column mapping, to be searched; they are added on the page of their mapping."""
 
     form = LoneRuleForm

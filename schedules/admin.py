@@ -25,7 +25,7 @@ from common.admin.badges import BAD, GOOD, NOTHING, QUIET, age, badge, span
 from common.admin.fields import INPUT, MONO
 from common.admin.forms import DocumentForm
 from common.documents import store
-from mappings.admin import OfMapping
+from mappings.admin import MappingChildAdmin
 from schedules.models import Schedule, upcoming_run
 
 RUNS = 10
@@ -72,7 +72,7 @@ class Run(NamedTuple):
 
 
 @admin.register(Schedule)
-class ScheduleAdmin(OfMapping):
+class ScheduleAdmin(MappingChildAdmin):
     form = ScheduleForm
     list_display = ("name", "of_mapping", "cron", "next_run", "last_run", "state", "changed")
     list_filter = ("enabled", ("mapping", AutocompleteSelectFilter))

@@ -59,12 +59,13 @@ def _users(records: Sequence[Any]) -> Iterator[tuple[Any, dict[ObjectId, int]]]:
 
 def _refusal(record: Document, names_users: bool) -> str:
     """Return why a record in use stays; it takes a look at the store to name its users."""
+    if not names_users:
+        return f'"{record}" is in use.'
     try:
-        if names_users:
-            record.refuse_if_used()
+        record.refuse_if_used()
     except InUse as refusal:
         return refusal.detail
-    return f'"{record}" is in use.'
+    return ""
 
 
 def _counted(relation: Any, count: int) -> str:

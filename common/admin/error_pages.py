@@ -1,7 +1,6 @@
 """Refusals as pages, for the people at the admin."""
 
 import sys
-from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
@@ -12,12 +11,6 @@ from common.exceptions import NotFound, ServiceError
 
 def is_admin(request: HttpRequest) -> bool:
     return request.path == "/admin" or request.path.startswith("/admin/")
-
-
-def may(request: HttpRequest, permission: str) -> bool:
-    """Tell whether the person at the admin has a permission, such as `mappings.view_mapping`."""
-    person: Any = request.user
-    return bool(person.has_perm(permission))
 
 
 def refusal_response(request: HttpRequest, error: ServiceError) -> HttpResponse:
