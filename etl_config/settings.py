@@ -89,7 +89,8 @@ MIGRATION_MODULES = {
 
 INSTALLED_APPS = [
     "etl_config.apps.ServiceConfig",
-    # Before the admin, whose templates it replaces.
+    # Each before those whose templates it replaces.
+    "dashboard",
     "unfold",
     "unfold.contrib.filters",
     "etl_config.apps.MongoAdminConfig",
@@ -108,7 +109,6 @@ INSTALLED_APPS = [
     "mappings",
     "schedules",
     "portability",
-    "dashboard",
 ]
 
 MIDDLEWARE = [
