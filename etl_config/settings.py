@@ -22,10 +22,10 @@ INSECURE_SECRET_KEY = "insecure-only-for-debugging-never-for-production-01234"  
 SECRET_KEY = env.text("SECRET_KEY", "") or INSECURE_SECRET_KEY
 ALLOWED_HOSTS = env.listed("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
 CSRF_TRUSTED_ORIGINS = env.listed("CSRF_TRUSTED_ORIGINS")
-# What these say in X-Forwarded-For and X-Forwarded-Proto counts, and what no other address says.
-TRUSTED_PROXIES = env.networks("TRUSTED_PROXIES", "127.0.0.1,::1")
 # A proxy ends TLS: it must be trusted, set X-Forwarded-Proto, and drop the client's own.
 BEHIND_TLS_PROXY = env.flag("BEHIND_TLS_PROXY", False)
+# What these say in X-Forwarded-For and X-Forwarded-Proto counts, and what no other address says.
+TRUSTED_PROXIES = env.networks("TRUSTED_PROXIES", "127.0.0.1,::1" if BEHIND_TLS_PROXY else "")
 
 # --- Secrets kept for the source databases -------------------------------------------------------
 
