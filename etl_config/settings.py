@@ -50,9 +50,10 @@ LISTEN_HOST = env.text("LISTEN_HOST", "") or "127.0.0.1"
 PORT = env.whole("PORT", 8000)
 WEB_CONCURRENCY = env.whole("WEB_CONCURRENCY", 2)
 # Requests wait for other people's databases, so threads are many and processes few. However many
-# of those hang, WEB_THREADS are left for the rest; and as many again may wait for slow clients.
+# of those hang, and however many clients drip their bodies, WEB_THREADS are left for the rest.
 WEB_THREADS = env.whole("WEB_THREADS", 32)
-SERVER_THREADS = 2 * (WEB_THREADS + PROBE_MAX_CONCURRENT + PREVIEW_MAX_CONCURRENT)
+BODY_THREADS = (WEB_THREADS + PROBE_MAX_CONCURRENT + PREVIEW_MAX_CONCURRENT) // 2
+SERVER_THREADS = WEB_THREADS + PROBE_MAX_CONCURRENT + PREVIEW_MAX_CONCURRENT + BODY_THREADS
 
 # --- The store -----------------------------------------------------------------------------------
 
@@ -88,10 +89,9 @@ MIGRATION_MODULES = {
 # --- The apps ------------------------------------------------------------------------------------
 
 INSTALLED_APPS = [
-    # Before unfold, whose front page it replaces.
-    "dashboard",
     "etl_config.apps.ServiceConfig",
-    # Before the admin, whose templates it replaces.
+    # Each before those whose templates it replaces.
+    "dashboard",
     "unfold",
     "unfold.contrib.filters",
     "etl_config.apps.MongoAdminConfig",
