@@ -65,9 +65,9 @@ def _section(snapshot: Snapshot, kind: Kind, lost: list[str], advance: Advance) 
             lost.append(f"The {kind.verbose_name} {document['_id']} has no name.")
             continue
         forms[document["name"]] = form = snapshot.form(kind, document)
+        this = f'The {kind.verbose_name} "{document["name"]}"'
         lost += [
-            f'The {kind.verbose_name} "{document["name"]}" refers to a {reference.replace("_", " ")} '
-            "that is gone."
+            f"{this} refers to a {reference.replace('_', ' ')} that is gone."
             for reference in kind.references
             if reference not in form
         ]

@@ -42,7 +42,9 @@ from schemas import evolution
 
 VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}\Z", re.ASCII)
 RULES_ARE_REPLACED = "missing_columns"
-SECRET_IS_NEEDED = "password_required"
+"""The code of a mapping's error that new rules mend."""
+NEEDED_AGAIN = "password_required"
+"""The code of an error that a secret mends which is stored already."""
 IS_NEWER = 'Older files have none: write "version: 2" at the top.'
 
 Advance = Callable[[int], None]
@@ -366,7 +368,8 @@ class _Planner:
                 column = user.column(reference)
                 for document in self.snapshot.documents[user.section]:
                     if identifier_of(document.get(column)) == identifier:
-                        said = f'It would go, but the {user.verbose_name} "{document.get("name")}" uses it.'
+                        it = f'{user.verbose_name} "{document.get("name")}"'
+                        said = f"It would go, but the {it} uses it."
                         yield Problem((1, 1), f'{kind.verbose_name} "{name}"', said)
 
 
@@ -390,7 +393,7 @@ class _Draft:
         self._reset_absent_fields()
         data = self._data()
         record, errors = self._validated(data)
-        asked = {error["field"] for error in errors if error["code"] == SECRET_IS_NEEDED}
+        asked = {error["field"] for error in errors if error["code"] == NEEDED_AGAIN}
         if asked & self.same_secrets.keys():
             # It leads elsewhere, and whoever applies the file knows what would be sent there.
             record, errors = self._validated(data | self.same_secrets)
@@ -410,7 +413,7 @@ class _Draft:
             if error["code"] == RULES_ARE_REPLACED or self._path(error["field"]) in said_already:
                 continue
             message = error["message"]
-            if error["code"] == SECRET_IS_NEEDED and (variable := self._variable(error["field"])):
+            if error["code"] == NEEDED_AGAIN and (variable := self._variable(error["field"])):
                 message = f"{message} Set {variable} in the environment."
             self._note(error["field"], message)
 
