@@ -23,7 +23,8 @@ from pymongo.errors import PyMongoError
 from pymongo.uri_parser import parse_uri
 
 from common.documents import store
-from common.documents.models import Document
+from common.documents.adoption import unique_fields
+from common.documents.models import Document, field_of
 from common.secrets.fields import EncryptedTextField
 from common.secrets.keys import HOW_TO_MAKE_A_KEY
 
@@ -296,11 +297,8 @@ def _columns(key: list[tuple[str, Any]]) -> str:
 
 def _expected_indexes(model: type[models.Model]) -> Iterator[tuple[str, bool]]:
     """Yield the columns of each index a model declares, and whether it is unique."""
-    for field in model._meta.local_concrete_fields:
-        if field.unique and not field.primary_key:
-            yield str(field.column), True
-    for index in [*model._meta.indexes, *model._meta.constraints]:
-        names = [name.lstrip("-") for name in getattr(index, "fields", ())]
-        by_name = {field.name: str(field.column) for field in model._meta.concrete_fields}
-        columns = [by_name[name] for name in names]
-        yield ", ".join(columns), isinstance(index, models.UniqueConstraint)
+    for fields in unique_fields(model):
+        yield ", ".join(str(field.column) for field in fields), True
+    for index in model._meta.indexes:
+        columns = [str(field_of(model, name.lstrip("-")).column) for name in index.fields]
+        yield ", ".join(columns), False
