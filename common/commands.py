@@ -1,4 +1,8 @@
-"""The base of the operators' commands: help with examples, progress, exit codes, a calm Ctrl-C."""
+"""The base of the operators' commands: help with examples, progress, exit codes, a calm Ctrl-C.
+
+What other programs stored, or answered, goes to a terminal through `tell` and `offenders` alone:
+nothing in it moves the cursor or hides.
+"""
 
 import argparse
 import json
