@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 from django.apps import apps
 from django.core.management.base import CommandError
@@ -84,8 +84,7 @@ def unique_fields(model: type[models.Model]) -> Iterator[list[models.Field[Any, 
 
 
 def _field(model: type[models.Model], name: str) -> models.Field[Any, Any]:
-    found: Any = model._meta.get_field(name)
-    return found  # type: ignore[no-any-return]
+    return cast("models.Field[Any, Any]", model._meta.get_field(name))
 
 
 def _duplicates(model: type[models.Model], using: str) -> Iterator[str]:

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from bson import ObjectId
 from django.conf import settings
-from django.db import connection
 
 from common.tests.client import (
     column_mapping_document,

@@ -30,8 +30,7 @@ class Command(OperatorCommand):
         parser.add_argument(
             "--mend",
             action="store_true",
-            help="Remove what went with a record that is gone, such as the rules of a mapping; "
-            "never what does not name an id.",
+            help="Remove what went with a record that is gone; never what names no id.",
         )
         parser.add_argument("--json", action="store_true", help="Print the findings as JSON.")
 
