@@ -117,7 +117,8 @@ class AutoSchema(BaseAutoSchema):
 
     def get_tags(self) -> list[str]:
         head = (self._parts() or [""])[0]
-        known = {tag["name"] for tag in settings.SPECTACULAR_SETTINGS["TAGS"]}
+        tags: Any = settings.SPECTACULAR_SETTINGS["TAGS"]
+        known = {tag["name"] for tag in tags}
         return [head if head in known else "service"]
 
     def get_operation_id(self) -> str:
