@@ -389,9 +389,9 @@ def _transactions() -> Iterator[CheckMessage]:
     if not store.mongodb.features._supports_transactions:
         yield Warning(
             "The store is a stand-alone MongoDB, which has no transactions.",
-            hint="Make it a replica set, if of one server. Without, a reference that is made in the "
-            "very moment in which its target is deleted may lead to nothing (check_references "
-            "tells), and a crash in the middle of a set of records leaves fewer of them.",
+            hint="Make it a replica set, if of one server. Without, a reference that is made while "
+            "its target is being deleted may lead to nothing (check_references tells), and a crash "
+            "in the middle of a set of records leaves fewer of them.",
             id="service.W020",
         )
 

@@ -185,7 +185,7 @@ def test_a_store_without_transactions_is_worth_a_word(tmp_path):
         process = checked("--database", "default", MONGODB_URL=server.url)
 
     assert "(service.W020) The store is a stand-alone MongoDB" in process.stderr
-    assert "may lead to nothing" in process.stderr
+    assert "a crash in the middle of a set of records leaves fewer" in process.stderr
 
 
 # --- Access ---------------------------------------------------------------------------------------
