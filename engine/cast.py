@@ -135,7 +135,7 @@ _READERS: dict[str, Callable[[pa.Array], Cells]] = {
     "date": lambda array: Cells(array, "day" if pa.types.is_string(array.type) else "date"),
     "timestamp": lambda array: _moment(array, zoned=False),
     "timestamptz": lambda array: _moment(array, zoned=True),
-    "time": lambda array: Cells(_without_zeros(array), "text"),
+    "time": lambda array: Cells(without_zeros(array), "text"),
     "binary": lambda array: Cells(array, "binary"),
     "json": _json,
     "text": lambda array: Cells(array, "text"),
@@ -179,7 +179,7 @@ def _moment_text(column: Cells) -> pa.Array:
         text = text.cast(pa.timestamp("us")).cast(pa.string())
     local = pc.replace_substring_regex(text, _ENDS_IN_UTC, "") if column.zoned else text
     usual = pc.match_substring_regex(local, _WRITTEN)
-    iso = _without_zeros(pc.binary_replace_slice(local, 10, 11, "T"))
+    iso = without_zeros(pc.binary_replace_slice(local, 10, 11, "T"))
     if column.zoned:
         iso = pc.binary_join_element_wise(iso, "Z", "")
     return _by_hand(
@@ -187,7 +187,7 @@ def _moment_text(column: Cells) -> pa.Array:
     )
 
 
-def _without_zeros(text: pa.Array) -> pa.Array:
+def without_zeros(text: pa.Array) -> pa.Array:
     """Return times without the zeros at the end of a fraction."""
     fraction = pc.match_substring(text, ".")
     if not pc.any(fraction).as_py():

@@ -57,14 +57,15 @@ def transform(
     batch: pa.RecordBatch,
     source: Sequence[SourceColumn],
     plan: Plan,
-    first_row: int = 1,
+    numbers: pa.Array | None = None,
     limit_entries: int = KEPT_ENTRIES,
 ) -> Transformed:
-    """Return a batch's rows as rows of the target. `first_row` is the number of its first row.
+    """Return a batch's rows as rows of the target.
 
-    The source must have passed `plan.check_source`.
+    `numbers` are its rows' places in the whole query; without them they are counted from 1. The
+    source must have passed `plan.check_source`.
     """
-    work = _Work(batch, source, plan, first_row, limit_entries)
+    work = _Work(batch, source, plan, numbers, limit_entries)
     for rule in plan.rules:
         work.apply(rule)
     return work.result()
@@ -77,7 +78,7 @@ class _Work:
     batch: pa.RecordBatch
     source: Sequence[SourceColumn]
     plan: Plan
-    first_row: int
+    numbers: pa.Array | None
     limit_entries: int
     written: dict[str, pa.Array] = field(default_factory=dict)
     entries: list[Rejected] = field(default_factory=list)
@@ -210,7 +211,7 @@ class _Work:
         for at, value in zip(told, _shown(text, told), strict=True):
             self.entries.append(
                 Rejected(
-                    row=self.first_row + at,
+                    row=at + 1 if self.numbers is None else self.numbers[at].as_py(),
                     rule_id=rule.id,
                     source_columns=rule.source_columns,
                     target_field=target,

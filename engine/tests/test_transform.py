@@ -29,7 +29,7 @@ def test_fields_come_in_the_schemas_order_and_types():
 
 def test_a_refused_value_rejects_its_row_and_is_told_of():
     plan = a_plan([direct("a", "n")], {"n": "integer"})
-    out = transform(*a_batch(a=["1", "x", None, "2.5"]), plan, first_row=101)
+    out = transform(*a_batch(a=["1", "x", None, "2.5"]), plan, pa.array([101, 102, 103, 104]))
     assert out.rows.to_pylist() == [{"n": 1}, {"n": None}]
     assert out.kept.to_pylist() == [True, False, True, False]
     assert [entry.as_dict() for entry in out.rejected] == [
