@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import random
+import re
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -68,6 +69,8 @@ ORDER = "_etl_order"  # in staged files of an upsert with a cursor alone
 PARTITION = ["_mapping_id"]
 _FORBIDDEN = " ,;{}()\n\t\r="
 _MOST_TRIES = 50
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+_MOST_MESSAGE = 500
 _SECRET_WORDS = ("key", "secret", "token", "password", "sas", "credential", "account")
 _UNREADABLE = ("delta.enableDeletionVectors", "delta.columnMapping.mode")
 
@@ -94,7 +97,9 @@ class DeltaLoader:
 
     def check(self) -> list[Problem]:
         with self._translated("plan"):
-            table = self._open()
+            return self._problems(self._open())
+
+    def _problems(self, table: DeltaTable | None) -> list[Problem]:
         problems = [*own_name_problems(self._plan), *_name_problems(self._plan)]
         if table is None:
             return problems
@@ -251,7 +256,7 @@ class DeltaLoader:
         return True
 
     def _adds_columns(self, table: DeltaTable) -> bool:
-        problems = self.check()
+        problems = self._problems(table)
         if problems:
             raise problems[0]
         if (table.metadata().partition_columns == PARTITION) != self._partitioned:
@@ -288,11 +293,12 @@ class DeltaLoader:
     def _found(self, attempt: _Attempt) -> Committed:
         """Return what the log says of this commit."""
         table = self._open()
-        for entry in table.history(_MOST_TRIES) if table else []:
-            if entry.get("etlCommit") == str(attempt.stamp):
-                return Committed(
-                    entry["version"], int(entry["etlRows"]), int(entry["etlDuplicates"])
-                )
+        for entries in (1, _MOST_TRIES):  # one is enough where nobody else writes
+            for entry in table.history(entries) if table else []:
+                if entry.get("etlCommit") == str(attempt.stamp):
+                    return Committed(
+                        entry["version"], int(entry["etlRows"]), int(entry["etlDuplicates"])
+                    )
         return Committed(None, attempt.rows_written, attempt.duplicates)
 
     # --- whose rows go, and which ---
@@ -469,7 +475,7 @@ class DeltaLoader:
         ]
         for secret in sorted(secrets, key=len, reverse=True):
             message = message.replace(secret, "***")
-        return message
+        return " ".join(_COLOURS.sub("", message).split())[:_MOST_MESSAGE]
 
     @property
     def _upserts(self) -> bool:
