@@ -9,10 +9,10 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from common.clients import hung_up
+from common.api.parameters import ListParameters
+from common.api.roles import Role
+from common.api.views import DocumentViewSet, records_access
 from common.exceptions import NotFound
-from common.listing import Parameters
-from common.views import DocumentViewSet
 from connections.drivers.base import SourceParams
 from connections.models import Connection
 from connections.preview import describe_table, list_tables
@@ -30,12 +30,19 @@ from connections.serializers import (
 
 class ConnectionViewSet(DocumentViewSet):
     serializer_class = ConnectionSerializer
-    parameters = Parameters(
+    parameters = ListParameters(
         Connection,
         filters=["name", "db_type", "host", "port", "database", "username", "last_test_status"],
         search=["name", "host", "database", "username"],
         ordered_by=["last_tested_at"],
     )
+    access = records_access(writes=Role.OPERATOR) | {
+        "probe_unsaved": Role.OPERATOR,
+        "probe_saved": Role.OPERATOR,
+        "tables": Role.ANALYST,
+        "table": Role.ANALYST,
+    }
+    asks_sources = frozenset({"probe_unsaved", "probe_saved", "tables", "table"})
     source_refusals: ClassVar = {
         "probe_unsaved": ("429",),
         "probe_saved": ("429",),
@@ -47,7 +54,9 @@ class ConnectionViewSet(DocumentViewSet):
     @action(detail=False, methods=["post"], url_path="test", url_name="test-unsaved")
     def probe_unsaved(self, request: Request) -> Response:
         """Test a connection that is not stored; its name does not matter."""
-        serializer = ConnectionTestSerializer(data=request.data)
+        serializer = ConnectionTestSerializer(
+            data=request.data, context=self.get_serializer_context()
+        )
         serializer.is_valid(raise_exception=True)
         return Response(self._probe(serializer.record))
 
@@ -58,7 +67,7 @@ class ConnectionViewSet(DocumentViewSet):
         NothingSerializer(data=request.data).is_valid(raise_exception=True)
         connection = Connection.from_document(self.get_document())
         result = self._probe(connection)
-        connection.record_test(result["success"])
+        connection.record_test(result["message"], result["details"].get("error_code"))
         return Response(result)
 
     @extend_schema(responses=TableSerializer(many=True))
@@ -66,7 +75,7 @@ class ConnectionViewSet(DocumentViewSet):
     def tables(self, request: Request, **kwargs: Any) -> Response:
         """List the tables and views that the connection's account may read."""
         with as_refusals():
-            found = list_tables(self._params(), settings.PREVIEW_TIMEOUT_S, hung_up(request))
+            found = list_tables(self._params(), settings.PREVIEW_TIMEOUT_S)
         return Response([asdict(table) for table in found])
 
     @extend_schema(responses=TableColumnSerializer(many=True))
@@ -74,9 +83,7 @@ class ConnectionViewSet(DocumentViewSet):
     def table(self, request: Request, table: str, **kwargs: Any) -> Response:
         """Describe the columns of one table: `name`, or `schema.name`."""
         with as_refusals():
-            found = describe_table(
-                self._params(), table, settings.PREVIEW_TIMEOUT_S, hung_up(request)
-            )
+            found = describe_table(self._params(), table, settings.PREVIEW_TIMEOUT_S)
         if not found:
             raise NotFound(f'The connection shows no table "{table}".')
         return Response([asdict(column) for column in found])

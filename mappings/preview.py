@@ -3,41 +3,38 @@
 from typing import Any
 
 from django.conf import settings
-from django.http import HttpRequest
 
-from common.clients import hung_up
 from connections.drivers.base import SourceParams
 from connections.preview import Preview, propose_schema, run_preview
 from connections.refusals import as_refusals
 from mappings.serializers import PreviewQuerySerializer, ProposalQuerySerializer
 
 
-def preview(request: HttpRequest, data: Any) -> Preview:
+def preview(data: Any) -> Preview:
     """Return the first rows of the query that `data` describes, as a body of the API does.
 
-    It stops when the client of `request` is gone. Raises DRF's ValidationError for a wrong body,
-    and the ServiceError that a source's trouble is.
+    Raises DRF's ValidationError for a wrong body, and the ServiceError that a source's trouble is.
     """
-    query = _validated(PreviewQuerySerializer(data=data))
-    with as_refusals():
+    serializer = PreviewQuerySerializer(data=data)
+    query = _validated(serializer)
+    with as_refusals(serializer.name_of_query):
         return run_preview(
             _source(query),
             query["source_query"],
             limit_rows=query["limit"],
             timeout_s=settings.PREVIEW_TIMEOUT_S,
-            cancelled=hung_up(request),
         )
 
 
-def propose(request: HttpRequest, data: Any) -> list[dict[str, str]]:
+def propose(data: Any) -> list[dict[str, str]]:
     """Return the columns of a schema for the query that `data` describes; raises as `preview`."""
-    query = _validated(ProposalQuerySerializer(data=data))
-    with as_refusals():
+    serializer = ProposalQuerySerializer(data=data)
+    query = _validated(serializer)
+    with as_refusals(serializer.name_of_query):
         return propose_schema(
             _source(query),
             query["source_query"],
             timeout_s=settings.PREVIEW_TIMEOUT_S,
-            cancelled=hung_up(request),
         )
 
 
