@@ -9,8 +9,8 @@ from typing import Any
 import psycopg2
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyarrow import csv
 
+from engine.load import pgcopy
 from engine.load.contract import Refusal, TableColumn, incompatible
 from engine.load.sql import LOADS, ORDER, SEQUENCE, STAGE, Connect, SqlLoader, marked
 from engine.plan import Plan
@@ -143,8 +143,6 @@ class PostgresLoader(SqlLoader):
         return f"CREATE TEMPORARY TABLE {STAGE} ({', '.join(columns)})"
 
     def order_type(self, data_type: pa.DataType) -> str:
-        if pa.types.is_decimal(data_type):
-            return "numeric"
         if pa.types.is_timestamp(data_type):
             return "timestamptz"
         if pa.types.is_floating(data_type):
@@ -152,11 +150,12 @@ class PostgresLoader(SqlLoader):
         return "bigint" if pa.types.is_integer(data_type) else 'text COLLATE "C"'
 
     def send(self, rows: pa.Table) -> None:
-        written = io.BytesIO()
-        csv.write_csv(rows, written, csv.WriteOptions(include_header=False))
-        written.seek(0)
+        if self._order_type is not None and pa.types.is_decimal(self._order_type):
+            at = rows.schema.get_field_index(ORDER)
+            rows = rows.set_column(at, ORDER, rows.column(at).cast(pa.string()))
+        written = io.BytesIO(pgcopy.rows_of(rows))
         with self.open_cursor() as cursor:
-            cursor.copy_expert(f"COPY {STAGE} FROM STDIN WITH (FORMAT csv)", written)
+            cursor.copy_expert(f"COPY {STAGE} FROM STDIN WITH (FORMAT binary)", written)
 
     def claim_place(self) -> str:
         return (
@@ -165,7 +164,9 @@ class PostgresLoader(SqlLoader):
         )
 
     def remove_duplicates(self) -> int:
-        order = f"{ORDER} DESC NULLS LAST, " if self._order_type is not None else ""
+        exact = self._order_type is not None and pa.types.is_decimal(self._order_type)
+        value = f"{ORDER}::numeric" if exact else ORDER
+        order = f"{value} DESC NULLS LAST, " if self._order_type is not None else ""
         names = ", ".join(map(self.quote, self.keys))
         return self.change(
             f"DELETE FROM {STAGE} USING (SELECT {SEQUENCE} AS lost, row_number() OVER"
