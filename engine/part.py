@@ -1,7 +1,8 @@
 """A run's work: parts that transform and stage, each on its own, and the one commit of all.
 
-    part = run_part(plan, source, batches, loader)
-    outcome = commit(plan, loader, [part], token, loader.cursor())
+    last = last_cursor(plan, loader)
+    part = run_part(plan, source, batches, loader, last=last)
+    outcome = commit(plan, loader, [part], token, last)
 
 A part touches nothing that anybody sees. It can be made in any process: `Part` is plain values.
 Loaders of databases stage in their session, so their parts and the commit share one loader.
@@ -83,6 +84,29 @@ class TooManyRejected(Problem):
 
     def __reduce__(self) -> Any:
         return TooManyRejected, (self.part, self.allowed)
+
+
+def last_cursor(plan: Plan, loader: Loader) -> Cursor | None:
+    """Return how far the mapping has read; None where the run begins at the beginning.
+
+    Raises Problem `cursor_lost` where the target has rows of the mapping, and does not say how
+    far they go.
+    """
+    if plan.cursor is None or plan.full_refresh:
+        return None
+    found = loader.cursor()
+    if found is not None and found.column == plan.cursor.column:
+        return found
+    if found is None and not loader.has_rows():
+        return None
+    lost = "no value" if found is None else f'one of "{found.column}"'
+    raise Problem(
+        "cursor_lost",
+        f'"{plan.table}" has {lost} for the cursor "{plan.cursor.column}" beside the rows of the '
+        "mapping.",
+        hint="Run it once with full_refresh, which reads everything and sets the cursor anew.",
+        stage="plan",
+    )
 
 
 def run_part(

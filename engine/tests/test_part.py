@@ -9,7 +9,7 @@ from deltalake import DeltaTable
 from engine.kinds import SourceColumn
 from engine.load.contract import Cursor
 from engine.load.delta import DeltaLoader
-from engine.part import Part, TooManyRejected, commit, run_part
+from engine.part import Part, TooManyRejected, commit, last_cursor, run_part
 from engine.plan import CursorWindow
 from engine.problems import Problem
 
@@ -297,3 +297,29 @@ def test_of_one_key_the_row_with_the_greatest_cursor_stays(
     loader = loader_of(plan, lake)
     commit(plan, loader, [run_part(plan, source, batches, loader)], "t1")
     assert table(lake, "label") == [("greatest",)]
+
+
+def test_a_run_begins_where_the_last_one_ended(lake):
+    assert last_cursor(window(None, None), loader_of(window(None, None), lake)) is None
+    _, first = run(lake, window(None, "1"), ("1", "a"))
+    plan = window(None, None)
+    assert last_cursor(plan, loader_of(plan, lake)) == first.cursor
+    assert last_cursor(plan_of(), loader_of(plan_of(), lake)) is None
+    again = window(None, None, full_refresh=True)
+    assert last_cursor(again, loader_of(again, lake)) is None
+
+
+@pytest.mark.parametrize(
+    ("before", "lost"),
+    [({}, "no value"), ({"cursor": CursorWindow("name", None, "a")}, 'one of "name"')],
+)
+def test_rows_without_a_value_of_this_cursor_have_lost_it(lake, before, lost):
+    run(lake, plan_of(**before), ("1", "a"))
+    plan = window(None, None)
+    with pytest.raises(Problem) as caught:
+        last_cursor(plan, loader_of(plan, lake))
+    assert (caught.value.code, caught.value.stage) == ("cursor_lost", "plan")
+    assert caught.value.message == (
+        f'"people" has {lost} for the cursor "id" beside the rows of the mapping.'
+    )
+    assert "full_refresh" in caught.value.hint
