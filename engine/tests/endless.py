@@ -6,8 +6,8 @@ import pyarrow as pa
 
 from engine.load.delta import DeltaLoader
 
-from .databases import Mysql, Postgres
 from .plans import a_plan, direct
+from .targets import Mysql, Postgres
 
 ROWS = 300
 

@@ -10,8 +10,8 @@ import pytest
 from deltalake import DeltaTable
 from deltalake.exceptions import TableNotFoundError
 
-from .databases import Mysql, Postgres
 from .endless import ROWS, loader_of
+from .targets import Mysql, Postgres
 
 KILLS = 3
 

@@ -1,16 +1,28 @@
-"""Throwaway databases on the servers that the launcher names, as loaders reach them."""
+"""The targets of the tests: a lake in a folder, throwaway databases on the launcher's servers."""
 
 import os
 import secrets
+import threading
 from contextlib import contextmanager
+from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import psycopg2
+import pyarrow as pa
 import pymysql
 import pytest
+from deltalake import DeltaTable
 
+from engine.cast import ARROW_TYPES
+from engine.load.delta import DeltaLoader
 from engine.load.mysql import MysqlLoader
 from engine.load.postgresql import PostgresLoader
+
+from .plans import a_plan, direct
+
+FIELDS = {"id": "integer", "name": "string"}
+UPSERT = {"write_mode": "upsert", "key_fields": ("id",)}
+FIRST = "t1"
 
 
 class Database:
@@ -51,6 +63,9 @@ class Database:
     def rows(self, *columns, table="people"):
         names = ", ".join(map(self.quote, columns or ("id", "name")))
         return sorted(self.run(f"SELECT {names} FROM {self.quote(table)}"), key=repr)
+
+    def is_empty(self):
+        return not self.run(self.all_tables)
 
     def clear(self):
         for row in self.run(self.all_tables):
@@ -106,3 +121,80 @@ class Mysql(Database):
 
     def quote(self, name):
         return "`" + name.replace("`", "``") + "`"
+
+
+class Lake:
+    """A folder of Delta tables."""
+
+    kind = "delta"
+
+    def __init__(self, folder):
+        self.folder = str(folder)
+
+    def loader(self, plan):
+        return DeltaLoader(plan, self.folder)
+
+    def table(self, name="people"):
+        return DeltaTable(f"{self.folder}/{name}")
+
+    def rows(self, *columns, table="people"):
+        found = self.table(table).to_pyarrow_table().to_pylist()
+        names = columns or ("id", "name")
+        return sorted((tuple(row[name] for name in names) for row in found), key=repr)
+
+    def is_empty(self):
+        return not Path(self.folder).exists() or not list(Path(self.folder).iterdir())
+
+
+def plan_of(fields=FIELDS, **given):
+    rules = [direct(name, name, f"r{at}") for at, name in enumerate(fields)]
+    return a_plan(rules, fields, **given)
+
+
+def rows_of(plan, *rows):
+    schema = pa.schema([(field.name, ARROW_TYPES[field.data_type]) for field in plan.columns])
+    columns = zip(*rows, strict=True) if rows else [[] for _ in schema]
+    return pa.record_batch(
+        [pa.array(cells, kind) for cells, kind in zip(columns, schema.types, strict=True)],
+        schema=schema,
+    )
+
+
+def begun(target, plan):
+    loader = target.loader(plan)
+    assert loader.check() == []
+    loader.begin()
+    return loader
+
+
+def run(target, *rows, token=FIRST, cursor=None, order=None, empty_source=False, **given):
+    plan = plan_of(**given)
+    loader = begun(target, plan)
+    loader.stage(rows_of(plan, *rows), order)
+    try:
+        return loader.commit(token, loader.staged(), cursor, empty_source=empty_source)
+    finally:
+        loader.close()
+
+
+def race(calls):
+    threads = [threading.Thread(target=call) for call in calls]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def refusals(target, plan, *rows):
+    loader = begun(target, plan)
+    found = loader.refuses(rows_of(plan, *rows))
+    loader.close()
+    return [(each.position, each.field, each.code) for each in found]
+
+
+def messages(target, fields=FIELDS, **given):
+    loader = target.loader(plan_of(fields, **given))
+    found = loader.check()
+    loader.close()
+    assert {problem.code for problem in found} <= {"target_incompatible"}
+    return [problem.message for problem in found]
