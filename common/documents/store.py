@@ -174,9 +174,11 @@ def transaction(work: Callable[[], T]) -> T:
         try:
             return _attempt(work)
         except (PyMongoError, DatabaseError, WriteConflict) as failure:
-            if not _is_conflict(failure):
+            if not _is_transient(failure):
                 raise
             if time.monotonic() + pause_s > deadline:
+                if is_unavailable(failure):
+                    raise
                 raise StoreUnavailable(
                     "The record is busy with other changes; try again in a moment."
                 ) from failure
@@ -200,11 +202,9 @@ class WriteConflict(Exception):
     """Another transaction came first, in a way that the server does not tell by itself."""
 
 
-def _is_conflict(failure: BaseException) -> bool:
-    """Tell whether a transaction failed because another came first, and may come through now."""
+def _is_transient(failure: BaseException) -> bool:
+    """Tell whether a transaction may come through now: another came first, or the primary went."""
     cause = failure if isinstance(failure, PyMongoError) else failure.__cause__
     return isinstance(failure, WriteConflict) or (
-        isinstance(cause, PyMongoError)
-        and cause.has_error_label("TransientTransactionError")
-        and not is_unavailable(cause)
+        isinstance(cause, PyMongoError) and cause.has_error_label("TransientTransactionError")
     )
