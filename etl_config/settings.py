@@ -50,9 +50,10 @@ LISTEN_HOST = env.text("LISTEN_HOST", "") or "127.0.0.1"
 PORT = env.whole("PORT", 8000)
 WEB_CONCURRENCY = env.whole("WEB_CONCURRENCY", 2)
 # Requests wait for other people's databases, so threads are many and processes few. However many
-# of those hang, WEB_THREADS are left for the rest; and as many again may wait for slow clients.
+# of those hang, and however many clients drip their bodies, WEB_THREADS are left for the rest.
 WEB_THREADS = env.whole("WEB_THREADS", 32)
-SERVER_THREADS = 2 * (WEB_THREADS + PROBE_MAX_CONCURRENT + PREVIEW_MAX_CONCURRENT)
+BODY_THREADS = (WEB_THREADS + PROBE_MAX_CONCURRENT + PREVIEW_MAX_CONCURRENT) // 2
+SERVER_THREADS = WEB_THREADS + PROBE_MAX_CONCURRENT + PREVIEW_MAX_CONCURRENT + BODY_THREADS
 
 # --- The store -----------------------------------------------------------------------------------
 
@@ -89,7 +90,8 @@ MIGRATION_MODULES = {
 
 INSTALLED_APPS = [
     "etl_config.apps.ServiceConfig",
-    # Before the admin, whose templates it replaces.
+    # Each before those whose templates it replaces.
+    "dashboard",
     "unfold",
     "unfold.contrib.filters",
     "etl_config.apps.MongoAdminConfig",
@@ -108,7 +110,6 @@ INSTALLED_APPS = [
     "mappings",
     "schedules",
     "portability",
-    "dashboard",
 ]
 
 MIDDLEWARE = [
