@@ -221,7 +221,10 @@ class DeltaLoader:
             if not actions and len(transactions) == 1 and not always:
                 return Committed(None, 0, attempt.duplicates)
             properties = CommitProperties(
-                app_transactions=transactions, custom_metadata=attempt.told(self._plan)
+                app_transactions=transactions,
+                custom_metadata=attempt.told(self._plan),
+                # A table that two make at once would be made anew over the first one's rows.
+                max_commit_retries=0 if table is None else None,
             )
             if table is None:
                 if not self._create(actions, properties):

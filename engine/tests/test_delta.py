@@ -10,7 +10,7 @@ from engine.plan import CursorWindow
 from engine.problems import Problem
 
 from .plans import LOADED_AT
-from .targets import UPSERT, begun, messages, plan_of, rows_of, run
+from .targets import UPSERT, begun, messages, plan_of, race, rows_of, run
 
 
 def test_another_process_commits_what_this_one_staged(lake):
@@ -90,6 +90,20 @@ def test_upsert_by_a_key_that_is_younger_than_the_rows_adds(lake):
     run(lake, (2, "b"), token="t2", **given)
     run(lake, (3, "b"), token="t3", **given)
     assert sorted(number for (number,) in lake.rows("id")) == [1, 3]
+
+
+@pytest.mark.parametrize("turn", range(10))
+def test_mappings_that_make_one_table_at_once_keep_all_columns_and_rows(lake, turn):
+    def write(at):
+        fields = {"id": "integer", f"only_{at}": "string"}
+        run(lake, (at, "x"), fields=fields, mapping_id=f"{at}" * 24)
+
+    race([lambda at=at: write(at) for at in range(3)])
+    assert lake.rows("id", "only_0", "only_1", "only_2") == [
+        (0, "x", None, None),
+        (1, None, "x", None),
+        (2, None, None, "x"),
+    ]
 
 
 def test_names_that_delta_tables_cannot_have_are_told_of(lake):

@@ -114,7 +114,8 @@ def test_an_attempt_that_was_fenced_off_commits_nothing(target):
     assert target.rows() == [(1, "a")]
 
 
-def test_of_two_attempts_at_the_same_moment_one_commits(target):
+@pytest.mark.parametrize("turn", range(5))
+def test_of_two_attempts_at_the_same_moment_one_commits(target, turn):
     plan = plan_of()
     loaders = [begun(target, plan) for _ in range(2)]
     for at, loader in enumerate(loaders):
