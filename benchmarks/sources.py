@@ -27,8 +27,8 @@ import pymysql
 from benchmarks.load import Answer, Client, request
 from benchmarks.report import table
 from benchmarks.services import install
-from connections.drivers.base import SourceParams
-from connections.preview import run_preview
+from sources.contract import SourceParams
+from sources.preview import run_preview
 from devtools.console import LauncherError, say
 from devtools.packages import Need, ensure_programs
 from devtools.processes import launch

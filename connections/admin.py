@@ -22,7 +22,7 @@ from common.exceptions import ServiceError
 from common.forms import DocumentForm, state_of
 from connections.checkup import check_all
 from connections.models import Connection, TestStatus
-from connections.probe import probe
+from sources.probe import probe
 from connections.refusals import as_refusals
 
 MOST_TESTED = 50

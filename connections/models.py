@@ -12,8 +12,8 @@ from django.db import models
 from common import store
 from common.fields import EncryptedTextField, Secret
 from common.models import Document, RuleErrors, page_index, unchanged
-from connections.drivers import DRIVERS
-from connections.drivers.base import SourceParams, SshTunnel
+from sources.kinds import KINDS
+from sources.contract import SourceParams, SshTunnel
 
 is_host = RegexValidator(
     r"^[\w.:%\[\]-]+\Z",
@@ -30,7 +30,7 @@ port_range = [
 
 def kinds() -> list[tuple[str, str]]:
     """Return the kinds of source database there are; a new one needs no migration."""
-    return [(kind, driver.label) for kind, driver in DRIVERS.items()]
+    return [(kind, driver.label) for kind, driver in KINDS.items()]
 
 
 class SslMode(models.TextChoices):
@@ -98,8 +98,8 @@ class Connection(Document):
         ]
 
     def rule_errors(self) -> RuleErrors:
-        if self.port is None and self.db_type in DRIVERS:
-            self.port = DRIVERS[self.db_type].default_port
+        if self.port is None and self.db_type in KINDS:
+            self.port = KINDS[self.db_type].default_port
         errors = super().rule_errors() | self._host_errors()
         return errors | self._tls_errors() | self._ssh_errors()
 

@@ -9,14 +9,13 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from common.clients import hung_up
 from common.exceptions import NotFound
 from common.listing import Parameters
 from common.views import DocumentViewSet
-from connections.drivers.base import SourceParams
+from sources.contract import SourceParams
 from connections.models import Connection
-from connections.preview import describe_table, list_tables
-from connections.probe import probe
+from sources.preview import describe_table, list_tables
+from sources.probe import probe
 from connections.refusals import as_refusals
 from connections.serializers import (
     ConnectionSerializer,
@@ -66,7 +65,7 @@ class ConnectionViewSet(DocumentViewSet):
     def tables(self, request: Request, **kwargs: Any) -> Response:
         """List the tables and views that the connection's account may read."""
         with as_refusals():
-            found = list_tables(self._params(), settings.PREVIEW_TIMEOUT_S, hung_up(request))
+            found = list_tables(self._params(), settings.PREVIEW_TIMEOUT_S)
         return Response([asdict(table) for table in found])
 
     @extend_schema(responses=TableColumnSerializer(many=True))
@@ -74,9 +73,7 @@ class ConnectionViewSet(DocumentViewSet):
     def table(self, request: Request, table: str, **kwargs: Any) -> Response:
         """Describe the columns of one table: `name`, or `schema.name`."""
         with as_refusals():
-            found = describe_table(
-                self._params(), table, settings.PREVIEW_TIMEOUT_S, hung_up(request)
-            )
+            found = describe_table(self._params(), table, settings.PREVIEW_TIMEOUT_S)
         if not found:
             raise NotFound(f'The connection shows no table "{table}".')
         return Response([asdict(column) for column in found])

@@ -5,9 +5,8 @@ from typing import Any
 from django.conf import settings
 from django.http import HttpRequest
 
-from common.clients import hung_up
-from connections.drivers.base import SourceParams
-from connections.preview import Preview, propose_schema, run_preview
+from sources.contract import SourceParams
+from sources.preview import Preview, propose_schema, run_preview
 from connections.refusals import as_refusals
 from mappings.serializers import PreviewQuerySerializer, ProposalQuerySerializer
 
@@ -15,7 +14,7 @@ from mappings.serializers import PreviewQuerySerializer, ProposalQuerySerializer
 def preview(request: HttpRequest, data: Any) -> Preview:
     """Return the first rows of the query that `data` describes, as a body of the API does.
 
-    It stops when the client of `request` is gone. Raises DRF's ValidationError for a wrong body,
+    Nobody's previews keep the others out: `request` tells whose it is. Raises DRF's ValidationError for a wrong body,
     and the ServiceError that a source's trouble is.
     """
     query = _validated(PreviewQuerySerializer(data=data))
@@ -25,7 +24,7 @@ def preview(request: HttpRequest, data: Any) -> Preview:
             query["source_query"],
             limit_rows=query["limit"],
             timeout_s=settings.PREVIEW_TIMEOUT_S,
-            cancelled=hung_up(request),
+            client=request.META.get("REMOTE_ADDR", ""),
         )
 
 
@@ -37,7 +36,7 @@ def propose(request: HttpRequest, data: Any) -> list[dict[str, str]]:
             _source(query),
             query["source_query"],
             timeout_s=settings.PREVIEW_TIMEOUT_S,
-            cancelled=hung_up(request),
+            client=request.META.get("REMOTE_ADDR", ""),
         )
 
 

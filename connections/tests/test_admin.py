@@ -6,9 +6,9 @@ from django.urls import reverse
 
 from common.testing import PASSWORD, connection_body, connection_document, made
 from common.testing_admin import form_fields
-from connections.drivers.errors import TooManyProbes
+from sources.errors import TooManyProbes
 from connections.models import Connection
-from connections.probe import ProbeResult
+from sources.probe import ProbeResult
 
 LIST, ADD, CHANGE = (f"connections_connection_{page}" for page in ("changelist", "add", "change"))
 DELETE, TEST = "connections_connection_delete", "connections_connection_test"

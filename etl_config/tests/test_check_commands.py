@@ -16,7 +16,7 @@ from common.testing import (
     mapping_document,
 )
 from connections import checkup
-from connections.probe import ProbeResult
+from sources.probe import ProbeResult
 
 
 def run(*arguments: str) -> str:

@@ -9,8 +9,8 @@ from django.urls import reverse
 
 from common.testing import column, direct, document, join, made, split
 from common.testing_admin import form_fields
-from connections.drivers.errors import QueryFailed, SourceTimeout
-from connections.preview import Preview
+from sources.errors import QueryFailed, SourceTimeout
+from sources.preview import Preview
 
 LIST, ADD, CHANGE = (f"mappings_mapping_{page}" for page in ("changelist", "add", "change"))
 PREVIEW = "mappings_mapping_preview"
