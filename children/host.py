@@ -177,7 +177,9 @@ class Host:
     The zygote is started with the first child; a process that was forked has one of its own.
     """
 
-    def __init__(self, modules: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, modules: Sequence[str], environment: Mapping[str, str] | None = None
+    ) -> None:
         self.modules = list(modules)
         self.environment = dict(environment or {})
         self._forget()

@@ -39,7 +39,8 @@ class _Idle:
 class Pool:
     """The children of one process; safe for threads, empty again after a fork.
 
-    `full` tells of a key whose place is so short of room that nothing may be kept open there.
+    `full` tells of a key whose place is so short of room that nothing may be kept open there,
+    `kept_after` names the failures after which a child is as good as before.
     """
 
     def __init__(
@@ -48,11 +49,13 @@ class Pool:
         limits: PoolLimits | None = None,
         full: Callable[[Hashable], bool] = lambda _key: False,
         child_limits: Limits | None = None,
+        kept_after: frozenset[str] = frozenset(),
     ) -> None:
         self.host = host
         self.limits = limits or PoolLimits()
         self.full = full
         self.child_limits = child_limits or Limits()
+        self.kept_after = kept_after
         self._forget()
         os.register_at_fork(after_in_child=self._forget)
 
@@ -67,18 +70,18 @@ class Pool:
     def child(self, key: Hashable, deadline: float) -> Iterator[Child]:
         """Lend a child of `key`: an idle one, or a new one.
 
-        It is kept when the block ends well or with ChildFailed, and stopped otherwise.
+        It is kept when the block ends well or with a failure of `kept_after`, and else stopped.
         Raises PoolBusy, NoChildren.
         """
         child = self._take(key, deadline)
         try:
             yield child
-        except ChildFailed:
-            self._give_back(key, child)
-            raise
-        except BaseException:
-            child.stop()
-            self._uncount(key)
+        except BaseException as exc:
+            if isinstance(exc, ChildFailed) and exc.code in self.kept_after:
+                self._give_back(key, child)
+            else:
+                child.stop()
+                self._uncount(key)
             raise
         self._give_back(key, child)
 

@@ -22,8 +22,8 @@ from common.exceptions import ServiceError
 from common.forms import DocumentForm, state_of
 from connections.checkup import check_all
 from connections.models import Connection, TestStatus
-from sources.probe import probe
 from connections.refusals import as_refusals
+from sources.probe import probe
 
 MOST_TESTED = 50
 TONES: dict[str, str] = {TestStatus.SUCCESS: GOOD, TestStatus.FAILED: BAD}

@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from common.exceptions import UnreadableSecret
+from connections.models import Connection
 from sources.contract import SourceParams
 from sources.errors import TooManyProbes
-from connections.models import Connection
 from sources.probe import ProbeResult, probe
 
 AT_ONCE = 6

@@ -12,8 +12,8 @@ from django.db import models
 from common import store
 from common.fields import EncryptedTextField, Secret
 from common.models import Document, RuleErrors, page_index, unchanged
-from sources.kinds import KINDS
 from sources.contract import SourceParams, SshTunnel
+from sources.kinds import KINDS
 
 is_host = RegexValidator(
     r"^[\w.:%\[\]-]+\Z",

@@ -12,10 +12,7 @@ from rest_framework.response import Response
 from common.exceptions import NotFound
 from common.listing import Parameters
 from common.views import DocumentViewSet
-from sources.contract import SourceParams
 from connections.models import Connection
-from sources.preview import describe_table, list_tables
-from sources.probe import probe
 from connections.refusals import as_refusals
 from connections.serializers import (
     ConnectionSerializer,
@@ -25,6 +22,9 @@ from connections.serializers import (
     TableSerializer,
     TestResultSerializer,
 )
+from sources.contract import SourceParams
+from sources.preview import describe_table, list_tables
+from sources.probe import probe
 
 
 class ConnectionViewSet(DocumentViewSet):

@@ -9,16 +9,19 @@ import importlib.util
 import shutil
 import subprocess
 import sys
+import sysconfig
 import time
 from pathlib import Path
 
 from devtools.console import LauncherError, fail, say
-from devtools.packages import install_packages
+from devtools.packages import Need, ensure_programs, install_packages
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 STAMP = VENV / "stamp"
-REQUIREMENTS = ("constraints.txt", "requirements.txt", "requirements-dev.txt")
+REQUIREMENTS = (
+    "constraints.txt", "requirements.txt", "requirements-mysqlclient.txt", "requirements-dev.txt",
+)  # fmt: skip
 
 
 def main() -> int:
@@ -52,8 +55,30 @@ def ensure() -> None:
          "--disable-pip-version-check", "-r", ROOT / "requirements-dev.txt"],
         "Installing the Python packages failed",
     )  # fmt: skip
+    _add_mysqlclient()
     STAMP.write_text(wanted)
     say(f"Python packages are in place ({time.monotonic() - started:.0f} s)")
+
+
+def _add_mysqlclient() -> None:
+    """Build the driver that has no wheel, where the compiler is here or may be installed."""
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    needs = [
+        Need("cc", "gcc"),
+        Need("pkg-config", "pkg-config"),
+        Need("mariadb_config", "libmariadb-dev"),
+    ]
+    try:
+        ensure_programs(needs)
+        if not Path(sysconfig.get_path("include"), "Python.h").exists():
+            install_packages([f"python{version}-dev"])
+        _run(
+            [VENV / "bin" / "python", "-m", "pip", "install", "--quiet",
+             "--disable-pip-version-check", "-r", ROOT / "requirements-mysqlclient.txt"],
+            "Building mysqlclient failed",
+        )  # fmt: skip
+    except LauncherError as error:
+        say(f"Going on without mysqlclient, PyMySQL serves alone: {error}")
 
 
 def fingerprint() -> str:

@@ -14,12 +14,12 @@ from pymongo.errors import DuplicateKeyError
 from common import store
 from common.models import Document, RuleErrors, page_index
 from common.store import Stored
-from sources.errors import StatementRefused
 from connections.models import Connection, connection_kind
-from sources.statement import check_statement
 from mappings import validation
 from schemas.evolution import stored_columns
 from schemas.models import Schema
+from sources.errors import StatementRefused
+from sources.statement import check_statement
 
 
 class Mapping(Document):

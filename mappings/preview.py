@@ -5,10 +5,10 @@ from typing import Any
 from django.conf import settings
 from django.http import HttpRequest
 
-from sources.contract import SourceParams
-from sources.preview import Preview, propose_schema, run_preview
 from connections.refusals import as_refusals
 from mappings.serializers import PreviewQuerySerializer, ProposalQuerySerializer
+from sources.contract import SourceParams
+from sources.preview import Preview, propose_schema, run_preview
 
 
 def preview(request: HttpRequest, data: Any) -> Preview:

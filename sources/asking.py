@@ -38,8 +38,12 @@ RETRY_WITHIN_S = 1.0
 
 marks = Marks()
 host = Host([SERVING])
-pool = Pool(host, full=lambda params: isinstance(params, SourceParams) and marks.full(params))
-checkers = Pool(host, PoolLimits(per_key=4))
+pool = Pool(
+    host,
+    full=lambda params: isinstance(params, SourceParams) and marks.full(params),
+    kept_after=frozenset(("QueryFailed", "StatementRefused")),
+)
+checkers = Pool(host, PoolLimits(per_key=4, idle_s=60), kept_after=frozenset(("StatementRefused",)))
 probes = Places("probes", 50)
 queries = Places("queries", 32)
 
@@ -229,7 +233,9 @@ def _error(exc: ChildFailed, params: SourceParams | None) -> SourceError:
     if exc.code == "unforeseen":
         logger.error("A source was met by something unforeseen: %s", exc.details)
         where = f" of {params.address}" if params else ""
-        return SourceError(f"The request{where} failed unexpectedly.", hint="See this service's log.")
+        return SourceError(
+            f"The request{where} failed unexpectedly.", hint="See this service's log."
+        )
     return from_json(exc.code, exc.details)
 
 

@@ -92,9 +92,7 @@ def check(sql: str, kind: str) -> None:
         DRIVERS[kind].check_statement(plain(sql))
 
 
-def _use(
-    params: dict[str, Json], timeout_s: float, work: Callable[[Session, float], T]
-) -> T:
+def _use(params: dict[str, Json], timeout_s: float, work: Callable[[Session, float], T]) -> T:
     """Run `work` with the open session; one that died while it was idle is replaced, once."""
     with _errors_told():
         given, clock = SourceParams.from_json(params), Clock(timeout_s)

@@ -11,6 +11,7 @@ import io
 import logging
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from itertools import pairwise
@@ -25,6 +26,7 @@ from sources.errors import SourceTimeout, SourceUnreachable
 
 _KEYS = (paramiko.Ed25519Key, paramiko.ECDSAKey, paramiko.RSAKey)
 _CHUNK = 64 * 1024
+LOOKS = 10
 _REFUSALS = {
     1: ("permission_denied", "does not allow forwarding to"),
     2: ("connection_refused", "cannot connect to"),
@@ -109,13 +111,20 @@ class Port:
 
 
 def _is_own(peer: tuple[str, int]) -> bool:
-    """Tell whether the other end of a loopback connection is a socket of this process."""
+    """Tell whether the other end of a loopback connection is a socket of this process.
+
+    The kernel's list is not read in one moment: while others come and go, it can miss one.
+    """
+    return any(_is_listed_as_own(peer) or time.sleep(0.01) for _ in range(LOOKS))
+
+
+def _is_listed_as_own(peer: tuple[str, int]) -> bool:
     address = f"{socket.inet_aton(peer[0])[::-1].hex().upper()}:{peer[1]:04X}"
     rows = (row.split() for row in Path("/proc/self/net/tcp").read_text().splitlines()[1:])
-    inode = next((row[9] for row in rows if row[1] == address), None)
+    inodes = {f"socket:[{row[9]}]" for row in rows if row[1] == address}
     for fd in Path("/proc/self/fd").iterdir():
         with suppress(OSError):
-            if str(fd.readlink()) == f"socket:[{inode}]":
+            if str(fd.readlink()) in inodes:
                 return True
     return False
 

@@ -6,8 +6,8 @@ from django.urls import reverse
 
 from common.testing import PASSWORD, connection_body, connection_document, made
 from common.testing_admin import form_fields
-from sources.errors import TooManyProbes
 from connections.models import Connection
+from sources.errors import TooManyProbes
 from sources.probe import ProbeResult
 
 LIST, ADD, CHANGE = (f"connections_connection_{page}" for page in ("changelist", "add", "change"))

@@ -5,7 +5,6 @@ is to read.
 from __future__ import annotations
 
 import re
-
 from typing import TYPE_CHECKING
 
 from sources.contract import ServerFacts, Table, TableColumn, account_warnings
@@ -47,7 +46,9 @@ WHERE constraint_schema = {schema} AND table_name = {name}
 
 
 def facts(session: MySQLSession, tls: bool) -> ServerFacts:
-    version, comment = (str(value) for value in session.rows("SELECT version(), @@version_comment")[0])
+    version, comment = (
+        str(value) for value in session.rows("SELECT version(), @@version_comment")[0]
+    )
     powerful, can_write = _rights(session)
     return ServerFacts(
         product="MariaDB" if "mariadb" in f"{version} {comment}".lower() else "MySQL",

@@ -195,9 +195,7 @@ class MySQLSession(Session):
         self.thread_id, self.unread = self.conn.thread_id(), None
         self._begin(timeout_s, 0)
 
-    def _result(
-        self, cursor: SSCursor, fields: list[Any], limit_rows: int, whole: bool
-    ) -> Result:
+    def _result(self, cursor: SSCursor, fields: list[Any], limit_rows: int, whole: bool) -> Result:
         readers = [reader(field) for field in fields]
         if whole:
             readers = [(_without_hashes(read), kind) for read, kind in readers]

@@ -123,7 +123,9 @@ class Statement:
         The limit stands inside: a query around another does not keep its order.
         """
         names = [f"c{number}" for number in range(len(floats))]
-        cells = (f"{name} + 0e0" if exact else name for name, exact in zip(names, floats, strict=True))
+        cells = (
+            f"{name} + 0e0" if exact else name for name, exact in zip(names, floats, strict=True)
+        )
         return (
             f"WITH w({', '.join(names)}) AS (({self.text}\n) LIMIT {limit_rows})"
             f" SELECT {', '.join(cells)} FROM w"
@@ -274,9 +276,7 @@ class _Words:
                 f"The query locks rows with FOR {following.upper()}; leave that out", token
             )
         if token.text == "lock" and following == "in" and self.word(index + 2) == "share":
-            raise self.refuse(
-                "The query locks rows with LOCK IN SHARE MODE; leave that out", token
-            )
+            raise self.refuse("The query locks rows with LOCK IN SHARE MODE; leave that out", token)
         if token.text == "next" and following == "value" and self.word(index + 2) == "for":
             raise self.refuse("The query advances a sequence with NEXT VALUE FOR", token)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
+import ssl
 from contextlib import ExitStack
 
 import pymysql
@@ -91,7 +92,12 @@ for _codes, _refusal in (
     ((2026, 3159), Refusal("tls_failed", "tls", "TLS with {address} failed", "Check ssl_mode.")),
     (
         (1053, 1077, 1079, 3169),
-        Refusal("unknown", "login", "{address} is starting up or shutting down", "Try again in a moment."),
+        Refusal(
+            "unknown",
+            "login",
+            "{address} is starting up or shutting down",
+            "Try again in a moment.",
+        ),
     ),
 ):
     _REFUSALS |= dict.fromkeys(_codes, _refusal)
@@ -121,9 +127,7 @@ class _NoTls(Exception):
         self.error = error
 
 
-def _connect(
-    params: SourceParams, clock: Clock, stack: ExitStack, secure: bool
-) -> MySQLConnection:
+def _connect(params: SourceParams, clock: Clock, stack: ExitStack, secure: bool) -> MySQLConnection:
     sock = _reach(params, clock, stack)
     peer = sock.getpeername()[:2] if params.ssh is None else None
     conn = _connection(params, secure)
@@ -154,7 +158,9 @@ def _reach(params: SourceParams, clock: Clock, stack: ExitStack) -> socket.socke
 def _connection(params: SourceParams, secure: bool) -> MySQLConnection:
     """Return a connection that is not open yet: no second statement, no local file, raw bytes."""
     method = ClearPassword if secure else RefusedMethod
-    refused_ones = {} if secure else dict.fromkeys(("mysql_clear_password", "sha256_password"), method)
+    refused_ones = (
+        {} if secure else dict.fromkeys(("mysql_clear_password", "sha256_password"), method)
+    )
     return MySQLConnection(
         host=params.hostname.rstrip("."),
         port=params.port,
@@ -185,6 +191,9 @@ def _login_error(
 ) -> SourceUnreachable | _NoTls:
     number = error_number(exc)
     words = said(exc, params)
+    cause = getattr(exc, "original_exception", None)
+    if isinstance(cause, ssl.SSLError):
+        return refused(params, _REFUSALS[CR.CR_SSL_CONNECTION_ERROR], in_brief(str(cause), params))
     if number == CR.CR_SSL_CONNECTION_ERROR and not _offers_tls(conn):
         return _NoTls(refused(params, _REFUSALS[number], words))
     method = getattr(conn, "_auth_plugin_name", "")

@@ -54,7 +54,6 @@ _WORD = r"[A-Za-z_\u0080-\U0010ffff][A-Za-z0-9_$\u0080-\U0010ffff]*"
 _NUMBER = r"0[xX][0-9a-fA-F]+|(?:\d[\d_]*(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?"
 
 
-
 @dataclass(frozen=True)
 class Modes:
     """The SQL modes that move the end of a text or turn one into a name."""

@@ -61,18 +61,57 @@ _RUNS_TEXT = re.compile(r"crosstab\w* | ts_stat | query_to_xml\w* | cursor_to_xm
 
 # Volatile functions in C that are harmless: they tell a time, a chance, a size, or wait.
 _HARMLESS = frozenset(
-    """
-    random random_normal clock_timestamp timeofday pg_sleep pg_sleep_for pg_sleep_until
-    gen_random_uuid gen_random_bytes gen_salt uuidv4 uuidv7 uuid_generate_v1 uuid_generate_v1mc
-    uuid_generate_v4 setseed normal_rand currval lastval lo_get
-    pg_relation_size pg_table_size pg_indexes_size pg_total_relation_size pg_database_size
-    pg_tablespace_size pg_current_wal_lsn pg_current_wal_insert_lsn pg_current_wal_flush_lsn
-    pg_last_wal_receive_lsn pg_last_wal_replay_lsn pg_last_xact_replay_timestamp pg_is_in_recovery
-    pg_is_wal_replay_paused pg_blocking_pids pg_safe_snapshot_blocking_pids
-    pg_lock_status pg_prepared_xact pg_prepared_statement pg_cursor pg_stat_get_wal_senders
-    pg_sequence_last_value pg_notification_queue_usage pg_xact_commit_timestamp
-    pg_last_committed_xact pg_stat_statements pg_stat_statements_info bt_metap pgstattuple
-    """.split()
+    [
+        "random",
+        "random_normal",
+        "clock_timestamp",
+        "timeofday",
+        "pg_sleep",
+        "pg_sleep_for",
+        "pg_sleep_until",
+        "gen_random_uuid",
+        "gen_random_bytes",
+        "gen_salt",
+        "uuidv4",
+        "uuidv7",
+        "uuid_generate_v1",
+        "uuid_generate_v1mc",
+        "uuid_generate_v4",
+        "setseed",
+        "normal_rand",
+        "currval",
+        "lastval",
+        "lo_get",
+        "pg_relation_size",
+        "pg_table_size",
+        "pg_indexes_size",
+        "pg_total_relation_size",
+        "pg_database_size",
+        "pg_tablespace_size",
+        "pg_current_wal_lsn",
+        "pg_current_wal_insert_lsn",
+        "pg_current_wal_flush_lsn",
+        "pg_last_wal_receive_lsn",
+        "pg_last_wal_replay_lsn",
+        "pg_last_xact_replay_timestamp",
+        "pg_is_in_recovery",
+        "pg_is_wal_replay_paused",
+        "pg_blocking_pids",
+        "pg_safe_snapshot_blocking_pids",
+        "pg_lock_status",
+        "pg_prepared_xact",
+        "pg_prepared_statement",
+        "pg_cursor",
+        "pg_stat_get_wal_senders",
+        "pg_sequence_last_value",
+        "pg_notification_queue_usage",
+        "pg_xact_commit_timestamp",
+        "pg_last_committed_xact",
+        "pg_stat_statements",
+        "pg_stat_statements_info",
+        "bt_metap",
+        "pgstattuple",
+    ]
 )
 
 
@@ -233,9 +272,7 @@ def _check_node(sql: str, kind: str, body: Any) -> None:
         words = {"NOKEYUPDATE": "NO KEY UPDATE", "KEYSHARE": "KEY SHARE"}.get(strength, strength)
         found = list(re.finditer(r"(?i)\bFOR\s+(NO|KEY|UPDATE|SHARE)\b", sql))
         start = found[-1].start() if found else None
-        raise refusal(
-            sql, f"The query locks rows with FOR {words}; leave that out", start
-        )
+        raise refusal(sql, f"The query locks rows with FOR {words}; leave that out", start)
 
 
 def _function_call(sql: str, body: Node) -> Iterator[Call]:
@@ -309,7 +346,9 @@ def _looks_like_a_query(text: str) -> bool:
 def refused_call(sql: str, call: Call) -> StatementRefused:
     """Return the verdict on a function that does more than read."""
     how = "" if not call.attribute else ", written as an attribute"
-    return refusal(sql, f"The query calls {call.name}(){how}, which does more than read", call.start)
+    return refusal(
+        sql, f"The query calls {call.name}(){how}, which does more than read", call.start
+    )
 
 
 # What the server is asked of the names that are called.
@@ -328,9 +367,7 @@ class Verdicts:
 
     known: dict[str, list[tuple[str, bool, bool]]] = field(default_factory=dict)
 
-    def check(
-        self, statement: Statement, ask: Callable[[str], list[list[str | None]]]
-    ) -> None:
+    def check(self, statement: Statement, ask: Callable[[str], list[list[str | None]]]) -> None:
         """Raise StatementRefused for a call that does more than read."""
         unknown = sorted({call.name for call in statement.calls} - self.known.keys())
         if unknown:
@@ -342,7 +379,9 @@ class Verdicts:
     def _learn(self, names: list[str], ask: Callable[[str], list[list[str | None]]]) -> None:
         self.known |= {name: [] for name in names}
         # A name with a quote or a backslash in it is of nobody's function here.
-        literals = ", ".join("E'{}'".format(n.replace("\\", "\\\\").replace("'", "''")) for n in names)
+        literals = ", ".join(
+            "E'{}'".format(n.replace("\\", "\\\\").replace("'", "''")) for n in names
+        )
         for name, schema, as_attribute, bad in ask(VERDICTS.format(names=literals)):
             self.known[str(name)].append((str(schema), as_attribute == "t", bad == "t"))
 

@@ -28,9 +28,7 @@ class _ClearTextAsked(SourceUnreachable):
     """The server wants the password as it is, where nothing hides it."""
 
 
-def log_in(
-    params: SourceParams, clock: Clock, stack: ExitStack
-) -> tuple[Any, tunnel.Port | None]:
+def log_in(params: SourceParams, clock: Clock, stack: ExitStack) -> tuple[Any, tunnel.Port | None]:
     """Return a logged-in connection, and the port of the tunnel that it goes through.
 
     `stack` ends both. Raises SourceUnreachable.

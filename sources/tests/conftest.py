@@ -14,8 +14,9 @@ from urllib.parse import unquote, urlsplit
 import psycopg2
 import pymysql
 import pytest
-
 from psycopg2 import extensions, sql
+
+from children.host import Host
 from sources import asking
 from sources.contract import SourceParams
 from sources.kinds import KINDS
@@ -74,7 +75,9 @@ def postgres() -> Iterator[Server]:
     run_as_root = _runner(root)
     run_as_root(f"CREATE DATABASE {name}")
     run_as_root(
-        sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(sql.Identifier(name), sql.Literal(PASSWORD))
+        sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(
+            sql.Identifier(name), sql.Literal(PASSWORD)
+        )
     )
     own = psycopg2.connect(**login, dbname=name)
     run = _runner(own)
@@ -157,3 +160,22 @@ def _quietly(behave: Callable[[socket.socket], None], sock: socket.socket) -> No
 @pytest.fixture
 def listen() -> Callable:
     return listening
+
+
+@pytest.fixture
+def looked_up(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable]:
+    """Have names looked up, in the children of this test, as it says: a name and its addresses."""
+    names: list[str] = []
+    hosts: list[Host] = []
+
+    def make(name: str, *addresses: str) -> None:
+        names.append(f"{name}={','.join(addresses)}")
+        made = Host([asking.SERVING, "sources.tests.names"], {"TEST_NAMES": " ".join(names)})
+        hosts.append(made)
+        monkeypatch.setattr(asking, "host", made)
+        monkeypatch.setattr(asking.pool, "host", made)
+
+    yield make
+    asking.pool.close_idle()
+    for made in hosts:
+        made.close()

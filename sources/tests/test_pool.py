@@ -1,15 +1,17 @@
 """Sessions are kept for the next use, few and not for long, and each use starts clean."""
 
 import os
+import signal
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
+import psycopg2
 import pytest
 
-from connections import preview
-from connections.drivers import open_session
+from children.pool import Pool, PoolLimits
+from sources import asking
 from sources.errors import (
     QueryFailed,
     SourceError,
@@ -17,8 +19,6 @@ from sources.errors import (
     SourceUnreachable,
     StatementRefused,
 )
-from connections.drivers.pool import Limits, Pool
-from connections.drivers.watch import Watch
 from sources.preview import run_preview
 
 WHO = {"postgresql": "SELECT pg_backend_pid()", "mysql": "SELECT CONNECTION_ID()"}
@@ -29,8 +29,8 @@ SLEEP = {"postgresql": "SELECT pg_sleep({})", "mysql": "SELECT SLEEP({})"}
 @pytest.fixture
 def pool(monkeypatch):
     """A pool of the test's own, closed at its end."""
-    made = Pool(open_session)
-    monkeypatch.setattr(preview, "pool", made)
+    made = Pool(asking.host, full=asking.pool.full, kept_after=asking.pool.kept_after)
+    monkeypatch.setattr(asking, "pool", made)
     yield made
     made.close_idle()
 
@@ -82,20 +82,45 @@ def test_a_session_that_died_while_idle_is_replaced(server, pool):
     assert pool.count(server.reader) == 1
 
 
-def test_a_session_that_dies_in_use_is_replaced_once(server, pool, monkeypatch):
-    """The server's goodbye has not arrived yet when the session is taken."""
+def test_a_child_that_died_while_idle_is_replaced(server, pool):
     first = who(server)
-    kept = pool._idle[server.reader][0]
-    monkeypatch.setattr(type(kept.session), "ready", lambda self: True)
-
-    server.run(END[server.kind].format(first))
-    time.sleep(0.1)
+    os.kill(pool._idle[server.reader][0].child.pid, signal.SIGKILL)
 
     assert who(server) != first
+    assert pool.count(server.reader) == 1
+
+
+def test_a_source_with_room_for_one_connection_is_shared_by_all_processes(postgres, pool, tmp_path):
+    """What another process keeps idle is given up when the source says that it is full."""
+    asking.marks.shared = tmp_path
+    postgres.run(f"ALTER ROLE {postgres.reader.username} CONNECTION LIMIT 1")
+    other = Pool(asking.host, full=pool.full, kept_after=pool.kept_after)
+    arguments = {
+        "params": postgres.reader.to_json(),
+        "timeout_s": 5.0,
+        "sql": WHO["postgresql"],
+        "limit_rows": 1,
+    }
+    try:
+        with other.child(postgres.reader, time.monotonic() + 5) as child:
+            child.ask("sources.serving:read", arguments, time.monotonic() + 5)
+        for _ in range(5):
+            assert who(postgres)
+        assert pool.count(postgres.reader) == 0
+        with psycopg2.connect(
+            host=postgres.reader.host, port=postgres.reader.port, dbname=postgres.reader.database,
+            user=postgres.reader.username, password=postgres.reader.password,
+        ):  # fmt: skip
+            pass
+    finally:
+        postgres.run(f"ALTER ROLE {postgres.reader.username} CONNECTION LIMIT -1")
+        asking.marks.shared = None
+        asking.marks._own.clear()
+        other.close_idle()
 
 
 def test_no_more_sessions_than_the_limit_and_the_rest_wait(server, pool):
-    pool.limits = Limits(per_source=2)
+    pool.limits = PoolLimits(per_key=2)
     most = []
 
     def one(_number: int) -> None:
@@ -109,7 +134,7 @@ def test_no_more_sessions_than_the_limit_and_the_rest_wait(server, pool):
 
 
 def test_waiting_for_a_session_ends_with_the_time_given(server, pool):
-    pool.limits = Limits(per_source=1)
+    pool.limits = PoolLimits(per_key=1)
     with ThreadPoolExecutor(1) as executor:
         busy = executor.submit(run_preview, server.reader, SLEEP[server.kind].format(0.6))
         time.sleep(0.2)
@@ -119,7 +144,7 @@ def test_waiting_for_a_session_ends_with_the_time_given(server, pool):
 
 
 def test_the_process_holds_a_bounded_number_for_all_sources(postgres, mysql, pool):
-    pool.limits = Limits(in_all=1)
+    pool.limits = PoolLimits(in_all=1)
     who(postgres)
     who(mysql)
 
@@ -128,7 +153,7 @@ def test_the_process_holds_a_bounded_number_for_all_sources(postgres, mysql, poo
 
 
 def test_idle_sessions_are_closed_after_a_while(server, pool):
-    pool.limits = Limits(idle_s=0.2)
+    pool.limits = PoolLimits(idle_s=0.2)
     first = who(server)
     time.sleep(0.6)
 
@@ -137,7 +162,7 @@ def test_idle_sessions_are_closed_after_a_while(server, pool):
 
 
 def test_old_sessions_are_not_kept(server, pool):
-    pool.limits = Limits(age_s=0)
+    pool.limits = PoolLimits(age_s=0)
     first = who(server)
 
     assert pool.count(server.reader) == 0
@@ -160,7 +185,7 @@ def test_many_threads_share_it_and_every_answer_is_its_own(server, pool):
     with ThreadPoolExecutor(12) as executor:
         list(executor.map(one, range(200)))
 
-    assert pool.count(server.reader) <= pool.limits.per_source
+    assert pool.count(server.reader) <= pool.limits.per_key
 
 
 def test_a_forked_process_opens_its_own(server, pool):
@@ -216,29 +241,3 @@ def test_a_session_belongs_to_one_use_at_a_time(server, pool):
             each.result()
 
     assert pool.count(server.reader) == 2
-
-
-def test_a_silent_reset_does_not_hold_the_answer(server, pool, monkeypatch):
-    session = open_session(server.reader, Watch.seconds(2))
-
-    def silent(self) -> bool:
-        time.sleep(0)
-        return False
-
-    monkeypatch.setattr(type(session), "reset", silent)
-    session.close()
-    started = time.monotonic()
-    who(server)
-
-    assert time.monotonic() - started < 1
-    assert pool.count(server.reader) == 0
-
-
-def test_what_the_last_use_left_is_forgotten_by_the_time_of_the_next(server, pool):
-    """The answer to the reset is read then, not waited for."""
-    who(server)
-    session = pool._idle[server.reader][0].session
-
-    assert session.ready()
-    assert session.ready()
-    assert who(server) == who(server)

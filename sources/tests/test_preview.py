@@ -214,7 +214,7 @@ POSTGRES_BY_THE_SERVER_S_WORD = [
     "SELECT my_own_reload()",
     "SELECT (x).my_own_reload FROM (SELECT 1 AS x) y",
     "SELECT x.my_own_reload FROM generate_series(1, 1) x",
-    "SELECT \"my_own_reload\"(1)",
+    'SELECT "my_own_reload"(1)',
     "SELECT pg_catalog.pg_advisory_lock(77)",
     "SELECT (77).pg_advisory_lock",
 ]
@@ -233,9 +233,7 @@ def test_a_function_is_judged_by_what_the_server_says_of_it(postgres, sql):
 
 
 def test_a_function_of_one_s_own_may_have_a_name_of_the_list(postgres):
-    postgres.run(
-        "CREATE OR REPLACE FUNCTION pg_ls_mine() RETURNS int LANGUAGE sql AS 'SELECT 42'"
-    )
+    postgres.run("CREATE OR REPLACE FUNCTION pg_ls_mine() RETURNS int LANGUAGE sql AS 'SELECT 42'")
 
     assert run_preview(postgres.params, "SELECT pg_ls_mine()").rows == [[42]]
 
@@ -245,7 +243,7 @@ def test_a_mode_that_moves_the_end_of_a_text_is_read_as_the_account_does(mysql):
     mysql.run("SET GLOBAL sql_mode = 'ANSI_QUOTES,NO_BACKSLASH_ESCAPES'")
     asking.pool.close_idle()
     try:
-        shown = run_preview(mysql.reader, 'SELECT "id", \'C:\\temp\', \'a\\\' FROM kept')
+        shown = run_preview(mysql.reader, "SELECT \"id\", 'C:\\temp', 'a\\' FROM kept")
         assert shown.rows == [[1, "C:\\temp", "a\\"]]
         with pytest.raises(StatementRefused):
             run_preview(mysql.reader, "SELECT 'a\\' INTO OUTFILE '/tmp/x'")
@@ -328,7 +326,9 @@ def test_the_server_stops_the_query_of_a_process_that_is_gone(server):
 
     def ask() -> None:
         with contextlib.suppress(SourceError):
-            run_preview(server.reader, SLEEP[server.kind].format(30) + " /* left alone */", timeout_s=2)
+            run_preview(
+                server.reader, SLEEP[server.kind].format(30) + " /* left alone */", timeout_s=2
+            )
 
     asking.pool.close_idle()
     asked = threading.Thread(target=ask)

@@ -10,9 +10,9 @@ from dataclasses import replace
 
 import pytest
 
+from sources.asking import pool
 from sources.contract import SourceParams, SshTunnel
 from sources.errors import SourceTimeout
-from sources.asking import pool
 from sources.preview import run_preview
 from sources.probe import probe
 

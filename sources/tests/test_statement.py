@@ -356,7 +356,10 @@ def test_nesting_that_a_parser_tries_in_every_way_is_given_up(level):
 
 
 @pytest.mark.parametrize("kind", ["postgresql", "mysql"])
-@pytest.mark.parametrize(("opens", "closes"), [("(", ")"), ("abs(", ")"), ("(SELECT ", ")"), ("CASE WHEN 1 = 1 THEN ", " END")])
+@pytest.mark.parametrize(
+    ("opens", "closes"),
+    [("(", ")"), ("abs(", ")"), ("(SELECT ", ")"), ("CASE WHEN 1 = 1 THEN ", " END")],
+)
 def test_a_query_may_nest_as_deep_as_the_databases_take_it(kind, opens, closes):
     check_statement("SELECT " + opens * 61 + "1" + closes * 61, kind)
 
@@ -371,7 +374,7 @@ ATTRIBUTES = [
     "SELECT x.pg_terminate_backend FROM generate_series(1, 2) x",
     "SELECT ('/etc/passwd'::text).pg_read_file",
     'SELECT ("x")."lo_export" FROM t',
-    "SELECT (x).U&\"pg\\005Fread_file\" FROM t",
+    'SELECT (x).U&"pg\\005Fread_file" FROM t',
     "SELECT (a).b.dblink_exec FROM t",
     'EXPLAIN (VERBOSE, U&"analyz\\0065") SELECT 1',
     "EXPLAIN (ANALYZE off) SELECT 1",

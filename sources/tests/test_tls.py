@@ -1,16 +1,16 @@
 # ruff: noqa: E501 - tables of cases, one a line
 """TLS with servers whose certificates are made for the test: each mode does what it promises."""
 
+import contextlib
 import subprocess
 from dataclasses import replace
 
-import psycopg
+import psycopg2
 import pymysql
 import pytest
 
-from sources import network
-from sources.contract import SourceParams
 from sources.asking import pool
+from sources.contract import SourceParams
 from sources.preview import run_preview
 from sources.probe import probe
 
@@ -64,26 +64,27 @@ def postgres_tls(tmp_path_factory, authority):
         "-c", "ssl=on", "-c", "ssl_ca_file=ca.crt", "-c", "fsync=off",
     ]  # fmt: skip
     with running(command, port, home / "log", user):
-        with connect_postgres(port) as root:
-            root.execute("CREATE ROLE certified LOGIN")
+        with contextlib.closing(connect_postgres(port)) as root:
+            root.autocommit = True
+            cursor = root.cursor()
+            cursor.execute("CREATE ROLE certified LOGIN")
             for name in ("plain", "readable"):
-                root.execute(f"CREATE ROLE {name} LOGIN PASSWORD '{PASSWORD}'")
+                cursor.execute(f"CREATE ROLE {name} LOGIN PASSWORD '{PASSWORD}'")
         yield SourceParams("postgresql", "127.0.0.1", port, "postgres", "etl", PASSWORD)
         pool.close_idle()
 
 
-def connect_postgres(port: int) -> psycopg.Connection:
+def connect_postgres(port: int) -> psycopg2.extensions.connection:
     for attempt in range(50):
         try:
-            return psycopg.connect(
+            return psycopg2.connect(
                 host="127.0.0.1",
                 port=port,
                 user="etl",
                 password=PASSWORD,
                 dbname="postgres",
-                autocommit=True,
             )
-        except psycopg.OperationalError:
+        except psycopg2.OperationalError:
             if attempt == 49:
                 raise
     raise AssertionError
@@ -167,10 +168,9 @@ def test_a_certificate_of_nobody_known_is_refused(source):
     assert probe(replace(source, ssl_mode="verify-full")).details["error_code"] == "tls_failed"
 
 
-def test_only_verify_full_asks_for_the_host_s_name(source, authority, monkeypatch):
+def test_only_verify_full_asks_for_the_host_s_name(source, authority, looked_up):
     """The resolver knows the name db.example, the certificate does not."""
-    found = [(2, 1, 6, "", ("127.0.0.1", 0))]
-    monkeypatch.setattr(network, "_system_lookup", lambda name: found)
+    looked_up("db.example", "127.0.0.1")
     elsewhere = replace(source, host="db.example", ssl_ca=authority.pem)
 
     accepted = probe(replace(elsewhere, ssl_mode="verify-ca"))

@@ -270,7 +270,13 @@ def test_an_account_s_own_formats_do_not_change_the_values(postgres):
 
 
 @pytest.mark.parametrize(
-    ("style", "meant"), [("ISO, DMY", "2023-06-05"), ("SQL, DMY", "2023-06-05"), ("ISO, MDY", "2023-05-06"), ("Postgres, YMD", "2005-06-23")]
+    ("style", "meant"),
+    [
+        ("ISO, DMY", "2023-06-05"),
+        ("SQL, DMY", "2023-06-05"),
+        ("ISO, MDY", "2023-05-06"),
+        ("Postgres, YMD", "2005-06-23"),
+    ],
 )
 def test_a_date_is_read_in_the_account_s_own_order(postgres, style, meant):
     shown = with_settings(postgres, [f"datestyle = '{style}'"], "SELECT '05/06/23'::date")

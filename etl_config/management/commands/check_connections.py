@@ -7,9 +7,9 @@ from django.core.management.base import CommandParser
 
 from common import store
 from common.commands import OperatorCommand, offenders
-from connections import probe
 from connections.checkup import Checked, check_all
 from connections.models import Connection
+from sources import asking
 
 AT_ONCE = 8
 BATCH = 100
@@ -41,7 +41,7 @@ class Command(OperatorCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         connections = _stored(options["names"])
-        probe.configure(max(probe.slots.limit, options["parallel"]))
+        asking.configure(max_probes=max(asking.probes.limit, options["parallel"]))
         width = max((len(connection.name) for connection in connections), default=0)
         results = []
         with self.progress("Connections", len(connections)) as progress:
