@@ -7,8 +7,8 @@ from django.db import connection
 from django.test.utils import setup_databases, teardown_databases
 from pymongo.database import Database
 
-from common.testing import Api, in_process
-from common.testing_admin import Operator, operator as logged_in
+from common.tests.client import Api, in_process
+from common.tests.operator import Operator, operator as logged_in
 
 MADE_BY_MIGRATIONS = {"django_migrations", "django_content_type", "auth_permission"}
 

@@ -27,9 +27,6 @@ forwarded_allow_ips = env.text("FORWARDED_ALLOW_IPS", "127.0.0.1,::1")
 # A reload lets new workers read the file anew: it must not stay in what they inherit.
 for name in set(os.environ) - kept:
     del os.environ[name]
-# The workers count tests and previews together, also across a reload: connections/slots.py.
-if not os.environ.get("SLOTS_FD"):
-    os.environ["SLOTS_FD"] = str(os.memfd_create("slots", 0))
 # Every worker opens its own connections to the store: PyMongo's do not survive a fork.
 preload_app = False
 

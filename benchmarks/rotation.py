@@ -63,7 +63,7 @@ def _options() -> argparse.Namespace:
 
 
 def _timed(name: str, passwords: int, work: Callable[[Any], None]) -> float:
-    from common import store
+    from common.documents import store
     from connections.models import Connection
 
     collection = store.collection(Connection)

@@ -7,6 +7,7 @@ import socket
 import threading
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from types import ModuleType
 
 from children import frames
@@ -71,10 +72,8 @@ def _await_stop(fd: int) -> None:
     """Wait for the host's order, or its end. The kernel's kill is the backstop, not this."""
     if os.read(fd, 1) and _before_stop is not None:
         threading.Timer(STOP_S, os._exit, (1,)).start()
-        try:
+        with suppress(Exception):
             _before_stop()
-        except Exception:  # noqa: S110 - the process ends in any case
-            pass
     os._exit(1)
 
 

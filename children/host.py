@@ -138,7 +138,7 @@ def _end(owner: int, pidfd: int, talk: socket.socket, stop: int) -> None:
 
 
 class _Reaper:
-    """Kills, a moment later, the children that were told to stop; one thread while there are any."""
+    """Kills the children that were told to stop, a moment later; a thread while there are any."""
 
     def __init__(self) -> None:
         self.forget()

@@ -22,10 +22,10 @@ from pymongo import timeout as within
 from pymongo.errors import PyMongoError
 from pymongo.uri_parser import parse_uri
 
-from common import store
-from common.crypto import HOW_TO_MAKE_A_KEY
-from common.fields import EncryptedTextField
-from common.models import Document
+from common.documents import store
+from common.documents.models import Document
+from common.secrets.fields import EncryptedTextField
+from common.secrets.keys import HOW_TO_MAKE_A_KEY
 
 KEEP_IT_SAFE = "Put the key into the environment or `.env`, and keep a copy safe."
 STORE_TIMEOUT_S = 2.0

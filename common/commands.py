@@ -17,7 +17,7 @@ from django.core.management.base import (
 from django.db import DatabaseError
 from pymongo.errors import PyMongoError
 
-from common import store
+from common.documents import store
 
 STORE_UNAVAILABLE = 3
 INTERRUPTED = 130

@@ -1,4 +1,4 @@
-"""What can go wrong, named for what happened; `common.problems` makes HTTP of it.
+"""What can go wrong, named for what happened; `common.api.problems` makes HTTP of it.
 
 ServiceError
 ├── Conflict                 409
@@ -13,8 +13,11 @@ ServiceError
 └── StoreUnavailable         503   the store is down, too slow, or the record is busy
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TypedDict
+
+MAX_ERRORS = 100
+"""So many errors of one request are told; the others are counted."""
 
 
 class FieldError(TypedDict):
@@ -54,8 +57,9 @@ class DuplicateName(Conflict):
 class InUse(Conflict):
     code = "in_use"
 
-    def __init__(self, what: str, users_noun: str, users: Iterable[str]) -> None:
-        super().__init__(f"{what} is in use by {_listing(users_noun, list(users))}.")
+    def __init__(self, what: str, noun: str, users: Sequence[str], total: int = 0) -> None:
+        """Name some of the `total` records that use `what`; all of them unless told."""
+        super().__init__(f"{what} is in use by {_listing(noun, users, total or len(users))}.")
 
 
 class IncompatibleSchema(Conflict):
@@ -100,7 +104,7 @@ class StoreUnavailable(ServiceError):
     headers = {"Retry-After": "2"}
 
 
-def _listing(noun: str, names: list[str], shown: int = 10) -> str:
-    quoted = ", ".join(f'"{name}"' for name in names[:shown])
-    more = f" and {len(names) - shown} more" if len(names) > shown else ""
-    return f"the {noun}{'s' if len(names) > 1 else ''} {quoted}{more}"
+def _listing(noun: str, names: Sequence[str], total: int) -> str:
+    quoted = ", ".join(f'"{name}"' for name in names)
+    more = f" and {total - len(names)} more" if total > len(names) else ""
+    return f"the {noun}{'s' if total > 1 else ''} {quoted}{more}"

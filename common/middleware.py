@@ -24,8 +24,8 @@ from django.middleware.security import SecurityMiddleware
 from django.utils.cache import patch_vary_headers
 from django.utils.deprecation import MiddlewareMixin
 
-from common.pages import is_admin, refusal_response
-from common.problems import translated
+from common.admin.pages import is_admin, refusal_response
+from common.api.problems import translated
 
 Handler = Callable[[HttpRequest], HttpResponseBase]
 

@@ -16,10 +16,10 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST
 
-from common.admin import DocumentAdmin, count_uses, uses_link
-from common.badges import BAD, GOOD, QUIET, age, badge
+from common.admin.badges import BAD, GOOD, QUIET, age, badge
+from common.admin.base import DocumentAdmin, count_uses, uses_link
+from common.admin.forms import DocumentForm, state_of
 from common.exceptions import ServiceError
-from common.forms import DocumentForm, state_of
 from connections.checkup import check_all
 from connections.models import Connection, TestStatus
 from connections.refusals import as_refusals
@@ -164,12 +164,12 @@ class ConnectionAdmin(DocumentAdmin):
         if errors:
             return {"errors": errors}
         connection: Connection = form.instance
-        is_stored = connection._stored is not None and set(form.changed_data) <= {"name", "version"}
+        is_stored = connection.is_stored and set(form.changed_data) <= {"name", "version"}
         try:
             with as_refusals():
                 result = probe(connection.params(), timeout_s=settings.PROBE_TIMEOUT_S)
         except ServiceError as refusal:
             return {"refusal": refusal.detail}
         if is_stored:
-            connection.record_test(result.success)
+            connection.record_test(result.message, result.details.get("error_code"))
         return {"result": result, "is_stored": is_stored}

@@ -15,7 +15,8 @@ def mysql_driver(**_kwargs: Any) -> list[CheckMessage]:
         return []
     return [
         Warning(
-            "mysqlclient is not installed: PyMySQL reads whole tables of MySQL, three times slower.",
+            "mysqlclient is not installed: PyMySQL reads whole tables of MySQL, in three times as "
+            "long.",
             hint="Install a C compiler and libmariadb-dev, then `pip install mysqlclient`.",
             id="connections.W001",
         )

@@ -43,7 +43,7 @@ def check_all(
         for connection, future in zip(connections, asked, strict=True):
             checked = _checked(connection, future.result())
             if checked.result is not None:
-                connection.record_test(checked.answered)
+                connection.record_test(checked.sentence, checked.result.details.get("error_code"))
             yield checked
     finally:
         # Who stops early waits for the tests that run, and not for those in line.

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from typing import Any, ClassVar
+from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
 
-from common import store
-from common.fields import EncryptedTextField, Secret
-from common.models import Document, RuleErrors, page_index, unchanged
+from common.documents import store, writes
+from common.documents.models import Document, RuleErrors, page_index
+from common.documents.writes import unchanged
+from common.secrets.fields import EncryptedTextField, Secret
 from sources.contract import SourceParams, SshTunnel
 from sources.kinds import KINDS
 
@@ -28,9 +29,19 @@ port_range = [
 ]
 
 
+DATABASE_SECRETS = ("password", "ssl_key")
+TUNNEL_SECRETS = ("ssh_password", "ssh_private_key")
+TUNNEL = ("ssh_host", "ssh_username", "ssh_host_key", *TUNNEL_SECRETS)
+
+
 def kinds() -> list[tuple[str, str]]:
     """Return the kinds of source database there are; a new one needs no migration."""
     return [(kind, driver.label) for kind, driver in KINDS.items()]
+
+
+def default_port(kind: Any) -> Any:
+    """Return the usual port of a kind of database, None of one that is unknown."""
+    return KINDS[kind].default_port if kind in KINDS else None
 
 
 class SslMode(models.TextChoices):
@@ -51,7 +62,9 @@ class TestStatus(models.TextChoices):
 class Connection(Document):
     """A source database and the account that reads it."""
 
-    noun: ClassVar[str] = "connection"
+    kept = frozenset(
+        {"last_tested_at", "last_test_status", "last_test_message", "last_test_error_code"}
+    )
 
     name = models.CharField(max_length=100, unique=True)
     db_type = models.CharField(max_length=20, choices=kinds)
@@ -82,6 +95,8 @@ class Connection(Document):
     last_test_status = models.CharField(
         max_length=20, choices=TestStatus.choices, null=True, editable=False
     )
+    last_test_message = models.CharField(max_length=1000, null=True, editable=False)
+    last_test_error_code = models.CharField(max_length=40, null=True, editable=False)
 
     class Meta(Document.Meta):
         db_table = "connections"
@@ -98,14 +113,15 @@ class Connection(Document):
         ]
 
     def rule_errors(self) -> RuleErrors:
-        if self.port is None and self.db_type in KINDS:
-            self.port = KINDS[self.db_type].default_port
+        if self.port is None:
+            self.port = default_port(self.db_type)
         errors = super().rule_errors() | self._host_errors()
-        return errors | self._tls_errors() | self._ssh_errors()
+        return errors | self._tls_errors() | self._ssh_errors() | self._travel_errors()
 
     def _host_errors(self) -> RuleErrors:
         given = {"host": "port", "ssh_host": "ssh_port"}
-        found = {name: WITH_PORT.fullmatch(getattr(self, name) or "") for name in given}
+        changed = [name for name in given if self.has_changed(name)]
+        found = {name: WITH_PORT.fullmatch(getattr(self, name) or "") for name in changed}
         return {
             name: ValidationError(
                 f'Not a host: it holds a port. Give {name} "{match["host"]}" and '
@@ -117,13 +133,13 @@ class Connection(Document):
         }
 
     def _tls_errors(self) -> RuleErrors:
-        if bool(self.ssl_cert) == bool(self.ssl_key):
+        if bool(self.ssl_cert) == bool(self.ssl_key) or not self.has_changed("ssl_cert", "ssl_key"):
             return {}
         missing, given = ("ssl_key", "ssl_cert") if self.ssl_cert else ("ssl_cert", "ssl_key")
         return {missing: ValidationError(f"Required together with {given}.", code="required")}
 
     def _ssh_errors(self) -> RuleErrors:
-        if not self.ssh_host:
+        if not self.ssh_host or not self.has_changed(*TUNNEL):
             return {}
         errors = {
             name: ValidationError("Required with ssh_host.", code="required")
@@ -135,6 +151,45 @@ class Connection(Document):
                 "Give ssh_private_key or ssh_password with ssh_host.", code="required"
             )
         return errors
+
+    def _travel_errors(self) -> RuleErrors:
+        """Refuse to send a stored secret where it has not been sent before.
+
+        Whoever moves the database's place, or makes its encryption weaker, brings the secrets that
+        would go there; whoever moves the tunnel's, those that log in there as well. So nobody learns
+        a password who did not know it.
+        """
+        if not self.is_stored:
+            return {}
+        return {
+            name: ValidationError(
+                f"The connection would lead elsewhere: give {name} again with the new place.",
+                code="password_required",
+            )
+            for name in self._secrets_that_would_travel()
+            if getattr(self, name) is not None and not self.has_changed(name)
+        }
+
+    def _secrets_that_would_travel(self) -> tuple[str, ...]:
+        has_tunnel = bool(self.ssh_host)
+        if self._moves("ssh_host") or (has_tunnel and self._moves("ssh_port", "ssh_host_key")):
+            return DATABASE_SECRETS + (TUNNEL_SECRETS if has_tunnel else ())
+        if self._moves("db_type", "host", "port", "ssl_ca") or self._is_less_encrypted():
+            return DATABASE_SECRETS
+        return ()
+
+    def _moves(self, *names: str) -> bool:
+        before = {"port": default_port(self._loaded.get("db_type"))} | {
+            name: value for name, value in self._loaded.items() if value is not None
+        }
+        # Empty is as good as null.
+        return any((getattr(self, name) or None) != (before.get(name) or None) for name in names)
+
+    def _is_less_encrypted(self) -> bool:
+        modes = SslMode.values
+        if self.ssl_mode not in modes:
+            return False
+        return modes.index(self.ssl_mode) < modes.index(self._loaded["ssl_mode"])
 
     def params(self) -> SourceParams:
         """Return what a driver needs, secrets opened. Raises UnreadableSecret."""
@@ -164,20 +219,20 @@ class Connection(Document):
             host_key=self.ssh_host_key or None,
         )
 
-    def record_test(self, succeeded: bool) -> None:
-        """Store how a test went, unless what was tested is no longer what is stored.
+    def record_test(self, message: str | None = None, error_code: str | None = None) -> None:
+        """Note how a test went, unless what was tested is no longer what is stored.
 
-        It is no change of the configuration: `updated_at` stays.
+        `message` and `error_code` say why it failed; without them it succeeded.
         """
+        status = TestStatus.FAILED if error_code else TestStatus.SUCCESS
         result = {
-            "last_tested_at": store.now(),
-            "last_test_status": TestStatus.SUCCESS if succeeded else TestStatus.FAILED,
+            "last_tested_at": store.now().replace(tzinfo=None),
+            "last_test_status": str(status),
+            "last_test_message": message if error_code else None,
+            "last_test_error_code": error_code,
         }
-        not_tested = {*result, "name", "created_at", "updated_at"}
-        tested = {
-            key: value for key, value in (self._stored or {}).items() if key not in not_tested
-        }
-        store.collection(Connection).update_one(unchanged(tested), {"$set": result})
+        not_tested = {*self.kept, "name", "created_at", "updated_at"}
+        writes.keep(Connection, unchanged(self.document, not_tested), result)
 
 
 def _revealed(secret: Secret | str | None) -> str | None:
@@ -186,5 +241,5 @@ def _revealed(secret: Secret | str | None) -> str | None:
 
 def connection_kind(identifier: Any) -> str | None:
     """Return the `db_type` of a stored connection, None where there is none."""
-    found = store.collection(Connection).find_one({"_id": identifier}, {"db_type": 1})
+    found = store.find_one(Connection, {"_id": identifier}, {"db_type": 1})
     return found.get("db_type") if found else None

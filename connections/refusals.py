@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from common.api.problems import Invalid
 from common.exceptions import ServiceError
-from common.problems import Invalid
 from sources import errors
 
 

@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from rest_framework import serializers
 
-from common.serializers import DocumentSerializer, StrictSerializer
+from common.api.serializers import DocumentSerializer, StrictSerializer
 from connections.models import Connection
 
 
@@ -37,6 +37,8 @@ class ConnectionSerializer(DocumentSerializer):
             "updated_at",
             "last_tested_at",
             "last_test_status",
+            "last_test_message",
+            "last_test_error_code",
         ]
         extra_kwargs: ClassVar = {"port": {"min_value": 1, "max_value": 65535}}
 

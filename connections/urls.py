@@ -1,6 +1,6 @@
 """Addresses of the connections."""
 
-from common.routers import SlashlessRouter
+from common.api.routers import SlashlessRouter
 from connections.views import ConnectionViewSet
 
 router = SlashlessRouter()

@@ -9,9 +9,10 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from common.api.parameters import ListParameters
+from common.api.roles import Role
+from common.api.views import DocumentViewSet, records_access
 from common.exceptions import NotFound
-from common.listing import Parameters
-from common.views import DocumentViewSet
 from connections.models import Connection
 from connections.refusals import as_refusals
 from connections.serializers import (
@@ -29,12 +30,19 @@ from sources.probe import probe
 
 class ConnectionViewSet(DocumentViewSet):
     serializer_class = ConnectionSerializer
-    parameters = Parameters(
+    parameters = ListParameters(
         Connection,
         filters=["name", "db_type", "host", "port", "database", "username", "last_test_status"],
         search=["name", "host", "database", "username"],
         ordered_by=["last_tested_at"],
     )
+    access = records_access(writes=Role.OPERATOR) | {
+        "probe_unsaved": Role.OPERATOR,
+        "probe_saved": Role.OPERATOR,
+        "tables": Role.ANALYST,
+        "table": Role.ANALYST,
+    }
+    asks_sources = frozenset({"probe_unsaved", "probe_saved", "tables", "table"})
     source_refusals: ClassVar = {
         "probe_unsaved": ("429",),
         "probe_saved": ("429",),
@@ -46,7 +54,9 @@ class ConnectionViewSet(DocumentViewSet):
     @action(detail=False, methods=["post"], url_path="test", url_name="test-unsaved")
     def probe_unsaved(self, request: Request) -> Response:
         """Test a connection that is not stored; its name does not matter."""
-        serializer = ConnectionTestSerializer(data=request.data)
+        serializer = ConnectionTestSerializer(
+            data=request.data, context=self.get_serializer_context()
+        )
         serializer.is_valid(raise_exception=True)
         return Response(self._probe(serializer.record))
 
@@ -57,7 +67,7 @@ class ConnectionViewSet(DocumentViewSet):
         NothingSerializer(data=request.data).is_valid(raise_exception=True)
         connection = Connection.from_document(self.get_document())
         result = self._probe(connection)
-        connection.record_test(result["success"])
+        connection.record_test(result["message"], result["details"].get("error_code"))
         return Response(result)
 
     @extend_schema(responses=TableSerializer(many=True))

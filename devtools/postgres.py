@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg2
-from psycopg2.extensions import cursor as Cursor
+from psycopg2 import extensions
 
 from devtools.accounts import Account, folder_for, unprivileged
 from devtools.console import LauncherError
@@ -135,7 +135,7 @@ def _initialise(binaries: Path, home: Path, password: str, account: Account | No
 
 
 @contextlib.contextmanager
-def session(url: str) -> Iterator[Cursor]:
+def session(url: str) -> Iterator[extensions.cursor]:
     """Yield a cursor whose statements are each committed at once."""
     with contextlib.closing(psycopg2.connect(url)) as connection:
         connection.autocommit = True

@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from psycopg2 import sql
-from psycopg2.extensions import cursor as Cursor
+from psycopg2 import extensions, sql
 
 from devtools.accounts import remove_folder
 from devtools.postgres import postgres, session
@@ -82,7 +81,7 @@ def _fill(url: str, reader_password: str) -> None:
         _let_read(cursor, reader_password)
 
 
-def _let_read(cursor: Cursor, password: str) -> None:
+def _let_read(cursor: extensions.cursor, password: str) -> None:
     """Make the account a pipeline's source should have: it logs in, reads, and nothing more."""
     reader, database = sql.Identifier(READER), sql.Identifier(cursor.connection.info.dbname)
     for statement in (

@@ -11,7 +11,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from common import crypto, store
+from common.documents import store
+from common.secrets import keys as crypto
 
 PING_TIMEOUT_S = 1.5
 

@@ -95,6 +95,8 @@ INSTALLED_APPS = [
     "schemas",
     "mappings",
     "schedules",
+    "portability",
+    "dashboard",
 ]
 
 MIDDLEWARE = [
@@ -133,12 +135,12 @@ TEMPLATES = [
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [],
     "DEFAULT_PERMISSION_CLASSES": [],
-    "DEFAULT_RENDERER_CLASSES": ["common.http.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["common.http.JSONParser"],
-    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "common.http.OnlyJSON",
-    "DEFAULT_METADATA_CLASS": "common.http.Metadata",
-    "DEFAULT_SCHEMA_CLASS": "common.openapi.AutoSchema",
-    "EXCEPTION_HANDLER": "common.problems.exception_handler",
+    "DEFAULT_RENDERER_CLASSES": ["common.api.json.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["common.api.json.JSONParser"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "common.api.json.OnlyJSON",
+    "DEFAULT_METADATA_CLASS": "common.api.json.Metadata",
+    "DEFAULT_SCHEMA_CLASS": "common.api.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "common.api.problems.exception_handler",
     "UNAUTHENTICATED_USER": None,
     "UNAUTHENTICATED_TOKEN": None,
 }
@@ -186,7 +188,7 @@ UNFOLD = {
     ],
     "SITE_URL": None,
     "SHOW_VIEW_ON_SITE": False,
-    "DASHBOARD_CALLBACK": "etl_config.glance.dashboard",
+    "DASHBOARD_CALLBACK": "dashboard.dashboard.dashboard",
     "COLORS": {
         "primary": {
             "50": "#eff6ff",
@@ -204,11 +206,11 @@ UNFOLD = {
     },
     "SIDEBAR": {
         "show_search": False,
-        "navigation": "etl_config.sidebar.navigation",
+        "navigation": "dashboard.sidebar.navigation",
     },
 }
 LOGIN_REDIRECT_URL = "admin:index"
-CSRF_FAILURE_VIEW = "common.pages.expired"
+CSRF_FAILURE_VIEW = "common.admin.pages.expired"
 # A mapping's page has seven inputs for each of its rules.
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 10_000
 

@@ -29,7 +29,7 @@ urlpatterns = [
     path("admin/", admin.site.urls),
 ]
 
-handler400 = "common.pages.bad_request"
-handler403 = "common.pages.forbidden"
-handler404 = "common.pages.not_found"
-handler500 = "common.pages.server_error"
+handler400 = "common.admin.pages.bad_request"
+handler403 = "common.admin.pages.forbidden"
+handler404 = "common.admin.pages.not_found"
+handler500 = "common.admin.pages.server_error"

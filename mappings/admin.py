@@ -20,13 +20,13 @@ from rest_framework.exceptions import APIException
 from unfold.admin import TabularInline
 from unfold.contrib.filters.admin import AutocompleteSelectFilter
 
-from common import store
-from common.admin import DocumentAdmin, attempt, count_uses, documents_of, uses_link
-from common.badges import BAD, GOOD, QUIET, WARN, badge, link
+from common.admin.badges import BAD, GOOD, QUIET, WARN, badge, link
+from common.admin.base import DocumentAdmin, attempt, count_uses, documents_of, uses_link
+from common.admin.forms import MONO, TEXTAREA, DocumentForm, LinesField
+from common.api.problems import translated
+from common.documents import store
+from common.documents.store import Stored
 from common.exceptions import ServiceError
-from common.forms import MONO, TEXTAREA, DocumentForm, LinesField
-from common.problems import translated
-from common.store import Stored
 from connections.models import Connection
 from mappings import rules
 from mappings.copying import copy_mapping
@@ -163,7 +163,7 @@ def previewed(request: HttpRequest) -> dict[str, Any]:
         "limit": PREVIEW_ROWS,
     }
     try:
-        found = preview(request, query)
+        found = preview(query)
     except (ServiceError, APIException) as raised:
         refusal = translated(raised)
         return {"refusal": " ".join(e["message"] for e in refusal.errors) or refusal.detail}

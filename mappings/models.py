@@ -1,19 +1,18 @@
 """Mappings: what is read from a source, and which column goes into which target field."""
 
 from collections.abc import Iterable
-from typing import Any, ClassVar
+from typing import Any
 
 from bson import ObjectId
 from django.core.exceptions import ValidationError
 from django.db import models
 from django_mongodb_backend.fields import ArrayField, EmbeddedModelField
 from django_mongodb_backend.models import EmbeddedModel
-from pymongo.client_session import ClientSession
 from pymongo.errors import DuplicateKeyError
 
-from common import store
-from common.models import Document, RuleErrors, page_index
-from common.store import Stored
+from common.documents import store
+from common.documents.codecs import reference_to
+from common.documents.models import Document, Held, RuleErrors, page_index
 from connections.models import Connection, connection_kind
 from mappings import validation
 from schemas.evolution import stored_columns
@@ -24,8 +23,6 @@ from sources.statement import check_statement
 
 class Mapping(Document):
     """A source query and the schema that its rows become."""
-
-    noun: ClassVar[str] = "mapping"
 
     name = models.CharField(max_length=100, unique=True)
     description = models.CharField(max_length=500, null=True, blank=True)
@@ -67,13 +64,10 @@ class Mapping(Document):
         return {}
 
     def _query_is_new(self) -> bool:
-        read = ("source_query", "source_connection_id")
-        return bool(self.source_query) and any(
-            getattr(self, name) != self._loaded.get(name) for name in read
-        )
+        return bool(self.source_query) and self.has_changed("source_query", "source_connection_id")
 
     def _moves_to_another_schema(self) -> bool:
-        return bool(self._stored) and self.target_schema_id != self._loaded.get("target_schema_id")
+        return self.is_stored and self.has_changed("target_schema_id")
 
     def _target_errors(self) -> RuleErrors:
         lacking = sorted(set(written_fields(self.pk)) - column_names(self.target_schema_id))
@@ -86,48 +80,40 @@ class Mapping(Document):
         )
         return {"target_schema": ValidationError(message, code="missing_columns")}
 
-    def save(self, *args: Any, **kwargs: Any) -> None:
-        """Write the mapping; a change of its schema under its lease, as its rules must fit."""
-        if not self._moves_to_another_schema():
-            super().save(*args, **kwargs)
-            return
-        with store.lease(Mapping, self.pk):
-            if errors := self._target_errors():
-                raise ValidationError(errors)
-            super().save(*args, **kwargs)
+    def held_by_save(self) -> list[Held]:
+        """Return the mapping itself, too, where its rules must fit another schema."""
+        this = [(Mapping, self.pk)] if self._moves_to_another_schema() else []
+        return super().held_by_save() + this
 
-    def _confirm(
-        self, references: list[models.ForeignKey[Any, Any]], before: Stored | None
-    ) -> None:
-        """Take the write back, too, if the new schema lost a written column at the same time."""
-        super()._confirm(references, before)
-        if before and (errors := self._target_errors()):
-            self._take_back(before)
+    def confirm(self) -> None:
+        super().confirm()
+        if self._moves_to_another_schema() and (errors := self._target_errors()):
             raise ValidationError(errors)
 
-    def _remove(self, session: ClientSession | None = None) -> None:
-        """Remove the mapping and its column mappings.
 
-        In one transaction where the server has them. Without, a crash in the middle leaves column
-        mappings of a mapping that is gone: no answer of the API shows them, and
-        `check_references --mend` removes them.
-        """
+class Overflow(models.TextChoices):
+    """What becomes of the pieces that a split has no field for."""
 
-        def work(session: ClientSession | None) -> None:
-            super(Mapping, self)._remove(session)
-            store.collection(ColumnMapping).delete_many({"mapping_id": self.pk}, session=session)
-
-        store.transaction(work)
+    DROP = "drop"
+    KEEP = "keep"
+    REJECT = "reject"
 
 
 class RuleConfig(EmbeddedModel):
     """What a rule needs beyond its columns; the unused option is null."""
 
+    only_where_set = frozenset({"overflow"})
+
     delimiter = models.CharField(max_length=100, null=True, blank=True)
     separator = models.CharField(max_length=100, null=True, blank=True)
+    overflow = models.CharField(max_length=10, choices=Overflow.choices, null=True, blank=True)
 
     def as_dict(self) -> dict[str, str | None]:
-        return {"delimiter": self.delimiter, "separator": self.separator}
+        return {
+            "delimiter": self.delimiter,
+            "separator": self.separator,
+            "overflow": self.overflow,
+        }
 
 
 class RuleKind(models.TextChoices):
@@ -142,14 +128,12 @@ KINDS = frozenset(RuleKind.values)
 class ColumnMapping(Document):
     """One rule of a mapping: source columns into target fields."""
 
-    noun: ClassVar[str] = "column mapping"
-
     mapping = models.ForeignKey(
         Mapping, models.CASCADE, related_name="column_mappings", db_index=False
     )
     mapping_id: ObjectId
     type = models.CharField(max_length=10, choices=RuleKind.choices)
-    source_columns = ArrayField(models.CharField(max_length=100))
+    source_columns = ArrayField(models.CharField(max_length=256))
     target_fields = ArrayField(models.CharField(max_length=100))
     config = EmbeddedModelField(RuleConfig, default=RuleConfig, blank=True)
 
@@ -175,9 +159,9 @@ class ColumnMapping(Document):
     """What the rule may write; asked of the store unless given by whoever checks a whole set."""
 
     def rule_errors(self) -> RuleErrors:
-        # Whoever gives the targets holds the mapping.
+        # Whoever gives the targets has looked for the mapping.
         errors = {} if self.targets else super().rule_errors()
-        if self.type not in KINDS:
+        if self.type not in KINDS or not self.has_changed(*RULE):
             return errors
         sources, targets = texts(self.source_columns), texts(self.target_fields)
         config = (self.config or RuleConfig()).as_dict()
@@ -187,14 +171,19 @@ class ColumnMapping(Document):
     def _targets(self) -> validation.Targets:
         return self.targets or targets_of(self.mapping_id, without=self.pk)
 
-    def save(self, *args: Any, **kwargs: Any) -> None:
-        """Write the rule under its mapping's lease, where it is checked against the others."""
-        with store.lease(Mapping, self.mapping_id):
-            self.clean()
-            super().save(*args, **kwargs)
+    def held_by_save(self) -> list[Held]:
+        """Return the mapping: its rules are checked against each other."""
+        return [(Mapping, self.mapping_id)]
+
+    def confirm(self) -> None:
+        self.targets = None
+        self.clean()
 
     def duplicate(self, clash: DuplicateKeyError) -> Exception:
         return written_twice()
+
+
+RULE = ("type", "source_columns", "target_fields", "config")
 
 
 def written_twice() -> ValidationError:
@@ -210,15 +199,14 @@ def as_errors(problems: Iterable[validation.Problem]) -> RuleErrors:
 
 def column_names(schema_id: ObjectId | None) -> set[str]:
     """Return the names of a schema's columns, none where there is no such schema."""
-    found = store.collection(Schema).find_one({"_id": schema_id}, {"columns.name": 1}) or {}
+    found = store.find_one(Schema, {"_id": schema_id}, {"columns.name": 1}) or {}
     return {column["name"] for column in stored_columns(found)}
 
 
 def written_fields(mapping_id: ObjectId, without: ObjectId | None = None) -> dict[str, str]:
     """Return the fields that a mapping's rules write, each with words that name its rule."""
-    rules = store.collection(ColumnMapping).find(
-        {"mapping_id": mapping_id, "_id": {"$ne": without}}, {"target_fields": 1, "type": 1}
-    )
+    condition = {"mapping_id": reference_to(mapping_id), "_id": {"$ne": without}}
+    rules = store.find(ColumnMapping, condition, {"target_fields": 1, "type": 1})
     return {
         field: f"the {rule.get('type')} rule {rule['_id']}"
         for rule in rules
@@ -233,9 +221,8 @@ def texts(stored: Any) -> list[str]:
 
 def targets_of(mapping_id: ObjectId, without: ObjectId | None = None) -> validation.Targets:
     """Return what a rule of this mapping may write, beside its other rules."""
-    mapping = store.collection(Mapping).find_one({"_id": mapping_id}, {"target_schema_id": 1})
-    if mapping is None:
+    found = store.find_one(Mapping, {"_id": mapping_id})
+    if found is None:
         return validation.Targets(set(), {})
-    return validation.Targets(
-        column_names(mapping.get("target_schema_id")), written_fields(mapping_id, without)
-    )
+    schema_id = Mapping.from_document(found).target_schema_id
+    return validation.Targets(column_names(schema_id), written_fields(mapping_id, without))

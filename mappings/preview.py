@@ -3,7 +3,6 @@
 from typing import Any
 
 from django.conf import settings
-from django.http import HttpRequest
 
 from connections.refusals import as_refusals
 from mappings.serializers import PreviewQuerySerializer, ProposalQuerySerializer
@@ -11,32 +10,34 @@ from sources.contract import SourceParams
 from sources.preview import Preview, propose_schema, run_preview
 
 
-def preview(request: HttpRequest, data: Any) -> Preview:
+def preview(data: Any, client: str = "") -> Preview:
     """Return the first rows of the query that `data` describes, as a body of the API does.
 
-    Nobody's previews keep the others out: `request` tells whose it is. Raises DRF's ValidationError for a wrong body,
-    and the ServiceError that a source's trouble is.
+    `client` is the address that asks, so that nobody's previews keep the others out. Raises DRF's
+    ValidationError for a wrong body, and the ServiceError that a source's trouble is.
     """
-    query = _validated(PreviewQuerySerializer(data=data))
-    with as_refusals():
+    serializer = PreviewQuerySerializer(data=data)
+    query = _validated(serializer)
+    with as_refusals(serializer.name_of_query):
         return run_preview(
             _source(query),
             query["source_query"],
             limit_rows=query["limit"],
             timeout_s=settings.PREVIEW_TIMEOUT_S,
-            client=request.META.get("REMOTE_ADDR", ""),
+            client=client,
         )
 
 
-def propose(request: HttpRequest, data: Any) -> list[dict[str, str]]:
+def propose(data: Any, client: str = "") -> list[dict[str, str]]:
     """Return the columns of a schema for the query that `data` describes; raises as `preview`."""
-    query = _validated(ProposalQuerySerializer(data=data))
-    with as_refusals():
+    serializer = ProposalQuerySerializer(data=data)
+    query = _validated(serializer)
+    with as_refusals(serializer.name_of_query):
         return propose_schema(
             _source(query),
             query["source_query"],
             timeout_s=settings.PREVIEW_TIMEOUT_S,
-            client=request.META.get("REMOTE_ADDR", ""),
+            client=client,
         )
 
 

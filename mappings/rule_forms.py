@@ -11,9 +11,8 @@ from django.core.exceptions import ValidationError
 from django.forms.formsets import DELETION_FIELD_NAME
 from unfold.forms import PaginationInlineFormSet
 
-from common import store
+from common.admin.forms import INPUT, MONO, DocumentForm, NamesField
 from common.exceptions import Stale
-from common.forms import INPUT, MONO, DocumentForm, NamesField
 from mappings import options, rules
 from mappings.models import (
     ColumnMapping,
@@ -121,7 +120,7 @@ class RulesFormSet(PaginationInlineFormSet):
         form.formset = self
         rule = form.instance
         form.words = (
-            f"the {rule.type} rule {rule.pk}" if rule._stored else f"the rule in row {i + 1}"
+            f"the {rule.type} rule {rule.pk}" if rule.is_stored else f"the rule in row {i + 1}"
         )
         return form
 
@@ -135,16 +134,15 @@ class RulesFormSet(PaginationInlineFormSet):
         changed = [form for form in live if form in self.initial_forms]
         self.new_objects = [form.instance for form in live if form not in changed]
         self.changed_objects = [(form.instance, form.changed_data) for form in changed]
-        self.deleted_objects = [form.instance for form in doomed if form.instance._stored]
+        self.deleted_objects = [form.instance for form in doomed if form.instance.is_stored]
         for rule in self.new_objects:
             rule.mapping = self.instance
-        with store.lease(Mapping, self.instance.pk):
-            rules.change(
-                self.instance.pk,
-                self.deleted_objects,
-                [form.instance for form in changed],
-                self.new_objects,
-            )
+        rules.change(
+            self.instance.pk,
+            self.deleted_objects,
+            [form.instance for form in changed],
+            self.new_objects,
+        )
         return [form.instance for form in live]
 
     def save_m2m(self) -> None:

@@ -1,42 +1,60 @@
 """The set of column mappings that hangs on one mapping: added to, replaced and cleared whole.
 
-Every change holds the mapping's lease, so that of two clients one comes after the other and sees
-what the first wrote; a unique index on (mapping, target field) holds against other programs.
+Every change is one transaction that also writes what stands for the mapping, so that of two clients
+one comes after the other and sees what the first wrote; a unique index on (mapping, target field)
+holds against other programs. Without transactions a crash in the middle leaves the mapping with
+fewer rules than were sent; the same request again mends it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from bson import ObjectId
 from django.core.exceptions import ValidationError
-from pymongo import DeleteMany, InsertOne, ReplaceOne
-from pymongo.client_session import ClientSession
-from pymongo.errors import BulkWriteError
+from pymongo.errors import BulkWriteError, DuplicateKeyError
 
-from common import store
-from common.exceptions import Stale
-from common.store import Stored
-from mappings.models import ColumnMapping, targets_of, written_twice
+from common.documents import store, writes
+from common.documents.codecs import reference_to
+from common.documents.store import Stored
+from common.documents.writes import Change
+from common.exceptions import NotFound
+from mappings.models import ColumnMapping, Mapping, targets_of, written_twice
+
+T = TypeVar("T")
 
 DUPLICATE_KEY = 11000
+MAX_RULES = 1000
+
+
+def changing(mapping_id: ObjectId, work: Callable[[Mapping], T]) -> T:
+    """Return `work(mapping)`, run as one transaction in which nobody else changes its rules.
+
+    Raises NotFound where there is no such mapping.
+    """
+
+    def held() -> T:
+        writes.hold(Mapping, mapping_id)
+        found = store.find_one(Mapping, {"_id": mapping_id})
+        if found is None:
+            raise NotFound(f"There is no mapping with the id {mapping_id}.")
+        return work(Mapping.from_document(found))
+
+    return writes.transaction(held)
 
 
 def add(rules: Sequence[ColumnMapping]) -> None:
-    """Store several checked rules of one mapping, all or none, in their order.
-
-    In one transaction where the server has them; without, those that went in before a failure
-    are taken out again, and a crash in the middle leaves the first few, which a repeated
-    request reports as already written.
-    """
-    _write(rules, _as_new(rules))
+    """Store several checked rules of one mapping, in their order."""
+    _write([], rules)
 
 
 def replace(mapping_id: ObjectId, rules: Sequence[ColumnMapping]) -> None:
-    """Make `rules` the whole set of a mapping.
+    """Make `rules` the whole set of a mapping."""
+    _write(stored_rules(mapping_id), rules)
 
-    In one transaction where the server has them; without, a crash in the middle leaves the
-    mapping with fewer rules than were sent, and the same request again mends it.
-    """
-    _write(rules, _as_new(rules), cleared={"mapping_id": mapping_id})
+
+def clear(mapping_id: ObjectId) -> None:
+    """Remove every rule of a mapping."""
+    _write(stored_rules(mapping_id), [])
 
 
 def change(
@@ -47,47 +65,31 @@ def change(
 ) -> None:
     """Remove, change and add rules of a mapping as one step, so that two may swap their fields.
 
-    As `replace`, and every rule that stays keeps its id and its place.
+    Every rule that stays keeps its id and its place.
 
     Raises Stale where one of them is no longer what was loaded, ValidationError where a rule no
     longer fits its schema or the others.
     """
     gone, written = [*removed, *changed], [*changed, *added]
-    if not gone and not written:
-        return
-    _refuse_if_stale(gone)
-    _refuse_misfits(mapping_id, gone, written)
-    documents = [_as_changed(rule) for rule in changed] + _as_new(added)
-    _write(written, documents, cleared={"_id": {"$in": [rule.pk for rule in gone]}})
+
+    def work(mapping: Mapping) -> None:
+        _refuse_misfits(mapping_id, gone, written)
+        documents = [rule.document for rule in gone]
+        _write(documents, written)
+
+    if gone or written:
+        changing(mapping_id, work)
 
 
-def clear(mapping_id: ObjectId) -> None:
-    """Remove every rule of a mapping."""
-    store.collection(ColumnMapping).delete_many({"mapping_id": mapping_id})
+def stored_rules(mapping_id: ObjectId) -> list[Stored]:
+    """Return the documents of a mapping's rules, in the order they were added."""
+    condition = {"mapping_id": reference_to(mapping_id)}
+    return list(store.find(ColumnMapping, condition, sort=[("created_at", 1), ("_id", 1)]))
 
 
 def in_order(mapping_id: ObjectId) -> list[ColumnMapping]:
     """Return the rules of a mapping, in the order they were added."""
-    found = store.collection(ColumnMapping).find(
-        {"mapping_id": mapping_id}, sort=[("created_at", 1), ("_id", 1)]
-    )
-    return [ColumnMapping.from_document(document) for document in found]
-
-
-def _as_new(rules: Sequence[ColumnMapping]) -> list[Stored]:
-    return [rule.as_new() for rule in rules]
-
-
-def _as_changed(rule: ColumnMapping) -> Stored:
-    rule.updated_at = store.now()
-    return {**(rule._stored or {}), **rule.to_document()}
-
-
-def _refuse_if_stale(rules: Sequence[ColumnMapping]) -> None:
-    wanted = {"_id": {"$in": [rule.pk for rule in rules]}}
-    current = {found["_id"]: found for found in store.collection(ColumnMapping).find(wanted)}
-    if any(current.get(rule.pk) != rule._stored for rule in rules):
-        raise Stale
+    return [ColumnMapping.from_document(document) for document in stored_rules(mapping_id)]
 
 
 def _refuse_misfits(
@@ -95,7 +97,7 @@ def _refuse_misfits(
 ) -> None:
     targets = targets_of(mapping_id)
     for rule in gone:
-        for field in (rule._stored or {}).get("target_fields") or []:
+        for field in rule.document.get("target_fields") or []:
             targets.written.pop(field, None)
     for rule in written:
         if sentences := [sentence for _, sentence in targets.problems(rule.target_fields)]:
@@ -103,46 +105,27 @@ def _refuse_misfits(
         targets.take(rule.target_fields, f"the {rule.type} rule {rule.pk}")
 
 
-def _write(
-    rules: Sequence[ColumnMapping], documents: list[Stored], cleared: Stored | None = None
-) -> None:
-    """Insert the documents of `rules`, after clearing those that meet a condition."""
-    collection = store.collection(ColumnMapping)
-    clearing = [DeleteMany(cleared)] if cleared else []
-    requests: list[DeleteMany | InsertOne[Stored]] = [*clearing, *map(InsertOne, documents)]
-    if not requests:
-        return
-
-    def work(session: ClientSession | None) -> None:
-        # What a transaction would bring back has to be known where there is none.
-        before = list(collection.find(cleared)) if cleared and session is None else []
-        try:
-            collection.bulk_write(requests, session=session)
-        except BulkWriteError:
-            if session is None:
-                collection.delete_many({"_id": {"$in": [rule.pk for rule in rules]}})
-                _put_back(before)
-            raise
-
+def _write(gone: Sequence[Stored], rules: Sequence[ColumnMapping]) -> None:
+    """Remove some documents and insert the rules; one that changes is removed and inserted."""
+    documents = [rule.document_to_insert() for rule in rules]
+    changes = [Change(ColumnMapping, document, None) for document in gone]
+    changes += [Change(ColumnMapping, None, document) for document in documents]
     try:
-        store.transaction(work)
-    except BulkWriteError as failure:
-        raise _refusal(failure, inserted_from=len(clearing)) from failure
+        writes.apply(*changes)
+    except (BulkWriteError, DuplicateKeyError) as failure:
+        raise _refusal(failure) from failure
+    writes.after_commit(lambda: _note(rules, documents))
+
+
+def _note(rules: Sequence[ColumnMapping], documents: Sequence[Stored]) -> None:
     for rule, document in zip(rules, documents, strict=True):
-        rule.stored_as(document, made=document)
+        rule.is_now(document)
 
 
-def _put_back(documents: list[Stored]) -> None:
-    """Store documents as they were, whether they are still there or not."""
-    if documents:
-        store.collection(ColumnMapping).bulk_write(
-            [ReplaceOne({"_id": document["_id"]}, document, upsert=True) for document in documents]
-        )
-
-
-def _refusal(failure: BulkWriteError, inserted_from: int) -> Exception:
+def _refusal(failure: BulkWriteError | DuplicateKeyError) -> Exception:
+    if isinstance(failure, DuplicateKeyError):
+        return ValidationError({"0.target_fields": written_twice().messages})
     errors = (failure.details or {}).get("writeErrors") or []
-    position = errors[0]["index"] - inserted_from if errors else -1
-    if position >= 0 and errors[0].get("code") == DUPLICATE_KEY:
-        return ValidationError({f"{position}.target_fields": written_twice().messages})
+    if errors and errors[0].get("code") == DUPLICATE_KEY:
+        return ValidationError({f"{errors[0]['index']}.target_fields": written_twice().messages})
     return failure

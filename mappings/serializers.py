@@ -6,11 +6,12 @@ from typing import Any, ClassVar
 from bson import ObjectId
 from rest_framework import serializers
 
-from common import store
-from common.body_fields import IdField, TextField, TextListField
-from common.serializers import DocumentSerializer, StrictSerializer
+from common.api.fields import ChoiceField, IdField, SourceNameField, TextField, TextListField
+from common.api.serializers import DocumentSerializer, StrictSerializer
+from common.documents import names, store
 from connections.models import Connection
-from mappings.models import ColumnMapping, Mapping, RuleConfig
+from mappings.models import ColumnMapping, Mapping, Overflow, RuleConfig, targets_of
+from mappings.validation import Targets
 from schemas.serializers import ColumnSerializer
 
 
@@ -51,6 +52,13 @@ class RuleConfigSerializer(StrictSerializer):
 
     delimiter = OptionField(help_text="Of a split: at least one character.")
     separator = OptionField(help_text="Of a join: may be empty.")
+    overflow = ChoiceField(
+        choices=Overflow.choices,
+        allow_null=True,
+        required=False,
+        default=None,
+        help_text="Of a split: what becomes of pieces without a field; null is `drop`.",
+    )
 
 
 class ColumnMappingSerializer(DocumentSerializer):
@@ -58,8 +66,11 @@ class ColumnMappingSerializer(DocumentSerializer):
 
     record: ColumnMapping
 
-    source_columns = TextListField(max_text_length=100, allow_empty=False, max_length=1000)
-    target_fields = TextListField(max_text_length=100, allow_empty=False, max_length=1000)
+    # Called what the source calls them, and written as the schema has them.
+    source_columns = TextListField(child=SourceNameField(), allow_empty=False, max_length=1000)
+    target_fields = TextListField(
+        child=TextField(trim_whitespace=False), allow_empty=False, max_length=1000
+    )
     config = RuleConfigSerializer(required=False, allow_null=True)
 
     class Meta:
@@ -80,10 +91,21 @@ class ColumnMappingSerializer(DocumentSerializer):
         if "config" in values:
             values = {**values, "config": RuleConfig(**(values["config"] or {}))}
         if self.instance is not None:
-            return super().with_values(values)
-        record: Any = super().with_values({**values, "mapping_id": self.context["mapping_id"]})
-        record.targets = self.context["targets"]
+            targets = targets_of(self.instance.mapping_id, without=self.instance.pk)
+        else:
+            values = {**values, "mapping_id": self.context["mapping_id"]}
+            targets = self.context["targets"]
+        if "target_fields" in values:
+            named = [_named(field, targets) for field in values["target_fields"]]
+            values = {**values, "target_fields": named}
+        record: Any = super().with_values(values)
+        record.targets = targets
         return record
+
+
+def _named(field: str, targets: Targets) -> str:
+    """Return a target field as the schema has it, which may be a name of older rules."""
+    return field if field in targets.columns else names.normalized(field)
 
 
 class ProposalQuerySerializer(StrictSerializer):
@@ -95,9 +117,30 @@ class ProposalQuerySerializer(StrictSerializer):
     ALIASES: ClassVar = {"connection_id": "source_connection_id", "sql_query": "source_query"}
 
     def to_internal_value(self, data: Any) -> Any:
-        if isinstance(data, Dict):
-            data = {self.ALIASES.get(name, name): value for name, value in data.items()}
-        return super().to_internal_value(data)
+        """Take a field under either of its names; what is wrong has the name that was sent."""
+        if not isinstance(data, Dict):
+            return super().to_internal_value(data)
+        self.sent_as = {
+            self.ALIASES[name]: name
+            for name in data
+            if name in self.ALIASES and self.ALIASES[name] not in data
+        }
+        given = {name: data[sent] for name, sent in self.sent_as.items()}
+        taken = set(self.sent_as.values())
+        try:
+            return super().to_internal_value(
+                given | {name: value for name, value in data.items() if name not in taken}
+            )
+        except serializers.ValidationError as wrong:
+            detail: Any = wrong.detail
+            raise serializers.ValidationError(
+                {self.sent_as.get(name, name): errors for name, errors in detail.items()}
+            ) from wrong
+
+    @property
+    def name_of_query(self) -> str:
+        """Return the name under which the query was sent."""
+        return self.sent_as.get("source_query", "source_query")
 
     def more_errors(
         self, values: dict[str, Any], errors: dict[str, Any], data: Dict[str, Any]
@@ -120,7 +163,7 @@ class PreviewQuerySerializer(ProposalQuerySerializer):
 
 
 def _connection(identifier: ObjectId) -> Connection | None:
-    document = store.collection(Connection).find_one({"_id": identifier})
+    document = store.find_one(Connection, {"_id": identifier})
     return Connection.from_document(document) if document else None
 
 

@@ -2,7 +2,7 @@
 
 from django.urls import re_path
 
-from common.routers import SlashlessRouter
+from common.api.routers import SlashlessRouter
 from mappings.views import ColumnMappingViewSet, MappingViewSet, ProposalView
 
 router = SlashlessRouter()

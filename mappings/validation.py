@@ -37,6 +37,8 @@ def _config_problems(kind: str, config: Config) -> Iterator[Problem]:
             yield f"config.{option}", f"A {kind} rule has no {option}."
         if option == used and value is None:
             yield f"config.{option}", f"A {kind} rule needs a {option}."
+    if kind != "split" and config.get("overflow") is not None:
+        yield "config.overflow", f"A {kind} rule has no overflow."
     if kind == "split" and config.get("delimiter") == "":
         yield "config.delimiter", "The delimiter has at least one character."
 

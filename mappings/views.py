@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from bson import ObjectId
 from django.core.exceptions import ValidationError
@@ -19,12 +19,14 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from common import store
+from common.api.json import JSON, to_json
+from common.api.parameters import ListParameters
+from common.api.roles import Access, Role
+from common.api.views import DocumentViewSet, records_access
+from common.documents.codecs import reference_to
+from common.documents.models import exists
+from common.documents.store import Stored
 from common.exceptions import NotFound
-from common.http import JSON, to_json
-from common.listing import Parameters
-from common.store import Stored
-from common.views import DocumentViewSet
 from mappings import preview, rules
 from mappings.models import ColumnMapping, Mapping, column_names, written_fields
 from mappings.serializers import (
@@ -40,23 +42,28 @@ from mappings.validation import Targets
 
 class MappingViewSet(DocumentViewSet):
     serializer_class = MappingSerializer
-    parameters = Parameters(
+    parameters = ListParameters(
         Mapping,
         filters=["name", "source_connection_id", "target_schema_id"],
         search=["name", "description", "source_query"],
     )
 
+    access = records_access(writes=Role.EDITOR) | {"preview": Role.ANALYST}
+    asks_sources = frozenset({"preview"})
     source_refusals: ClassVar = {"preview": ("429", "502", "504")}
 
     @extend_schema(request=PreviewQuerySerializer, responses=PreviewSerializer)
     @action(detail=False, methods=["post"], url_path="preview")
     def preview(self, request: Request) -> Response:
         """Run one read-only statement against a saved connection and show its first rows."""
-        return Response(asdict(preview.preview(request, request.data)))
+        return Response(asdict(preview.preview(request.data)))
 
 
 class ProposalView(APIView):
     """A schema that takes what a query returns."""
+
+    access: Access = {"post": Role.ANALYST}
+    source_refusals: ClassVar = {"post": ("429", "502", "504")}
 
     @extend_schema(
         operation_id="schemas_from_query",
@@ -66,7 +73,7 @@ class ProposalView(APIView):
     )
     def post(self, request: Request) -> Response:
         """Propose a schema from a query's result columns; nothing is stored."""
-        return Response({"columns": preview.propose(request, request.data)})
+        return Response({"columns": preview.propose(request.data)})
 
 
 Rules = list[ColumnMapping]
@@ -83,100 +90,98 @@ class ColumnMappingViewSet(DocumentViewSet):
     """The rules of one mapping, in the order they were added."""
 
     serializer_class = ColumnMappingSerializer
-    parameters = Parameters(ColumnMapping, filters=["type"], search=[], order="created_at")
-    lookup_url_kwarg = lookup_field = "column_mapping_id"
+    parameters = ListParameters(ColumnMapping, filters=["type"], search=[], order="created_at")
+    access = records_access(writes=Role.EDITOR) | {"replace": Role.EDITOR, "clear": Role.EDITOR}
+    lookup_url_kwarg = "column_mapping_id"
 
     @property
     def mapping_id(self) -> ObjectId:
         return ObjectId(self.kwargs["mapping_id"])
 
     def scope(self) -> Stored:
-        return {"mapping_id": self.mapping_id}
-
-    def schema_id(self) -> ObjectId | None:
-        """Return the target schema of the view's mapping. Raises NotFound."""
-        found = store.collection(Mapping).find_one(self.mapping_id, {"target_schema_id": 1})
-        if found is None:
-            raise NotFound(f"There is no mapping with the id {self.mapping_id}.")
-        return found.get("target_schema_id")
-
-    @contextmanager
-    def changing(self) -> Iterator[ObjectId | None]:
-        """Hold the mapping, so that its rules are checked and written as one step.
-
-        Yields the id of its target schema.
-        """
-        with store.lease(Mapping, self.mapping_id):
-            yield self.schema_id()
+        return {"mapping_id": reference_to(self.mapping_id)}
 
     def list(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        self.schema_id()
+        self._refuse_without_mapping()
         return super().list(request, *args, **kwargs)
+
+    def get_document(self) -> Stored:
+        self._refuse_without_mapping()
+        return super().get_document()
+
+    def _refuse_without_mapping(self) -> None:
+        if not exists(Mapping, self.mapping_id):
+            raise NotFound(f"There is no mapping with the id {self.mapping_id}.")
 
     @extend_schema(request=ONE_OR_SEVERAL, responses={201: ONE_OR_SEVERAL})
     def create(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponseBase:
         """Add one rule (an object) or several (an array, all or none)."""
-        if isinstance(request.data, list):
-            with self.changing() as schema_id:
-                added = self._add(request.data, schema_id)
+        self._refuse_without_mapping()
+        data = request.data
+        if data == []:
+            raise InvalidBody("Expected at least one column mapping.")
+
+        def add(mapping: Mapping) -> Rules:
+            written = written_fields(self.mapping_id)
+            targets = Targets(column_names(mapping.target_schema_id), written)
+            added = self._checked(data, targets, beside=len(rules.stored_rules(self.mapping_id)))
+            with self._by_position(data):
+                rules.add(added)
+            return added
+
+        added = rules.changing(self.mapping_id, add)
+        if isinstance(data, list):
             return self._set_response(added, status.HTTP_201_CREATED)
-        with self.changing() as schema_id:
-            (rule,) = self._add(request.data, schema_id)
-        return self.created_response(rule)
+        return self.created_response(added[0])
 
     @extend_schema(
         request=ColumnMappingSerializer(many=True), responses=ColumnMappingSerializer(many=True)
     )
     def replace(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponse:
         """Make an array of rules the whole set; an empty one clears it."""
-        if not isinstance(request.data, list):
+        self._refuse_without_mapping()
+        data = request.data
+        if not isinstance(data, list):
             raise InvalidBody("Expected a JSON array of column mappings.")
-        with self.changing() as schema_id:
-            wanted = self._checked(request.data, Targets(column_names(schema_id), written={}))
-            with self._by_position(request.data):
+
+        def replace(mapping: Mapping) -> Rules:
+            targets = Targets(column_names(mapping.target_schema_id), written={})
+            wanted = self._checked(data, targets)
+            with self._by_position(data):
                 rules.replace(self.mapping_id, wanted)
-        return self._set_response(wanted, status.HTTP_200_OK)
+            return wanted
+
+        return self._set_response(rules.changing(self.mapping_id, replace), status.HTTP_200_OK)
 
     def clear(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """Remove every rule of the mapping."""
-        with self.changing():
-            rules.clear(self.mapping_id)
+        rules.changing(self.mapping_id, lambda mapping: rules.clear(self.mapping_id))
         return Response(status=status.HTTP_204_NO_CONTENT)
 
-    def update(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponse:
-        with self.changing():
-            return super().update(request, *args, **kwargs)
-
-    def destroy(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        with self.changing():
-            return super().destroy(request, *args, **kwargs)
-
-    def _add(self, data: Any, schema_id: ObjectId | None) -> Rules:
-        if data == []:
-            raise InvalidBody("Expected at least one column mapping.")
-        written = written_fields(self.mapping_id)
-        added = self._checked(data, Targets(column_names(schema_id), written))
-        with self._by_position(data):
-            rules.add(added)
-        return added
-
-    def _checked(self, data: Any, targets: Targets) -> Rules:
+    def _checked(self, data: Any, targets: Targets, beside: int = 0) -> Rules:
         """Return the rules of a body, each checked against the schema and those before it.
 
         Raises InvalidBody with the errors of all of them; an array's by position.
         """
+        items = data if isinstance(data, list) else [data]
+        if len(items) + beside > rules.MAX_RULES:
+            raise InvalidBody(
+                f"A mapping has at most {rules.MAX_RULES} column mappings; these would make "
+                f"{len(items) + beside}."
+            )
         checked: Rules = []
         errors: dict[Any, Any] = {}
         context = {"mapping_id": self.mapping_id, "targets": targets}
-        serializer = ColumnMappingSerializer(context=context)
-        for position, item in enumerate(data if isinstance(data, list) else [data]):
+        for position, item in enumerate(items):
+            serializer = ColumnMappingSerializer(context=context)
             try:
                 serializer.run_validation(item)
             except InvalidBody as wrong:
                 errors[position] = wrong.detail
             else:
-                targets.take(serializer.record.target_fields, f"the rule at position {position}")
-                checked.append(serializer.record)
+                rule = cast("ColumnMapping", serializer.record)
+                targets.take(rule.target_fields, f"the rule at position {position}")
+                checked.append(rule)
         if errors:
             raise InvalidBody(errors if isinstance(data, list) else errors[0])
         return checked
@@ -192,5 +197,5 @@ class ColumnMappingViewSet(DocumentViewSet):
             ) from wrong
 
     def _set_response(self, added: Rules, status: int) -> HttpResponse:
-        records = [self.reader.record(rule._stored or {}) for rule in added]
+        records = [ColumnMappingSerializer.show(rule.document) for rule in added]
         return HttpResponse(to_json(records), status=status, content_type=JSON)

@@ -19,10 +19,10 @@ from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST
 from unfold.contrib.filters.admin import AutocompleteSelectFilter
 
-from common import store
-from common.admin import attempt
-from common.badges import BAD, GOOD, NOTHING, QUIET, age, badge, span
-from common.forms import INPUT, MONO, DocumentForm
+from common.admin.badges import BAD, GOOD, NOTHING, QUIET, age, badge, span
+from common.admin.base import attempt
+from common.admin.forms import INPUT, MONO, DocumentForm
+from common.documents import store
 from mappings.admin import OfMapping
 from schedules import cron
 from schedules.models import Schedule, upcoming_run

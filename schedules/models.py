@@ -2,16 +2,16 @@
 
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any, ClassVar
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from bson import ObjectId
 from django.core.exceptions import ValidationError
 from django.db import models
 
-from common import store
-from common.models import Document, RuleErrors, page_index
-from common.store import Stored
+from common.documents import store
+from common.documents.models import Document, RuleErrors, page_index
+from common.documents.store import Stored
 from mappings.models import Mapping
 from schedules import cron
 
@@ -19,7 +19,7 @@ from schedules import cron
 class Schedule(Document):
     """A cron expression on the clock of a timezone, for one mapping."""
 
-    noun: ClassVar[str] = "schedule"
+    kept = frozenset({"last_run_at", "next_run_at"})
 
     name = models.CharField(max_length=100, unique=True)
     mapping = models.ForeignKey(Mapping, models.PROTECT, related_name="schedules", db_index=False)

@@ -2,29 +2,14 @@
 
 from typing import Any, ClassVar
 
-from common.http import iso_utc
-from common.serializers import DocumentSerializer, Reader
-from common.store import Stored
+from common.api.serializers import DocumentSerializer
+from common.documents.store import Stored
+from common.times import iso_utc
 from schedules.models import Schedule, upcoming_run
-
-
-class ScheduleReader(Reader):
-    """Shows the next run from now on, where the stored one has passed meanwhile."""
-
-    def record(self, document: Stored) -> dict[str, Any]:
-        record = super().record(document)
-        record["next_run_at"] = self.clocked(document) or None
-        return record
-
-    def clocked(self, document: Stored) -> str:
-        run = upcoming_run(document)
-        return iso_utc(run) if run else ""
 
 
 class ScheduleSerializer(DocumentSerializer):
     """When a mapping runs: five cron fields or an alias, on the clock of a time zone."""
-
-    reader_class = ScheduleReader
 
     class Meta:
         model = Schedule
@@ -40,3 +25,13 @@ class ScheduleSerializer(DocumentSerializer):
             "next_run_at",
         ]
         extra_kwargs: ClassVar[dict[str, Any]] = {}
+
+    @classmethod
+    def show(cls, document: Stored) -> dict[str, Any]:
+        """Return the record, with the next run from now on where the stored one has passed."""
+        return {**super().show(document), "next_run_at": cls.clocked(document) or None}
+
+    @classmethod
+    def clocked(cls, document: Stored) -> str:
+        run = upcoming_run(document)
+        return iso_utc(run) if run else ""

@@ -1,6 +1,6 @@
 """Addresses of the schedules."""
 
-from common.routers import SlashlessRouter
+from common.api.routers import SlashlessRouter
 from schedules.views import ScheduleViewSet
 
 router = SlashlessRouter()

@@ -13,9 +13,9 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.widgets import INPUT_CLASSES, SELECT_CLASSES
 
-from common.admin import DocumentAdmin, count_uses, uses_link
+from common.admin.base import DocumentAdmin, count_uses, uses_link
+from common.admin.forms import DocumentForm
 from common.exceptions import InUse, ServiceError
-from common.forms import DocumentForm
 from schemas.models import Column, DataType, Schema
 
 Row = tuple[str, str]

@@ -1,17 +1,19 @@
 """Schemas: the target tables that mappings write, which only grow."""
 
-from typing import Any, ClassVar
+from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import models
 from django_mongodb_backend.fields import EmbeddedModelArrayField
 from django_mongodb_backend.models import EmbeddedModel
 
-from common import store
+from common.documents.models import Document, Held, RuleErrors, page_index
+from common.documents.store import Stored
 from common.exceptions import IncompatibleSchema
-from common.models import Document, RuleErrors, page_index
-from common.store import Stored
 from schemas import evolution
+
+MAX_COLUMNS = 1600
+"""PostgreSQL's own limit for a table."""
 
 
 class DataType(models.TextChoices):
@@ -36,8 +38,6 @@ class Column(EmbeddedModel):
 class Schema(Document):
     """A target table: its columns, in order."""
 
-    noun: ClassVar[str] = "schema"
-
     name = models.CharField(max_length=100, unique=True)
     description = models.CharField(max_length=500, null=True, blank=True)
     columns = EmbeddedModelArrayField(Column)
@@ -51,38 +51,50 @@ class Schema(Document):
         ]
 
     def rule_errors(self) -> RuleErrors:
-        return super().rule_errors() | {
+        errors = super().rule_errors()
+        if self.has_changed("columns"):
+            errors |= self._column_errors()
+        return errors
+
+    def _column_errors(self) -> RuleErrors:
+        return {
             f"columns.{index}.name": ValidationError(
                 f'"{name}" is named twice; column names differ in more than case.', code="duplicate"
             )
-            for index, name in evolution.repeated(self._names())
+            for index, name in evolution.repeated([column.name for column in self.columns or []])
         }
-
-    def _names(self) -> list[str]:
-        return [column.name for column in self.columns or []]
 
     def to_document(self) -> Stored:
         """Return the stored form; what other programs noted on a column stays with it."""
         document = super().to_document()
-        before = evolution.stored_columns(self._stored or {})
-        document["columns"] = evolution.carried_over(before, document["columns"] or [])
+        document["columns"] = evolution.carried_over(
+            self.columns_before(), document["columns"] or []
+        )
         return document
+
+    def columns_before(self) -> list[evolution.StoredColumn]:
+        """Return the columns that are stored."""
+        return evolution.stored_columns(self.document)
+
+    def drops_columns(self) -> bool:
+        return bool(evolution.dropped(self.columns_before(), self.to_document()["columns"]))
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         """Write the schema; a stored one only grows while mappings use it.
 
-        A column is dropped under the schema's lease, so that a mapping made at the same time is
-        seen here, or itself sees the schema without the column.
-
         Raises IncompatibleSchema for a changed type, InUse for a column dropped while in use.
         """
-        before = evolution.stored_columns(self._stored or {})
-        after = self.to_document()["columns"]
-        if changed := evolution.changed_types(before, after):
+        changed = evolution.changed_types(self.columns_before(), self.to_document()["columns"])
+        if changed:
             raise IncompatibleSchema(*evolution.refusal(str(self), changed))
-        if not evolution.dropped(before, after):
-            super().save(*args, **kwargs)
-            return
-        with store.lease(Schema, self.pk):
+        super().save(*args, **kwargs)
+
+    def held_by_save(self) -> list[Held]:
+        """Return the schema itself where it loses columns, which a new mapping may rely on."""
+        this = [(Schema, self.pk)] if self.is_stored and self.drops_columns() else []
+        return super().held_by_save() + this
+
+    def confirm(self) -> None:
+        super().confirm()
+        if self.is_stored and self.drops_columns():
             self.refuse_if_used()
-            super().save(*args, **kwargs)

@@ -1,6 +1,6 @@
 """Addresses of the schemas."""
 
-from common.routers import SlashlessRouter
+from common.api.routers import SlashlessRouter
 from schemas.views import SchemaViewSet
 
 router = SlashlessRouter()

@@ -5,8 +5,8 @@ from datetime import datetime
 from django import template
 from django.utils.safestring import SafeString
 
-from common import badges
-from common.models import Document
+from common.admin import badges
+from common.documents.models import Document
 
 register = template.Library()
 

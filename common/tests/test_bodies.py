@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from common.testing import KINDS, body, column, connection_body, made, schema_body
+from common.tests.client import KINDS, body, column, connection_body, made, schema_body
 
 MEBIBYTE = 1024 * 1024
 

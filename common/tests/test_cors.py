@@ -1,6 +1,6 @@
 import pytest
 
-from common.testing import NOBODY, made
+from common.tests.client import NOBODY, made
 
 OURS, FOREIGN = "http://localhost:5173", "http://evil.example"
 

@@ -1,7 +1,7 @@
 import pytest
 from bson import ObjectId
 
-from common.testing import KINDS, NOBODY, body, direct, made
+from common.tests.client import KINDS, NOBODY, body, direct, made
 
 STALE = "The record changed since it was read; read it again and repeat the change."
 
@@ -50,14 +50,14 @@ def test_a_read_of_what_is_known_is_a_304_without_a_body(api, record):
 def test_a_write_with_a_stale_etag_is_a_412_and_changes_nothing(api, stored, record, method):
     collection, only = document_of(stored, record)
     etag, before = api.get(record).etag, collection.find_one(only)
-    for held in ('"other"', f"W/{etag}", 'W/"other"', '"a", "b"', etag.strip('"'), "nonsense"):
+    for held in ('"other"', 'W/"other"', '"a", "b"', etag.strip('"'), "nonsense"):
         answer = api.request(method, record, change(record), If_Match=held)
         assert (answer.status, answer.code, answer.detail) == (412, "stale", STALE), held
     assert collection.find_one(only) == before
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
-@pytest.mark.parametrize("form", ["{}", '"other", {}', '{},"other"', "*"])
+@pytest.mark.parametrize("form", ["{}", "W/{}", '"other", {}', '{},"other"', "*"])
 def test_a_write_with_the_current_etag_is_done(api, record, method, form):
     held = form.format(api.get(record).etag)
     answer = api.request(method, record, change(record), If_Match=held)

@@ -4,8 +4,7 @@ import pytest
 from django.core.validators import MinLengthValidator, RegexValidator
 from rest_framework import serializers
 
-from common.body_fields import TextField, TextListField
-from schemas.models import Schema
+from common.api.fields import TextField, TextListField
 
 
 def no_word(text):
@@ -60,14 +59,9 @@ def test_a_text_is_taken_as_a_char_field_takes_it(text, taken):
     ],
 )
 def test_a_list_of_texts_has_its_lengths(items, message):
-    field = TextListField(max_text_length=5, allow_empty=False, min_length=2, max_length=3)
+    field = TextListField(
+        child=TextField(max_length=5), allow_empty=False, min_length=2, max_length=3
+    )
     with pytest.raises(serializers.ValidationError) as refused:
         field.run_validation(items)
     assert refused.value.detail == [message]
-
-
-def test_a_new_record_has_no_other_values_than_its_fields():
-    record = Schema.made_of({"name": "customers"})
-    assert (record.name, record.description) == ("customers", None)
-    with pytest.raises(TypeError, match="Schema has no nmae"):
-        Schema.made_of({"nmae": "customers"})

@@ -8,10 +8,10 @@ import pytest
 from bson import Binary, Decimal128, Int64, ObjectId, Regex
 from bson.datetime_ms import DatetimeMS
 
-from common import store
-from common.http import to_json
-from common.models import unchanged
-from common.testing import KINDS, direct, document, made, split
+from common.api.json import to_json
+from common.documents import store
+from common.documents.writes import unchanged
+from common.tests.client import KINDS, direct, document, made, split
 from connections.models import Connection
 
 ODD = [

@@ -7,8 +7,8 @@ from django.db import connection
 from django.http import QueryDict
 from pymongo.database import Database
 
-from common import lists, store
-from common.testing import NOBODY
+from common.documents import store
+from common.tests.client import NOBODY
 from connections.views import ConnectionViewSet
 from mappings.models import ColumnMapping
 from mappings.views import ColumnMappingViewSet, MappingViewSet
@@ -58,8 +58,8 @@ def stages(plan: Any) -> set[str]:
 
 def explained(view: type, query: str, base: dict | None = None) -> set[str]:
     listing = view.parameters.parse(QueryDict(query), base or {})
-    cursor = lists._find(
-        view.serializer_class.Meta.model, {}, listing.page_condition, listing.order, 0, 50
+    cursor = store.find(
+        view.serializer_class.Meta.model, listing.page_condition, sort=listing.order, limit=50
     )
     return stages(cursor.explain()["queryPlanner"]["winningPlan"])
 

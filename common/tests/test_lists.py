@@ -3,7 +3,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from common.testing import KINDS, NOBODY, body, document, made, query
+from common.tests.client import KINDS, NOBODY, body, document, made, query
 
 LINK = re.compile(r'<([^>]+)>; rel="(\w+)"')
 

@@ -4,7 +4,7 @@ import pytest
 from django.test import Client
 
 from common.middleware import SessionMiddleware
-from common.testing import PREFIX
+from common.tests.client import PREFIX
 
 GUARDS = {"X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY"}
 OF_PAGES = {"Referrer-Policy": "same-origin", "Cross-Origin-Opener-Policy": "same-origin"}

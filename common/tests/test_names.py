@@ -2,7 +2,7 @@
 
 import pytest
 
-from common import names
+from common.admin import name_lists as names
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from bson.regex import Regex
 from pymongo.database import Database
 
-from common.testing import PREFIX, Api, followed
+from common.tests.client import PREFIX, Api, followed
 
 SCHEMAS = f"{PREFIX}/schemas"
 MOMENT = datetime(2026, 1, 1)  # noqa: DTZ001 - as the driver stores it
@@ -89,16 +89,6 @@ def test_a_page_by_cursor_that_shows_the_end_has_no_next_one(api: Api, many: int
     assert answer.headers["x-total-count"] == "303"
 
 
-def test_the_last_page_is_read_from_the_end(api: Api, many: int, monkeypatch):
-    monkeypatch.setattr("common.counting.LONG", 100)
-    whole = api.get(SCHEMAS).json()
-
-    last = api.get(f"{SCHEMAS}?limit=50&offset=300")
-
-    assert last.json() == whole[300:]
-    assert 'rel="next"' not in last.headers["link"]
-
-
 @pytest.mark.parametrize(
     ("query", "message"),
     [
@@ -120,12 +110,3 @@ def test_a_cursor_that_makes_no_sense_is_refused(api: Api, query: str, message: 
     answer = api.get(f"{SCHEMAS}?{query}")
 
     assert (answer.status, answer.errors["cursor"][1]) == (400, message)
-
-
-def test_a_count_beyond_the_exact_ones_is_kept_for_a_moment(api: Api, many: int, monkeypatch):
-    monkeypatch.setattr("common.counting.EXACT_UP_TO", 100)
-    monkeypatch.setattr("common.counting._counts", {})
-
-    answer = api.get(f"{SCHEMAS}?search=s0&limit=1")
-
-    assert answer.headers["x-total-count"] == str(many)

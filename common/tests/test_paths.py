@@ -1,6 +1,6 @@
 import pytest
 
-from common.testing import KINDS, NOBODY, direct, made
+from common.tests.client import KINDS, NOBODY, direct, made
 
 
 @pytest.fixture

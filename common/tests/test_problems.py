@@ -1,7 +1,7 @@
 import pytest
 
-from common.testing import PASSWORD, connection_body, made
-from common.views import DocumentViewSet
+from common.api.views import DocumentViewSet
+from common.tests.client import PASSWORD, connection_body, made
 
 FIELDS = {"type", "title", "status", "detail", "code"}
 

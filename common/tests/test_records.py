@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from bson import ObjectId
 
-from common.testing import KINDS, body, made
+from common.tests.client import KINDS, body, made
 
 MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 
@@ -106,7 +106,7 @@ def test_read_only_fields_are_taken_and_ignored(api, kind):
         ("x" * 100, "x" * 100),
         (" " + "x" * 100 + " ", "x" * 100),
         ("😀" * 100, "😀" * 100),
-        ("Zürich · 東京 \u202e", "Zürich · 東京 \u202e"),
+        ("Zu\u0308rich · 東京", "Zürich · 東京"),
         ("a.b $c {d} <e> 'f' \"g\" \\h", "a.b $c {d} <e> 'f' \"g\" \\h"),
         ("$where", "$where"),
     ],

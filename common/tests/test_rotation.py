@@ -9,8 +9,8 @@ import pytest
 from cryptography.fernet import Fernet
 from django.core.management import CommandError, call_command
 
-from common import rotation
-from common.testing import connection_body, connection_document
+from common.secrets import rotation
+from common.tests.client import connection_body, connection_document
 
 LOST = Fernet(Fernet.generate_key())
 OLD_KEY, NEW_KEY = Fernet.generate_key().decode(), Fernet.generate_key().decode()
@@ -241,7 +241,7 @@ def test_the_api_reads_and_writes_on_while_keys_are_mixed(api, stored):
     stored.connections.insert_one(connection_document(name="lost", password=under(LOST)))
 
     assert len(api.get("connections").json()) == 2
-    assert api.patch(f"connections/{identifier}", {"host": "db2"}).status == 200
+    assert api.patch(f"connections/{identifier}", {"database": "other"}).status == 200
 
 
 def test_an_unreadable_password_can_be_replaced_and_its_record_deleted(api, stored):

@@ -2,8 +2,8 @@
 
 import pytest
 
-from common.testing import connection_body, direct, mapping_body, schedule_body
-from common.testing_admin import commands_sent
+from common.tests.client import connection_body, direct, mapping_body, schedule_body
+from common.tests.operator import commands_sent
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def sent(request, *args, **headers):
 
 @pytest.mark.parametrize(
     ("query", "commands"),
-    [("", ["find"]), ("?limit=2", ["find"]), ("?limit=1", ["find", "count"])],
+    [("", ["count", "find"]), ("?limit=2", ["find"]), ("?limit=1", ["find", "count"])],
 )
 def test_a_list(api, connection, query, commands):
     api.create("connections", connection_body(name="another"))

@@ -2,9 +2,9 @@ import django.core.validators
 import django_mongodb_backend.fields
 from django.db import migrations, models
 
-import common.fields
+import common.secrets.fields
 import connections.models
-from common.migrations import AdoptModel
+from common.documents.adoption import AdoptModel
 
 
 class Migration(migrations.Migration):
@@ -55,7 +55,7 @@ class Migration(migrations.Migration):
                 ),
                 ("database", models.CharField(max_length=255)),
                 ("username", models.CharField(max_length=255)),
-                ("password", common.fields.EncryptedTextField(max_length=1000)),
+                ("password", common.secrets.fields.EncryptedTextField(max_length=1000)),
                 (
                     "ssl_mode",
                     models.CharField(
@@ -74,7 +74,9 @@ class Migration(migrations.Migration):
                 ("ssl_cert", models.TextField(blank=True, max_length=100000, null=True)),
                 (
                     "ssl_key",
-                    common.fields.EncryptedTextField(blank=True, max_length=100000, null=True),
+                    common.secrets.fields.EncryptedTextField(
+                        blank=True, max_length=100000, null=True
+                    ),
                 ),
                 (
                     "ssh_host",
@@ -109,11 +111,15 @@ class Migration(migrations.Migration):
                 ("ssh_username", models.CharField(blank=True, max_length=255, null=True)),
                 (
                     "ssh_password",
-                    common.fields.EncryptedTextField(blank=True, max_length=1000, null=True),
+                    common.secrets.fields.EncryptedTextField(
+                        blank=True, max_length=1000, null=True
+                    ),
                 ),
                 (
                     "ssh_private_key",
-                    common.fields.EncryptedTextField(blank=True, max_length=100000, null=True),
+                    common.secrets.fields.EncryptedTextField(
+                        blank=True, max_length=100000, null=True
+                    ),
                 ),
                 ("ssh_host_key", models.TextField(blank=True, max_length=10000, null=True)),
                 ("last_tested_at", models.DateTimeField(editable=False, null=True)),

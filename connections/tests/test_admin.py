@@ -4,8 +4,8 @@ import pytest
 from bson import ObjectId
 from django.urls import reverse
 
-from common.testing import PASSWORD, connection_body, connection_document, made
-from common.testing_admin import form_fields
+from common.tests.client import PASSWORD, connection_body, connection_document, made
+from common.tests.operator import form_fields
 from connections.models import Connection
 from sources.errors import TooManyProbes
 from sources.probe import ProbeResult

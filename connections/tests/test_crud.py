@@ -1,7 +1,7 @@
 import pytest
 from bson import ObjectId
 
-from common.testing import connection_body, document, made
+from common.tests.client import PASSWORD, connection_body, document, made
 
 
 @pytest.mark.parametrize(("db_type", "port"), [("mysql", 3306), ("postgresql", 5432)])
@@ -20,7 +20,9 @@ def test_a_port_is_any_of_1_to_65535(api, port):
 
 def test_a_new_kind_of_database_keeps_the_port(api):
     record = made(api, "connections", db_type="mysql", port=3306)
-    changed = api.patch(f"connections/{record['id']}", {"db_type": "postgresql"}).json()
+    changed = api.patch(
+        f"connections/{record['id']}", {"db_type": "postgresql", "password": PASSWORD}
+    ).json()
     assert (changed["db_type"], changed["port"]) == ("postgresql", 3306)
 
 

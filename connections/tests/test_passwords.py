@@ -8,7 +8,7 @@ from cryptography.fernet import Fernet
 from django.conf import settings
 from django.core.management import call_command
 
-from common.testing import PASSWORD, connection_body, connection_document, made
+from common.tests.client import PASSWORD, connection_body, connection_document, made
 from connections.models import Connection
 
 

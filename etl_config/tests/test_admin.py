@@ -10,10 +10,10 @@ from django.test import Client
 from django.urls import reverse
 from pymongo.errors import ExecutionTimeout, ServerSelectionTimeoutError
 
-from common import store
-from common.testing import REFERENCES, direct, document, made
-from common.testing_admin import commands_sent
-from etl_config import glance
+from common.documents import store
+from common.tests.client import REFERENCES, direct, document, made
+from common.tests.operator import commands_sent
+from dashboard import dashboard as glance
 
 LISTS = {
     "connections": "connections_connection_changelist",
@@ -39,7 +39,7 @@ def test_a_list_of_a_hundred_costs_as_many_commands_as_one_of_two(
             response = operator.get(LISTS[kind])
         return commands, len(response.context["cl"].result_list)
 
-    monkeypatch.setattr("common.counting._shapes", {})
+    monkeypatch.setattr("common.api.counting._shapes", {})
     operator.get(LISTS[kind])  # which remembers how long the list is
     few, shown = cost(2)
     assert shown == 2
@@ -71,9 +71,9 @@ def test_pages_are_cut_by_the_store(operator, stored, monkeypatch):
 
 def test_the_newest_are_found_by_how_far_back_they_reached(operator, stored, monkeypatch):
     """As they change, come and go, the page stays that of the whole list."""
-    monkeypatch.setattr("common.reach._ends", {})
-    monkeypatch.setattr("common.counting.LONG", 5)
-    monkeypatch.setattr("common.counting._shapes", {})
+    monkeypatch.setattr("common.api.reach._ends", {})
+    monkeypatch.setattr("common.api.counting.LONG", 5)
+    monkeypatch.setattr("common.api.counting._shapes", {})
     monkeypatch.setattr("schemas.admin.SchemaAdmin.list_per_page", 10)
     moment = store.now()
     for age in range(14):
@@ -96,7 +96,7 @@ def test_a_list_that_takes_too_long_says_so_and_what_to_do(operator, monkeypatch
     def slow(*args, **kwargs):
         raise ExecutionTimeout("slow", 50)
 
-    monkeypatch.setattr("common.selection.Selection.documents", slow)
+    monkeypatch.setattr("common.documents.query.Selection.documents", slow)
     response = operator.get(LISTS["connections"])
     assert response.status_code == 503
     assert "Search for the beginning of a name" in response.content.decode()
@@ -133,7 +133,7 @@ def test_a_search_that_takes_too_long_finds_names_by_their_beginning(operator, s
             raise ExecutionTimeout("slow", 50)
         return [row["_id"] for row in selection.documents("_id")]
 
-    monkeypatch.setattr("common.selection.Selection.identifiers", slow)
+    monkeypatch.setattr("common.documents.query.Selection.identifiers", slow)
     page = operator.html(LISTS["connections"], q="shop")
     assert "whose name begins with" in page
     assert "the shop" not in page
@@ -218,7 +218,7 @@ def test_the_front_page_waits_for_no_slow_answer(operator, monkeypatch):
     def slow():
         raise ExecutionTimeout("slow", 50)
 
-    monkeypatch.setattr("etl_config.glance.without_rules", slow)
+    monkeypatch.setattr("dashboard.dashboard.without_rules", slow)
     page = operator.html("index")
     assert "took too long" in page
     assert "Due in the next hour" in page
@@ -241,7 +241,7 @@ def test_a_store_that_is_down_is_a_page(operator, monkeypatch):
     def down(*args, **kwargs):
         raise ServerSelectionTimeoutError("mongodb://user:secret@db: refused")
 
-    monkeypatch.setattr("common.selection.Selection.documents", down)
+    monkeypatch.setattr("common.documents.query.Selection.documents", down)
     response = operator.get(LISTS["connections"])
     assert (response.status_code, response.headers["Retry-After"]) == (503, "2")
     assert response.headers["Content-Type"].startswith("text/html")

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.core.management import CommandError, call_command
 
-from common.testing import (
+from common.tests.client import (
     column_mapping_document,
     connection_body,
     connection_document,

@@ -15,7 +15,7 @@ from cryptography.fernet import Fernet
 from django.conf import settings
 from django.db import connection
 
-from common.testing import connection_document
+from common.tests.client import connection_document
 
 MANAGE = Path(settings.BASE_DIR, "manage.py")
 OLD_KEY, NEW_KEY = Fernet.generate_key().decode(), Fernet.generate_key().decode()

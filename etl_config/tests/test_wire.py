@@ -12,7 +12,7 @@ from http.client import HTTPConnection
 
 import pytest
 
-from common.testing import connection_body
+from common.tests.client import connection_body
 from devtools.mongodb import mongodb
 from devtools.processes import LOOPBACK, free_port
 from devtools.service import service

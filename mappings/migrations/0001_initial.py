@@ -3,7 +3,7 @@ import django_mongodb_backend.fields
 from django.db import migrations, models
 
 import mappings.models
-from common.migrations import AdoptModel
+from common.documents.adoption import AdoptModel
 
 
 class Migration(migrations.Migration):

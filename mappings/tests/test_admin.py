@@ -7,8 +7,8 @@ from bson import Decimal128
 from django.core.management import CommandError, call_command
 from django.urls import reverse
 
-from common.testing import column, direct, document, join, made, split
-from common.testing_admin import form_fields
+from common.tests.client import column, direct, document, join, made, split
+from common.tests.operator import form_fields
 from sources.errors import QueryFailed, SourceTimeout
 from sources.preview import Preview
 

@@ -1,11 +1,7 @@
 import pytest
 from bson import ObjectId
-from pymongo import DeleteMany
-from pymongo.collection import Collection
-from pymongo.errors import BulkWriteError
 
-from common import store
-from common.testing import direct, document, join, made, split
+from common.tests.client import direct, document, join, made, split
 
 
 @pytest.fixture
@@ -204,27 +200,6 @@ def test_put_replaces_the_whole_set(api, rules):
         "1.target_fields.0": '"id" is already written by the rule at position 0.'
     }
     assert targets(api, rules) == [["name"], ["email", "id"]]
-
-
-def test_a_set_that_cannot_be_cleared_is_put_back_without_transactions(
-    api, stored, rules, monkeypatch
-):
-    api.put(rules, [direct(target=name) for name in ("id", "name", "email")])
-    before = list(stored["column_mappings"].find(sort=[("_id", 1)]))
-    assert len(before) == 3
-    bulk_write = Collection.bulk_write
-
-    def failing(self, requests, **kwargs):
-        if not isinstance(requests[0], DeleteMany):
-            return bulk_write(self, requests, **kwargs)
-        stored["column_mappings"].delete_one({})
-        raise BulkWriteError({"writeErrors": [{"index": 0, "code": 50, "errmsg": "too slow"}]})
-
-    monkeypatch.setattr(Collection, "bulk_write", failing)
-    monkeypatch.setattr(store, "transaction", lambda work: work(None))
-
-    assert api.put(rules, [direct()]).status == 503
-    assert list(stored["column_mappings"].find(sort=[("_id", 1)])) == before
 
 
 def test_a_set_read_can_be_sent_back_whole(api, rules):

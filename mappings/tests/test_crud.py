@@ -1,7 +1,7 @@
 import pytest
 from bson import ObjectId
 
-from common.testing import column, direct, document, made, mapping_body, schema_body
+from common.tests.client import column, direct, document, made, mapping_body, schema_body
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@ import django.db.models.deletion
 import django_mongodb_backend.fields
 from django.db import migrations, models
 
-from common.migrations import AdoptModel
+from common.documents.adoption import AdoptModel
 
 
 class Migration(migrations.Migration):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from common.testing import document, made, schedule_body
+from common.tests.client import document, made, schedule_body
 
 LIST, ADD, CHANGE = (f"schedules_schedule_{page}" for page in ("changelist", "add", "change"))
 RUNS = "schedules_schedule_runs"

@@ -3,7 +3,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from bson import ObjectId
 
-from common.testing import document, made, schedule_body
+from common.tests.client import document, made, schedule_body
 
 
 def moment(text):

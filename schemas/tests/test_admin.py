@@ -3,8 +3,8 @@
 import pytest
 from django.urls import reverse
 
-from common.testing import column, made
-from common.testing_admin import form_fields
+from common.tests.client import column, made
+from common.tests.operator import form_fields
 
 LIST, ADD, CHANGE = (f"schemas_schema_{page}" for page in ("changelist", "add", "change"))
 

@@ -1,7 +1,7 @@
 import pytest
 from bson import ObjectId
 
-from common.testing import column, direct, made, schema_body
+from common.tests.client import column, direct, made, schema_body
 from schemas import evolution
 
 

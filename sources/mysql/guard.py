@@ -127,7 +127,7 @@ class Statement:
             f"{name} + 0e0" if exact else name for name, exact in zip(names, floats, strict=True)
         )
         return (
-            f"WITH w({', '.join(names)}) AS (({self.text}\n) LIMIT {limit_rows})"
+            f"WITH w({', '.join(names)}) AS (({self.text}\n) LIMIT {limit_rows})"  # noqa: S608
             f" SELECT {', '.join(cells)} FROM w"
         )
 

@@ -33,7 +33,8 @@ REFUSALS: tuple[tuple[re.Pattern[str], Refusal], ...] = tuple(
             Refusal(
                 "permission_denied",
                 "login",
-                "{address} accepts no login of user {user} to database {database} from this machine",
+                "{address} accepts no login of user {user} to database {database} from "
+                "this machine",
                 "Add a line for this machine to the server's pg_hba.conf; some lines also ask for "
                 "TLS.",
             ),
@@ -42,8 +43,9 @@ REFUSALS: tuple[tuple[re.Pattern[str], Refusal], ...] = tuple(
             r"too many (clients|connections)|connection slots|connection limit|no more connections"
             r"|zu viele Verbindungen|verbleibenden Verbindungen|demasiad[oa]s (clientes|conexiones)"
             r"|conexiones restantes|trop de (clients|connexions)|connexions restants|troppi client"
-            r"|troppe connession|slot di connessione|クライアント数が多すぎ|接続が多すぎ|接続スロット"
-            r"|동시 접속|최대 접속수|연결 슬롯|лишком много|слоты подключений|för många (klient|uppk)"
+            r"|troppe connession|slot di connessione|クライアント数が多すぎ|接続が多すぎ"
+            r"|接続スロット|동시 접속|최대 접속수|연결 슬롯|лишком много|слоты подключений"
+            r"|för många (klient|uppk)"
             r"|anslutningsslottar|забагато (клієнт|підключ)|слоти підключень|太多|连接位置"
             r"|მეტისმეტად ბევრი|ძალიან ბევრი",
             Refusal(

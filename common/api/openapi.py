@@ -1,0 +1,186 @@
+"""The OpenAPI document: what drf-spectacular cannot read from views and serializers alone."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from django.conf import settings
+from drf_spectacular.extensions import OpenApiSerializerFieldExtension
+from drf_spectacular.openapi import AutoSchema as BaseAutoSchema
+from drf_spectacular.utils import OpenApiParameter
+from rest_framework import serializers
+
+from common.api.json import PROBLEM_JSON
+from common.api.parameters import ListParameters
+
+OBJECT_ID = {
+    "type": "string",
+    "pattern": "^[0-9a-f]{24}$",
+    "examples": ["665f1c2ab7e4d90012ab34cd"],
+}
+RECORD_METHODS = ("GET", "PUT", "PATCH", "DELETE")
+QUERY: Final = OpenApiParameter.QUERY
+HEADER: Final = OpenApiParameter.HEADER
+PATH: Final = OpenApiParameter.PATH
+
+REFUSALS = {
+    "400": "A field, parameter or the body itself is wrong; `errors` names all that are.",
+    "404": "There is no such record.",
+    "409": "`duplicate_name`, `in_use` or `incompatible_schema`.",
+    "412": "The record changed since `If-Match` was read.",
+    "413": "The body is larger than 1 MiB.",
+    "415": "The body is not JSON.",
+    "429": "Too many tests or previews are running.",
+    "502": "`source_unreachable`: the source database cannot be reached, or refuses the login.",
+    "503": "`store_unavailable`: the configuration store does not answer; see `Retry-After`.",
+    "504": "`source_timeout`: the source database stayed silent, or the query took too long.",
+}
+SENTENCES = {
+    "list": "List each {}, newest change first.",
+    "create": "Create a {}.",
+    "retrieve": "Read one {}.",
+    "update": "Change the fields of a {} that are sent, and keep the others.",
+    "partial_update": "Change the fields of a {} that are sent, and keep the others.",
+    "destroy": "Delete a {} that nothing uses.",
+}
+BODY_REFUSALS = ("400", "413", "415")
+
+
+class FieldErrorSerializer(serializers.Serializer):
+    field = serializers.CharField(help_text="A path such as `columns.2.data_type`.")
+    code = serializers.CharField()
+    message = serializers.CharField()
+
+
+class ProblemSerializer(serializers.Serializer):
+    """A refusal, as RFC 9457 describes it."""
+
+    type = serializers.CharField()
+    title = serializers.CharField()
+    status = serializers.IntegerField()
+    detail = serializers.CharField(help_text="One readable sentence.")
+    code = serializers.CharField(help_text="For programs: `invalid`, `duplicate_name`, `in_use` …")
+    # DRF takes declared fields off the class, so the property of this name stays what it is.
+    errors = FieldErrorSerializer(many=True, required=False)  # type: ignore[assignment]
+
+
+class IdFieldExtension(OpenApiSerializerFieldExtension):
+    target_class = "common.api.fields.IdField"
+
+    def map_serializer_field(self, auto_schema: Any, direction: Any) -> dict[str, Any]:
+        return dict(OBJECT_ID)
+
+
+class AutoSchema(BaseAutoSchema):
+    """Adds what every endpoint shares: problems, entity tags, the parameters of lists."""
+
+    def get_tags(self) -> list[str]:
+        head = (self._parts() or [""])[0]
+        return [head if head in ("connections", "mappings", "schemas", "schedules") else "service"]
+
+    def get_operation_id(self) -> str:
+        """Return a name such as `connections_retrieve`, unique by the view's own action."""
+        nouns = [part.replace("-", "_") for part in self._parts() if "{" not in part]
+        action = getattr(self.view, "action", None)
+        return "_".join([*nouns, action] if action and nouns[-1] != action else nouns) or "service"
+
+    def get_description(self) -> str:  # type: ignore[override]  # drf-spectacular's own signature
+        """Return what the action's own docstring says, or one sentence on the kind of record."""
+        view: Any = self.view
+        action = getattr(view, "action", None)
+        sentence = SENTENCES.get(action or "")
+        if sentence and action not in vars(type(view)):
+            return sentence.format(view.serializer_class.Meta.model._meta.verbose_name)
+
+        return str(super().get_description())
+
+    def _parts(self) -> list[str]:
+        """Return the path below the API's prefix, in parts."""
+        return [part for part in self.path.removeprefix(settings.API_V1_PREFIX).split("/") if part]
+
+    def get_override_parameters(self) -> list[Any]:
+        parameters = [
+            OpenApiParameter(name, OBJECT_ID, PATH)
+            for name in ("id", "mapping_id", "column_mapping_id")
+            if "{" + name + "}" in self.path
+        ]
+        listed = getattr(self.view, "parameters", None)
+        if getattr(self.view, "action", None) == "list" and listed:
+            return parameters + list_parameters(listed)
+        return parameters + (record_parameters(self.method) if self._is_record() else [])
+
+    def _is_record(self) -> bool:
+        """Tell whether the answer is one stored record, with an ETag."""
+        return getattr(self.view, "action", None) in (
+            "create", "retrieve", "update", "partial_update", "destroy",
+        )  # fmt: skip
+
+    def _get_request_for_media_type(self, serializer: Any, direction: Any = "request") -> Any:
+        # PUT changes the fields that are sent, as PATCH does.
+        if getattr(self.view, "action", None) != "update":
+            return super()._get_request_for_media_type(serializer, direction)
+        self.method = "PATCH"
+        try:
+            return super()._get_request_for_media_type(serializer, direction)
+        finally:
+            self.method = "PUT"
+
+    def _get_response_bodies(self, direction: Any = "response") -> dict[str, Any]:
+        bodies = super()._get_response_bodies(direction)
+        if self._is_record() and self.method == "GET":
+            bodies["304"] = {"description": "Unchanged since `If-None-Match` was read."}
+        problem = self.resolve_serializer(ProblemSerializer, direction).ref
+        for code in self._refusals():
+            bodies.setdefault(
+                code,
+                {"description": REFUSALS[code], "content": {PROBLEM_JSON: {"schema": problem}}},
+            )
+        return dict(sorted(bodies.items()))
+
+    def _refusals(self) -> set[str]:
+        action = getattr(self.view, "action", None)
+        if action is None:
+            return set()
+        codes = {"503", *(BODY_REFUSALS if self.method in ("POST", "PUT", "PATCH") else ())}
+        codes |= {"404"} if "{" in self.path else set()
+        codes |= {"400"} if action == "list" else set()
+        codes |= {"409"} if action in ("create", "update", "partial_update", "destroy") else set()
+        codes |= {"412"} if action in ("update", "partial_update", "destroy") else set()
+        return codes | set(getattr(self.view, "source_refusals", {}).get(action, ()))
+
+
+def list_parameters(listed: ListParameters) -> list[OpenApiParameter]:
+    """Return the query parameters of a list, and the headers of its answer."""
+    described = {
+        "limit": "How many records; all without it.",
+        "offset": "How many records to pass over.",
+        "cursor": "Instead of offset: empty to begin, then as the Link header says.",
+        "ordering": f"Comma-separated, `-` for descending: {', '.join(listed.orderable)}.",
+    }
+    if listed.search:
+        described["search"] = f"A part of {', '.join(listed.search)}, in any case."
+    described |= dict.fromkeys(listed.filters, "Exactly this value.")
+    headers = {
+        "X-Total-Count": "How many records there are in all.",
+        "Link": "RFC 8288: first, prev, next and last.",
+    }
+    numbers = ("limit", "offset", "X-Total-Count")
+    return [
+        OpenApiParameter(name, int if name in numbers else str, QUERY, description=text)
+        for name, text in described.items()
+    ] + [
+        OpenApiParameter(
+            name, int if name in numbers else str, HEADER, response=[200], description=text
+        )
+        for name, text in headers.items()
+    ]
+
+
+def record_parameters(method: str) -> list[OpenApiParameter]:
+    """Return the header that an operation on one record takes, and the tag that it answers."""
+    tag = OpenApiParameter("ETag", str, HEADER, response=[200, 201], description="The version.")
+    if method == "GET":
+        return [tag, OpenApiParameter("If-None-Match", str, HEADER)]
+    if method == "POST":
+        return [tag]
+    return [tag, OpenApiParameter("If-Match", str, HEADER, description="Change this version only.")]

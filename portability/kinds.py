@@ -1,0 +1,194 @@
+"""The kinds of records in a file, and the form that each record has there."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, cast
+
+from bson import ObjectId
+from django.db import models
+
+from common.api.fields import SecretField
+from common.api.serializers import DocumentSerializer
+from common.documents import store
+from common.documents.models import Document, verbose_name
+from common.documents.store import Stored
+from connections.serializers import ConnectionSerializer
+from mappings.models import ColumnMapping
+from mappings.serializers import ColumnMappingSerializer, MappingSerializer
+from portability.text import OneLine, OneLineMapping
+from schedules.serializers import ScheduleSerializer
+from schemas.serializers import SchemaSerializer
+
+VERSION = 1
+RULES = "column_mappings"
+
+Form = dict[str, Any]
+"""A record as the file has it, without its name."""
+
+Variables = Mapping[tuple[str, str], str]
+"""The environment variable of each connection's secret, by name and field."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One section of a file; its fields are those that the API lets a client write."""
+
+    section: str
+    serializer: type[DocumentSerializer]
+    references: Mapping[str, str] = field(default_factory=dict)
+    """The section that each reference points into, by the reference's name in the file."""
+
+    @property
+    def model(self) -> type[Document]:
+        return self.serializer.Meta.model
+
+    @property
+    def noun(self) -> str:
+        return verbose_name(self.model)
+
+    @cached_property
+    def fields(self) -> dict[str, Any]:
+        """Return the serializer's fields by their names in the file, the name itself left out."""
+        return {
+            self.in_file(name): declared
+            for name, declared in self.serializer().fields.items()
+            if not declared.read_only and name != "name"
+        }
+
+    @cached_property
+    def secrets(self) -> list[str]:
+        return [name for name, declared in self.fields.items() if isinstance(declared, SecretField)]
+
+    def in_file(self, field_name: str) -> str:
+        """Return the name in the file of a field or path: `target_schema` of `target_schema_id`."""
+        short = field_name.removesuffix("_id")
+        return short if short in self.references else field_name
+
+    def model_field(self, name: str) -> models.Field[Any, Any]:
+        return cast("models.Field[Any, Any]", self.model._meta.get_field(name))
+
+    def column(self, name: str) -> str:
+        """Return the name under which a field is stored."""
+        return str(self.model_field(name).column)
+
+    def documents(self, condition: Stored) -> list[Stored]:
+        with store.command_timeout():
+            return list(store.collection(self.model).find(condition))
+
+
+KINDS = (
+    Kind("connections", ConnectionSerializer),
+    Kind("schemas", SchemaSerializer),
+    Kind(
+        "mappings",
+        MappingSerializer,
+        {"source_connection": "connections", "target_schema": "schemas"},
+    ),
+    Kind("schedules", ScheduleSerializer, {"mapping": "mappings"}),
+)
+"""In the order in which they are written: what is referred to comes first."""
+
+BY_SECTION = {kind.section: kind for kind in KINDS}
+
+Names = dict[str, dict[ObjectId, str]]
+"""The name of each record, by section and id."""
+
+
+def form_of(
+    kind: Kind, document: Stored, names: Names, variables: Variables, rules: list[Stored]
+) -> Form:
+    """Return a stored record as the file has it: no ids, no nulls, no secrets."""
+    record = kind.serializer.show(document)
+    form: Form = {}
+    for name in kind.fields:
+        if name in kind.secrets:
+            has_one = document.get(kind.column(name)) is not None
+            value = reference_to(variables, record["name"], name) if has_one else None
+        elif name in kind.references:
+            found = document.get(kind.column(name))
+            named = names[kind.references[name]]
+            value = named.get(found) if isinstance(found, ObjectId) else None
+        else:
+            value = _readable(record[name])
+        if value is not None:
+            form[name] = value
+    if kind.section == "mappings":
+        form[RULES] = [rule_form(rule) for rule in rules]
+    return form
+
+
+def rule_form(document: Stored) -> Form:
+    record = ColumnMappingSerializer.show(document)
+    config = record["config"] if isinstance(record["config"], dict) else {}
+    form = {
+        "type": record["type"],
+        "source_columns": _readable(record["source_columns"]),
+        "target_fields": _readable(record["target_fields"]),
+        "config": OneLineMapping(
+            {name: value for name, value in config.items() if value is not None}
+        ),
+    }
+    return {name: value for name, value in form.items() if value not in (None, {})}
+
+
+def _readable(value: Any) -> Any:
+    """Return lists of texts, and the columns of a schema, so that each is written on one line."""
+    if not isinstance(value, list):
+        return value
+    if any(isinstance(item, dict) for item in value):
+        return [OneLineMapping(item) if isinstance(item, dict) else item for item in value]
+    return OneLine(value)
+
+
+def reference_to(variables: Variables, name: str, field_name: str) -> str:
+    return f"${{{variables[name, field_name]}}}"
+
+
+def rules_by_mapping(mappings: Stored) -> dict[ObjectId, list[Stored]]:
+    """Return the column mappings of these mappings, in the order they were added."""
+    found: dict[ObjectId, list[Stored]] = {}
+    with store.command_timeout():
+        for rule in store.collection(ColumnMapping).find({"mapping_id": mappings}):
+            found.setdefault(rule["mapping_id"], []).append(rule)
+    for rules in found.values():
+        rules.sort(key=_age)
+    return found
+
+
+def _age(rule: Stored) -> tuple[bool, Any, str]:
+    created_at = rule.get("created_at")
+    return created_at is not None, created_at, str(rule["_id"])
+
+
+# --- The variables of secrets ---------------------------------------------------------------------
+
+
+def variables_for(names: Iterable[str]) -> Variables:
+    """Return a variable for each secret of these connections, such as CRM_PASSWORD.
+
+    Where two would share one, each gets a few digits made of its connection's name.
+    """
+    secrets = BY_SECTION["connections"].secrets
+    plain = {(name, secret): _variable(name, secret) for name in names for secret in secrets}
+    uses = Counter(plain.values())
+    return {
+        key: variable if uses[variable] == 1 else _variable(f"{key[0]} {_digits(key[0])}", key[1])
+        for key, variable in plain.items()
+    }
+
+
+def _variable(name: str, secret: str) -> str:
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
+    words = re.sub(r"[^A-Z0-9]+", "_", plain.upper()).strip("_") or "CONNECTION"
+    return f"{'_' if words[0].isdigit() else ''}{words}_{secret.upper()}"
+
+
+def _digits(name: str) -> str:
+    return hashlib.sha256(name.encode()).hexdigest()[:8]

@@ -1,0 +1,92 @@
+import os
+from argparse import ArgumentTypeError
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.core.management.base import CommandError, CommandParser
+
+from common.commands import OperatorCommand
+from common.exceptions import ServiceError
+from connections.models import Connection
+from portability import demo
+from portability.plan import Action
+
+
+class Command(OperatorCommand):
+    help = (
+        'Have the demo\'s records in the store: the connection "Demo shop", a schema, a mapping '
+        "with rules of each type, a schedule. What is there already and right stays as it is."
+    )
+    examples = (
+        "",
+        "--source-url postgresql://shop_reader:PASSWORD@localhost:54320/shop",
+        "--reset",
+        "--scale 10000    # that many more of each kind, for load tests",
+    )
+    exit_codes = {0: "the records are there", 1: "they cannot be made: the message says why"}
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--source-url",
+            type=_source_url,
+            default=os.environ.get("DEMO_SOURCE_URL"),
+            metavar="URL",
+            help="The shop's PostgreSQL; else DEMO_SOURCE_URL, which `make run` sets.",
+        )
+        parser.add_argument(
+            "--reset", action="store_true", help="First delete all that this command ever made."
+        )
+        parser.add_argument(
+            "--scale",
+            type=_count,
+            default=0,
+            metavar="N",
+            help="Also have N connections, schemas, mappings and schedules for load tests.",
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            if options["reset"]:
+                with self.progress("Records deleted", 0) as progress:
+                    removed = demo.remove(progress.advance)
+                self.stdout.write(f"Deleted: {removed:,} records.")
+            self._seed(options["source_url"])
+        except ServiceError as refusal:
+            raise CommandError(refusal.detail) from refusal
+        if options["scale"]:
+            self._seed_load(options["scale"])
+
+    def _seed(self, source_url: str | None) -> None:
+        changes = demo.seed(source_url)
+        created, changed = changes.count(Action.CREATE), changes.count(Action.CHANGE)
+        self.stdout.write(
+            f"Demo: {created} created, {changed} changed, {changes.unchanged} as they were."
+        )
+        if created and not source_url:
+            self.stdout.write(
+                f'"{demo.NAMES[Connection]}" points to {demo.DEFAULT_SOURCE}; give --source-url '
+                "if the shop is elsewhere."
+            )
+
+    def _seed_load(self, count: int) -> None:
+        with self.progress("Load-test records of each kind", count) as progress:
+            inserted = demo.seed_load(count, progress.advance)
+        self.stdout.write(f"Load test: {count:,} of each kind, {inserted:,} records new.")
+
+
+def _count(value: str) -> int:
+    if not value.isdecimal() or not 1 <= int(value) <= 1_000_000:
+        raise ArgumentTypeError("expected a whole number from 1 to 1000000")
+    return int(value)
+
+
+def _source_url(value: str) -> str:
+    try:
+        address = urlsplit(value)
+        complete = address.hostname and address.path.strip("/") and address.username
+        _ = address.port
+    except ValueError:
+        complete = None
+    if not complete or address.scheme not in ("postgresql", "postgres"):
+        raise ArgumentTypeError("expected postgresql://USER:PASSWORD@HOST:PORT/DATABASE")
+    return value

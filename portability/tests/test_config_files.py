@@ -1,0 +1,553 @@
+"""export_config and import_config: the store as one file, and back."""
+
+import io
+import json
+import re
+
+import pytest
+from cryptography.fernet import Fernet
+from django.core.management import CommandError, call_command
+
+from common.tests.client import (
+    PASSWORD,
+    column,
+    column_mapping_document,
+    connection_body,
+    connection_document,
+    direct,
+    join,
+    mapping_body,
+    mapping_document,
+    schedule_body,
+    schema_body,
+    split,
+)
+
+COLLECTIONS = ("connections", "schemas", "mappings", "column_mappings", "schedules")
+
+SHOP = """\
+# The configuration of an ETL engine. Apply it with: python manage.py import_config FILE
+# Secrets are read from the environment variables that stand in their place.
+version: 1
+
+connections:
+  crm:
+    db_type: postgresql
+    host: db.example.com
+    port: 5432
+    database: shop
+    username: etl
+    password: ${CRM_PASSWORD}
+    ssl_mode: prefer
+    ssh_port: 22
+
+schemas:
+  people:
+    description: Who buys.
+    columns:
+    - {name: id, data_type: integer}
+    - {name: first, data_type: string}
+    - {name: last, data_type: string}
+    - {name: name, data_type: string}
+
+mappings:
+  Crm people:
+    source_connection: crm
+    source_query: |-
+      SELECT id, full
+        FROM customers
+    target_schema: people
+    column_mappings:
+    - type: direct
+      source_columns: [id]
+      target_fields: [id]
+    - type: split
+      source_columns: [full]
+      target_fields: [first, last]
+      config: {delimiter: ' '}
+    - type: join
+      source_columns: [a, b]
+      target_fields: [name]
+      config: {separator: ', '}
+
+schedules:
+  nightly:
+    mapping: Crm people
+    cron_expression: 0 2 * * *
+    timezone: Europe/Berlin
+    enabled: true
+"""
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch):
+    monkeypatch.setenv("CRM_PASSWORD", PASSWORD)
+    monkeypatch.delenv("MISSING", raising=False)
+
+
+@pytest.fixture
+def shop(api):
+    """The store that `SHOP` describes, made over REST."""
+    connection = api.create("connections", connection_body(name="crm"))["id"]
+    columns = [column("id", "integer"), column("first"), column("last"), column("name")]
+    schema = api.create(
+        "schemas", schema_body(name="people", description="Who buys.", columns=columns)
+    )["id"]
+    mapping = api.create(
+        "mappings",
+        mapping_body(
+            api,
+            name="Crm people",
+            source_connection_id=connection,
+            source_query="SELECT id, full\n  FROM customers",
+            target_schema_id=schema,
+        ),
+    )["id"]
+    rules = [direct(), split("first", "last"), join("a", "b", separator=", ")]
+    assert api.post(f"mappings/{mapping}/column-mappings", rules).status == 201
+    api.create(
+        "schedules",
+        schedule_body(
+            api,
+            name="nightly",
+            mapping_id=mapping,
+            cron_expression="0 2 * * *",
+            timezone="Europe/Berlin",
+        ),
+    )
+    return api
+
+
+@pytest.fixture
+def apply(tmp_path):
+    """Apply a file's content; return what is printed."""
+
+    def apply(content: str, *options: str) -> str:
+        file = tmp_path / "config.yaml"
+        file.write_text(content)
+        out = io.StringIO()
+        call_command("import_config", file, *options, stdout=out, stderr=io.StringIO())
+        return out.getvalue()
+
+    return apply
+
+
+@pytest.fixture
+def refused(apply, tmp_path):
+    """Apply a file that is wrong; return its problems, the file's name left out."""
+
+    def refused(content: str, *options: str) -> list[str]:
+        with pytest.raises(CommandError) as failure:
+            apply(content, *options)
+        first, *problems = str(failure.value).splitlines()
+        assert first.startswith("Nothing was written;")
+        return [problem.strip().removeprefix(f"{tmp_path}/config.yaml:") for problem in problems]
+
+    return refused
+
+
+def exported() -> str:
+    out = io.StringIO()
+    call_command("export_config", stdout=out, stderr=io.StringIO())
+    return out.getvalue()
+
+
+def contents(stored):
+    return {name: list(stored[name].find()) for name in COLLECTIONS}
+
+
+def wipe(stored):
+    for name in COLLECTIONS:
+        stored[name].delete_many({})
+
+
+# --- Export ---------------------------------------------------------------------------------------
+
+
+def test_the_file_has_everything_by_name_and_no_secret(shop):
+    assert exported() == SHOP
+
+
+def test_records_stand_in_the_order_of_their_names(api):
+    for name in ("b", "a", "B", "10", "9"):
+        api.create("connections", connection_body(name=name))
+
+    names = [line for line in exported().splitlines() if line.startswith("  ") and line[2] != " "]
+    assert names == ["  '10':", "  '9':", "  B:", "  a:", "  b:"]
+
+
+def test_each_secret_has_a_variable_of_its_own(api):
+    for name in ("crm", "Crm", "crm ssh", "2nd", "数据"):
+        api.create("connections", connection_body(name=name))
+
+    variables = [line.split()[1] for line in exported().splitlines() if "password:" in line]
+    assert len(set(variables)) == 5
+    assert {"${_2ND_PASSWORD}", "${CONNECTION_PASSWORD}"} < set(variables)
+    assert all(re.fullmatch(r"\$\{[A-Z_][A-Z0-9_]*\}", variable) for variable in variables)
+
+
+def test_a_password_that_no_key_opens_is_no_obstacle(stored):
+    lost = Fernet(Fernet.generate_key()).encrypt(b"x").decode()
+    stored.connections.insert_one(connection_document(name="lost", password=lost))
+
+    assert "password: ${LOST_PASSWORD}" in exported()
+
+
+def test_what_cannot_be_written_whole_is_named_and_the_rest_written(stored, capsys):
+    stored.mappings.insert_one(mapping_document(name="lost"))
+    nameless = connection_document()
+    del nameless["name"]
+    stored.connections.insert_one(nameless)
+    out = io.StringIO()
+
+    with pytest.raises(CommandError) as failure:
+        call_command("export_config", stdout=out)
+
+    assert str(failure.value) == (
+        "These are not in the file, or not whole:\n"
+        f"  The connection {nameless['_id']} has no name.\n"
+        '  The mapping "lost" refers to a source connection that is gone.\n'
+        '  The mapping "lost" refers to a target schema that is gone.'
+    )
+    assert "source_query: SELECT 1" in out.getvalue()
+
+
+def test_a_file_is_replaced_whole(shop, tmp_path):
+    file = tmp_path / "config.yaml"
+    file.write_text("before")
+
+    call_command("export_config", "--output", file)
+
+    assert file.read_text() == SHOP
+    assert [found.name for found in tmp_path.iterdir()] == ["config.yaml"]
+
+
+# --- Round trips ----------------------------------------------------------------------------------
+
+
+def test_export_wipe_import_export_is_byte_for_byte_the_same(shop, stored, apply):
+    wipe(stored)
+
+    assert apply(SHOP).endswith("4 to create, 0 to change, 0 to delete; 0 unchanged.\nWritten.\n")
+    assert exported() == SHOP
+
+
+def test_odd_texts_survive_the_round_trip(api, stored, apply, monkeypatch):
+    monkeypatch.setenv("N_1_NULL_PASSWORD", PASSWORD)
+    connection = api.create("connections", connection_body(name="ñ: [1] # null"))["id"]
+    for query in (
+        "SELECT 'a: \"b\" #c'\n  \n FROM t -- x ",
+        "SELECT\t1\r\nFROM t",
+        "SELECT '🙂\u2028'",
+    ):
+        api.create(
+            "mappings", mapping_body(api, source_connection_id=connection, source_query=query)
+        )
+    before = exported()
+    queries = {found["name"]: found["source_query"] for found in stored.mappings.find()}
+    wipe(stored)
+
+    apply(before)
+
+    assert exported() == before
+    assert {found["name"]: found["source_query"] for found in stored.mappings.find()} == queries
+
+
+def test_applying_the_same_file_twice_changes_nothing_the_second_time(shop, stored, apply):
+    before = contents(stored)
+
+    assert apply(SHOP) == "0 to create, 0 to change, 0 to delete; 4 unchanged.\n"
+    assert contents(stored) == before
+
+
+def test_documents_of_other_programs_count_as_unchanged_though_they_lack_defaults(stored, apply):
+    token = Fernet(Fernet.generate_key()).encrypt(b"x").decode()
+    stored.connections.insert_one(connection_document(name="old", password=token))
+    before = contents(stored)
+
+    assert apply(exported()).startswith("0 to create, 0 to change, 0 to delete; 1 unchanged.")
+    assert contents(stored) == before
+
+
+# --- Plans ----------------------------------------------------------------------------------------
+
+CHANGES = {
+    "db.example.com": "db2.example.com",
+    "    description: Who buys.\n": "",
+    "SELECT id, full\n": "SELECT id, full, a\n",
+    "separator: ', '": "separator: ''",
+    "  nightly:": "  weekly:",
+}
+CHANGED = SHOP
+for before, after in CHANGES.items():
+    CHANGED = CHANGED.replace(before, after)
+
+
+def test_a_plan_tells_each_change_field_by_field_and_writes_nothing(shop, stored, apply):
+    before = contents(stored)
+
+    assert (
+        apply(CHANGED, "--plan", "--prune")
+        == """\
+~ connection "crm"
+    host: db.example.com → db2.example.com
+~ schema "people"
+    description: Who buys. → (none)
+~ mapping "Crm people"
+    source_query:
+      - SELECT id, full
+      + SELECT id, full, a
+      ?                +++
+          FROM customers
+    column_mappings:
+        direct id → id
+        split full → first, last delimiter=' '
+      - join a, b → name separator=', '
+      + join a, b → name separator=''
++ schedule "weekly"
+    mapping: Crm people
+    cron_expression: 0 2 * * *
+    timezone: Europe/Berlin
+    enabled: true
+- schedule "nightly"
+1 to create, 3 to change, 1 to delete; 0 unchanged.
+""".replace("      ?                +++\n", "")
+    )
+    assert contents(stored) == before
+
+
+def test_what_was_planned_is_what_is_done(shop, stored, apply):
+    plan = apply(CHANGED, "--plan", "--prune")
+
+    assert apply(CHANGED, "--prune") == plan + "Written.\n"
+    assert exported() == CHANGED
+
+
+def test_without_prune_nothing_is_deleted(shop, stored, apply):
+    apply("connections: {}\nschemas: {}\nmappings: {}\nschedules: {}\n")
+
+    assert exported() == SHOP
+
+
+def test_prune_empties_only_the_sections_that_the_file_has(shop, stored, apply):
+    apply("schedules: {}\n", "--prune")
+
+    assert exported() == SHOP[: SHOP.index("  nightly")].replace("schedules:\n", "schedules: {}\n")
+
+
+def test_a_plan_can_be_read_by_programs(shop, apply):
+    plan = json.loads(apply(CHANGED, "--plan", "--json"))
+
+    assert plan["unchanged"] == 0
+    assert plan["changes"][0] == {
+        "action": "change",
+        "kind": "connections",
+        "name": "crm",
+        "fields": {"host": {"before": "db.example.com", "after": "db2.example.com"}},
+    }
+
+
+def test_a_change_keeps_the_id_and_what_other_programs_noted(shop, stored, apply):
+    stored.connections.update_one({}, {"$set": {"colour": "red"}})
+    before = stored.connections.find_one()
+
+    apply(CHANGED)
+
+    after = stored.connections.find_one()
+    assert after["host"] == "db2.example.com"
+    assert after["updated_at"] > before["updated_at"]
+    changed = {"host": "", "updated_at": ""}
+    assert after | changed == before | changed
+
+
+def test_a_mapping_moves_to_another_schema_with_its_rules(shop, stored, apply):
+    apply(
+        """
+        schemas:
+          other: {columns: [{name: key, data_type: integer}]}
+        mappings:
+          Crm people:
+            source_connection: crm
+            source_query: SELECT id FROM customers
+            target_schema: other
+            column_mappings: [{type: direct, source_columns: [id], target_fields: [key]}]
+        """
+    )
+
+    assert "target_schema: other" in exported()
+    assert [rule["target_fields"] for rule in stored.column_mappings.find()] == [["key"]]
+
+
+# --- Secrets --------------------------------------------------------------------------------------
+
+
+def opened(api, stored, name="crm"):
+    from connections.models import Connection
+
+    return Connection.from_document(stored.connections.find_one({"name": name})).params().password
+
+
+def test_a_secret_comes_from_the_environment(shop, stored, apply, monkeypatch):
+    monkeypatch.setenv("CRM_PASSWORD", "another")
+
+    assert apply(SHOP, "--plan") == (
+        '~ connection "crm"\n    password: taken from ${CRM_PASSWORD}\n'
+        "0 to create, 1 to change, 0 to delete; 3 unchanged.\n"
+    )
+    apply(SHOP)
+    assert opened(shop, stored) == "another"
+
+
+def test_a_variable_that_is_not_set_keeps_the_stored_secret(shop, stored, apply, monkeypatch):
+    monkeypatch.delenv("CRM_PASSWORD")
+
+    apply(CHANGED)
+
+    assert opened(shop, stored) == PASSWORD
+
+
+def test_a_new_connection_needs_its_secret(stored, refused):
+    content = SHOP.replace("${CRM_PASSWORD}", "${MISSING}")
+
+    assert refused(content) == ['12:5: connection "crm", password: Set MISSING in the environment.']
+
+
+def test_a_secret_written_out_is_refused_and_not_repeated(stored, refused):
+    (problem,) = refused(SHOP.replace("${CRM_PASSWORD}", "hunter2"))
+
+    assert problem == (
+        '12:5: connection "crm", password: Expected a reference such as ${CRM_PASSWORD}, '
+        "not a secret itself."
+    )
+
+
+def test_no_secret_is_printed(stored, apply):
+    said = apply(SHOP, "--plan") + apply(SHOP, "--plan", "--json") + apply(SHOP) + exported()
+
+    assert PASSWORD not in said
+
+
+# --- Problems -------------------------------------------------------------------------------------
+
+
+def test_all_problems_are_told_at_once_with_their_places_and_nothing_is_written(stored, refused):
+    assert refused(
+        """\
+version: 2
+conections: {}
+connections:
+  crm: {db_type: oracle, host: "http://x", port: 70000, database: d, usernme: u, password: x}
+schemas:
+  people:
+    columns: [{name: id, data_type: integer}, {name: ID, data_type: string}]
+mappings:
+  broken:
+    source_connection: nobody
+    target_schema: people
+    source_query: DELETE FROM customers
+    column_mappings:
+    - {type: direct, source_columns: [id], target_fields: [nothing]}
+    - {type: split, source_columns: [id], target_fields: [id, id], config: {delimiter: ''}}
+schedules:
+  broken: {mapping: broken, cron_expression: 0 0 30 2 *, timezone: Berlin}
+  empty:
+"""
+    ) == [
+        "1:10: version: Expected 1, the version this program reads.",
+        "2:1: conections: There is no such section; there are connections, schemas, mappings, "
+        "schedules.",
+        '4:3: connection "crm", username: This field is required.',
+        '4:9: connection "crm", db_type: Expected one of mysql, postgresql.',
+        '4:26: connection "crm", host: Not a host: give a name or an address, without a scheme, '
+        "a port, a path or spaces.",
+        '4:44: connection "crm", port: Ensure this value is less than or equal to 65535.',
+        '4:70: connection "crm", usernme: A connection has no such field.',
+        '4:82: connection "crm", password: Expected a reference such as ${CRM_PASSWORD}, '
+        "not a secret itself.",
+        '7:48: schema "people", columns.1.name: "ID" is named twice; column names differ in more '
+        "than case.",
+        '10:5: mapping "broken", source_connection: There is no connection "nobody".',
+        '14:60: mapping "broken", column_mappings.0.target_fields.0: The target schema has no '
+        'column "nothing".',
+        '15:63: mapping "broken", column_mappings.1.target_fields.1: "id" is written twice.',
+        '15:77: mapping "broken", column_mappings.1.config.delimiter: The delimiter has at least '
+        "one character.",
+        '17:29: schedule "broken", cron_expression: "0 0 30 2 *" never fires: February has no '
+        "day 30.",
+        '17:58: schedule "broken", timezone: "Berlin" is not an IANA time zone name, such as '
+        "Europe/Berlin or UTC.",
+        '18:3: schedule "empty": Expected its fields.',
+    ]
+    assert not any(contents(stored).values())
+
+
+def test_programs_are_told_the_problems_too(stored, tmp_path):
+    file, out = tmp_path / "config.yaml", io.StringIO()
+    file.write_text("version: 2")
+    with pytest.raises(CommandError, match="Nothing was written"):
+        call_command("import_config", file, "--json", stdout=out)
+    message = "Expected 1, the version this program reads."
+    problem = {"line": 1, "column": 10, "path": "version", "message": message}
+    assert json.loads(out.getvalue()) == {"problems": [problem]}
+
+
+def test_a_query_is_judged_by_the_connection_of_the_same_file(stored, refused):
+    (problem,) = refused(SHOP.replace("SELECT id, full", "DELETE"))
+
+    assert problem.startswith('28:5: mapping "Crm people", source_query: ')
+
+
+def test_a_schema_only_grows_here_too(shop, refused):
+    content = SHOP.replace("{name: id, data_type: integer}", "{name: id, data_type: string}")
+    content = content.replace("    - {name: first, data_type: string}\n", "")
+
+    assert refused(content) == [
+        '19:5: schema "people", columns: Drops first. The schema "people" is in use by the '
+        'mapping "Crm people".',
+        '20:18: schema "people", columns.0.data_type: "id" is integer and cannot become string.',
+        '37:23: mapping "Crm people", column_mappings.1.target_fields.0: The target schema has '
+        'no column "first".',
+    ]
+
+
+def test_nothing_that_stays_may_refer_to_what_goes(shop, refused):
+    assert refused("connections: {}\n", "--prune") == [
+        '1:1: connection "crm": It would go, but the mapping "Crm people" uses it.'
+    ]
+
+
+def test_a_reference_to_a_record_that_would_go_is_refused(shop, refused):
+    content = "mappings: {}\nschedules:\n  s: {mapping: Crm people, cron_expression: '@daily'}\n"
+
+    assert refused(content, "--prune") == [
+        '3:7: schedule "s", mapping: The mapping "Crm people" is not in the file: it would go.'
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ("", "1:1: Expected the sections connections, schemas, mappings, schedules."),
+        ("[]", "1:1: Expected the sections connections, schemas, mappings, schedules."),
+        ("schemas: [a]", "1:10: schemas: Expected records by their names."),
+        ("schemas: {' a': {columns: [{name: id, data_type: date}]}}",
+         '1:11: schema " a": The name begins or ends with white space.'),
+        ("schemas: {a: {columns: x}}", '1:15: schema "a", columns: Expected a list of items but '
+         'got type "str".'),
+        ("schedules: {a: {mapping: [x], cron_expression: '@daily'}}",
+         '1:17: schedule "a", mapping: Expected the name of a mapping.'),
+    ],
+)  # fmt: skip
+def test_a_file_of_another_shape_is_refused(stored, refused, content, problem):
+    assert refused(content)[0] == problem
+
+
+def test_a_file_that_is_not_there_is_told(stored):
+    with pytest.raises(CommandError, match=r"^nothing.yaml: No such file or directory\.$"):
+        call_command("import_config", "nothing.yaml")
+
+
+def test_orphaned_rules_are_not_exported(stored):
+    stored.column_mappings.insert_one(column_mapping_document())
+
+    assert "direct" not in exported()
