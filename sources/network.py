@@ -120,9 +120,8 @@ def _start(
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
         problem = sock.connect_ex(found[0][4])
-    except (OSError, OverflowError) as exc:
-        known = isinstance(exc, OSError) and exc.errno is not None and exc.errno > 0
-        problem = exc.errno if known else errno.EINVAL  # a resolver's numbers are negative
+    except (OSError, OverflowError):
+        problem = errno.EINVAL
     if problem not in (0, errno.EINPROGRESS):
         sock.close()
         failures.append(problem)

@@ -115,7 +115,11 @@ def _is_own(peer: tuple[str, int]) -> bool:
 
     The kernel's list is not read in one moment: while others come and go, it can miss one.
     """
-    return any(_is_listed_as_own(peer) or time.sleep(0.01) for _ in range(LOOKS))
+    for _ in range(LOOKS):
+        if _is_listed_as_own(peer):
+            return True
+        time.sleep(0.01)
+    return False
 
 
 def _is_listed_as_own(peer: tuple[str, int]) -> bool:

@@ -195,11 +195,11 @@ def _login_error(
     if isinstance(cause, ssl.SSLError):
         return refused(params, _REFUSALS[CR.CR_SSL_CONNECTION_ERROR], in_brief(str(cause), params))
     if number == CR.CR_SSL_CONNECTION_ERROR and not _offers_tls(conn):
-        return _NoTls(refused(params, _REFUSALS[number], words))
+        return _NoTls(refused(params, _REFUSALS[CR.CR_SSL_CONNECTION_ERROR], words))
     method = getattr(conn, "_auth_plugin_name", "")
     if number == 1045 and not secure and method in _KEEPS_HASHES_ALONE:
         return refused(params, _NEEDS_TLS, words)
-    if number in _REFUSALS:
+    if number is not None and number in _REFUSALS:
         return refused(params, _REFUSALS[number], words)
     if number and 1000 <= number < 2000:
         return SourceUnreachable(
