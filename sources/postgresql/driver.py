@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from typing import Any
 
 import psycopg2
-from psycopg2 import extensions
+from psycopg2 import extensions, extras
 
 from sources import values
 from sources.clock import Clock
@@ -50,7 +50,7 @@ _SIZED = (1042, 1043, 1560, 1562)  # char, varchar, bit, varbit
 
 _OWN = """
 SELECT name, setting FROM pg_catalog.pg_settings WHERE name IN ('statement_timeout', 'DateStyle',
-  'extra_float_digits', 'server_encoding', 'client_connection_check_interval', 'jit')
+  'extra_float_digits', 'client_connection_check_interval', 'jit')
 """
 _DECLARE = "DECLARE etl_preview NO SCROLL CURSOR FOR "
 
@@ -78,13 +78,10 @@ class PostgresSession(Session):
         self.resources = resources
         self.types = TypeNames()
         self.verdicts = guard.Verdicts()
-        self.charset = "utf-8"
+        self.charset = "latin-1" if conn.encoding == "LATIN1" else "utf-8"
         conn.autocommit = True
         conn.string_types.update(_RAW)
         self.own = self._own_settings()
-        if self.own.get("server_encoding") == "SQL_ASCII":
-            self.charset = "latin-1"  # in which psycopg2 can read whatever bytes there are
-            conn.set_client_encoding("LATIN1")
 
     def _own_settings(self) -> dict[str, str]:
         try:
@@ -190,7 +187,12 @@ class PostgresSession(Session):
         if "jit" in self.own:
             settings["jit"] = "off"  # compiling takes longer than the first rows do
         calls = ", ".join(f"set_config('{k}', '{v}', true)" for k, v in settings.items())
-        self._execute(f"BEGIN READ ONLY; SELECT {calls}")
+        # Waited for in this way, psycopg2 also tells what a pooler says before it closes.
+        extensions.set_wait_callback(extras.wait_select)
+        try:
+            self._execute(f"BEGIN READ ONLY; SELECT {calls}")
+        finally:
+            extensions.set_wait_callback(None)
 
     def _timeout_ms(self, timeout_s: float) -> int:
         """Return the smaller one of our limit and the account's, in which 0 is none."""

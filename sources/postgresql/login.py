@@ -104,7 +104,12 @@ def _connect(
     options: dict[str, Any], params: SourceParams, peer: tuple[str, int], clock: Clock
 ) -> Any:
     try:
-        return psycopg2.connect(**options)
+        conn = psycopg2.connect(**options)
+        if conn.get_parameter_status("server_encoding") != "SQL_ASCII":
+            return conn
+        # Whatever bytes there are can be read as Latin-1, and be told apart later.
+        conn.close()
+        return psycopg2.connect(**options | {"client_encoding": "LATIN1"})
     except psycopg2.Error as exc:
         raise _refused(exc, params, peer, clock) from exc
     except UnicodeDecodeError as exc:
