@@ -116,6 +116,13 @@ class MySQLSession(Session):
             for field in fields
         ]
 
+    def readers(self, sql: str, timeout_s: float) -> list[values.Reader]:
+        """Return how the cells of a statement's rows are read, whichever driver brings them."""
+        statement = guard.read(sql, self.modes)
+        self._begin(timeout_s, 1)
+        _, fields = self._select(statement.without_rows())
+        return [reader(field)[0] for field in fields]
+
     def reset(self) -> bool:
         try:
             if self.unread is not None and not self._drained(self.unread):

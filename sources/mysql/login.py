@@ -42,7 +42,7 @@ _NEEDS_TLS = Refusal(
     "sha256_password log in without it only while the server remembers the password.",
 )
 
-_REFUSALS: dict[int, Refusal] = {}
+REFUSALS: dict[int, Refusal] = {}
 for _codes, _refusal in (
     (
         (1045, 1698, 1251, 1275, 1820, 1862, 2059, 3118, 3955, 4151),
@@ -100,7 +100,7 @@ for _codes, _refusal in (
         ),
     ),
 ):
-    _REFUSALS |= dict.fromkeys(_codes, _refusal)
+    REFUSALS |= dict.fromkeys(_codes, _refusal)
 
 
 def log_in(params: SourceParams, clock: Clock, stack: ExitStack) -> MySQLConnection:
@@ -193,14 +193,14 @@ def _login_error(
     words = said(exc, params)
     cause = getattr(exc, "original_exception", None)
     if isinstance(cause, ssl.SSLError):
-        return refused(params, _REFUSALS[CR.CR_SSL_CONNECTION_ERROR], in_brief(str(cause), params))
+        return refused(params, REFUSALS[CR.CR_SSL_CONNECTION_ERROR], in_brief(str(cause), params))
     if number == CR.CR_SSL_CONNECTION_ERROR and not _offers_tls(conn):
-        return _NoTls(refused(params, _REFUSALS[CR.CR_SSL_CONNECTION_ERROR], words))
+        return _NoTls(refused(params, REFUSALS[CR.CR_SSL_CONNECTION_ERROR], words))
     method = getattr(conn, "_auth_plugin_name", "")
     if number == 1045 and not secure and method in _KEEPS_HASHES_ALONE:
         return refused(params, _NEEDS_TLS, words)
-    if number is not None and number in _REFUSALS:
-        return refused(params, _REFUSALS[number], words)
+    if number is not None and number in REFUSALS:
+        return refused(params, REFUSALS[number], words)
     if number and 1000 <= number < 2000:
         return SourceUnreachable(
             f"{params.address} refused the connection: {words}",
