@@ -6,6 +6,7 @@ import ctypes
 import os
 import resource
 import signal
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,12 +15,16 @@ _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 1, 4, 38  # linux/pr
 
 @dataclass(frozen=True)
 class Limits:
-    """`memory_mib` beside what the zygote has mapped already; `cpu_s` over the child's life."""
+    """`memory_mib` beside what the zygote has mapped already; `cpu_s` over the child's life.
+
+    `depth` is Python's recursion: only the main thread has the stack for so much.
+    """
 
     memory_mib: int = 384
     cpu_s: int = 300
     file_mib: int = 1
     descriptors: int = 256
+    depth: int = 20_000
 
 
 def _prctl(option: int, value: int) -> bool:
@@ -39,6 +44,7 @@ def die_with_parent() -> None:
 
 def restrict(limits: Limits) -> None:
     """Bind this process for the rest of its life; a limit of the system that is lower stays."""
+    sys.setrecursionlimit(limits.depth)
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
     hide()
     mapped = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import re
-import sys
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -98,9 +97,6 @@ _WRITING_NODES = tuple(
     ]
     if hasattr(exp, name)
 )
-
-# A statement of a thousand levels has a tree of some ten thousand.
-sys.setrecursionlimit(20_000)
 
 # It warns of every statement that it keeps as text, and quotes the statement: not for a log.
 logging.getLogger("sqlglot").setLevel(logging.ERROR)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -91,9 +92,8 @@ def _fetched(conn: Any, sql: bytes) -> Any:
 def _plugins() -> Path:
     """Return a folder with the one plugin of the library that sends no password as it is."""
     made = folder("mysql-plugins")
-    found = next(
-        (p for each in _PLUGIN_FOLDERS for p in Path("/").glob(f"{each[1:]}/{PLUGIN}")), None
-    )
+    places = (Path("/").glob(f"{each[1:]}/{PLUGIN}") for each in _PLUGIN_FOLDERS)
+    found = next(chain.from_iterable(places), None)
     if found is not None and not (made / PLUGIN).exists():
         (made / PLUGIN).unlink(missing_ok=True)
         (made / PLUGIN).symlink_to(found)

@@ -8,7 +8,6 @@ says of it before a query runs. The parser can crash on monstrous texts: it runs
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,9 +18,6 @@ from sources.errors import StatementRefused
 from sources.text import ACCEPTED, MAX_DEPTH, check_text, refusal
 
 Node = dict[str, Any]
-
-# Trees nest eight dictionaries deep for each level of a query.
-sys.setrecursionlimit(20_000)
 
 _WRITES = {
     "InsertStmt": "INSERT",

@@ -10,7 +10,7 @@ from sources.asking import pool
 from sources.preview import describe, list_tables, run_preview
 from sources.probe import probe
 
-from .servers import find_program, free_port, give, running, unprivileged
+from .servers import find_program, free_port, give, open_to_all, running, unprivileged
 
 
 @pytest.fixture(scope="module", params=["session", "transaction", "statement"])
@@ -21,9 +21,7 @@ def mode(request):
 @pytest.fixture(scope="module")
 def bouncer(postgres, tmp_path_factory, mode):
     folder = tmp_path_factory.mktemp("bouncer")
-    for each in (folder, *folder.parents):
-        if "pytest" in str(each):
-            each.chmod(0o755)
+    open_to_all(folder)
     source, port = postgres.reader, free_port()
     password = source.password.replace('"', '""')
     (folder / "users").write_text(f'"{source.username}" "{password}"\n')

@@ -15,7 +15,7 @@ from sources.preview import run_preview
 from sources.probe import probe
 
 from .certificates import Authority
-from .servers import find_program, free_port, give, running, unprivileged
+from .servers import find_program, free_port, give, open_to_all, running, unprivileged
 
 PASSWORD = "tls-password"
 
@@ -38,10 +38,7 @@ def client(authority):
 @pytest.fixture(scope="module")
 def postgres_tls(tmp_path_factory, authority):
     home = tmp_path_factory.mktemp("pg")
-    home.chmod(0o755)
-    for parent in home.parents:
-        if parent.name.startswith("pytest"):
-            parent.chmod(0o755)
+    open_to_all(home)
     user = unprivileged("postgres")
     (home / "password").write_text(PASSWORD)
     give(home, user)
@@ -100,7 +97,7 @@ def write_certificates(folder, authority) -> None:
 @pytest.fixture(scope="module")
 def mysql_tls(tmp_path_factory, authority):
     home = tmp_path_factory.mktemp("my")
-    home.chmod(0o755)
+    open_to_all(home)
     user = unprivileged("mysql")
     give(home, user)
     subprocess.run(
