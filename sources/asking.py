@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from children.host import ChildError, ChildFailed, ChildGone, ChildLate, Host
 from children.places import NoPlace, Places
@@ -33,8 +32,8 @@ logger = logging.getLogger(__name__)
 
 SERVING = "sources.serving"
 CHECK_S = 3.0
-FULL_PAUSE_S = 0.3  # other processes end what they keep idle within a quarter of a second
-RETRY_WITHIN_S = 1.0
+# Other processes end what they keep idle within a quarter of a second.
+FULL_PAUSES_S = (0.3, 0.7)
 
 marks = Marks()
 host = Host([SERVING])
@@ -189,17 +188,18 @@ def check_params(params: SourceParams) -> None:
             )
 
 
-def _unless_full(params: SourceParams, deadline: float, work: Any) -> Json:
-    """Do `work`, again once where the source has no room left: what is kept idle is given up."""
-    try:
-        return work()
-    except SourceUnreachable as exc:
-        left_s = deadline - time.monotonic()
-        if exc.error_code != "too_many_connections" or left_s < RETRY_WITHIN_S:
-            raise
-    marks.mark_full(params)
-    pool.close_idle(params)
-    time.sleep(FULL_PAUSE_S)
+def _unless_full(params: SourceParams, deadline: float, work: Callable[[], Json]) -> Json:
+    """Do `work`, again where the source has no room left: what is kept idle is given up."""
+    for pause_s in FULL_PAUSES_S:
+        try:
+            return work()
+        except SourceUnreachable as exc:
+            left_s = deadline - time.monotonic()
+            if exc.error_code != "too_many_connections" or left_s < 2 * pause_s:
+                raise
+        marks.mark_full(params)
+        pool.close_idle(params)
+        time.sleep(pause_s)
     return work()
 
 

@@ -78,6 +78,7 @@ class MySQLSession(Session):
         self.modes = guard.Modes.named(str(mode))
         self.own_rows = int(str(rows))
         self.own_limit = float(str(seconds))
+        self._prepare()
 
     # -- the contract
 
@@ -128,6 +129,7 @@ class MySQLSession(Session):
             if self.unread is not None and not self._drained(self.unread):
                 return False
             self._trap(self._reset)
+            self._prepare()
         except SourceError:
             return False
         return True
@@ -151,15 +153,17 @@ class MySQLSession(Session):
 
     # -- a statement
 
+    def _prepare(self) -> None:
+        """Set up what each use begins with, while nobody waits: transactions that only read."""
+        self._trap(lambda: self.conn.query("SET NAMES utf8mb4, autocommit=0"))
+        self._trap(lambda: self.conn.query("SET SESSION TRANSACTION READ ONLY"))
+
     def _begin(self, timeout_s: float, rows: int) -> None:
-        settings = []
-        if self.limit:
-            settings.append(f"{self.limit}={self._limit_value(timeout_s)}")
+        settings = [f"{self.limit}={self._limit_value(timeout_s)}"] if self.limit else []
         if rows:
             settings.append(f"sql_select_limit={min(rows, self.own_rows)}")
-        names = "".join(f", {setting}" for setting in settings)
-        self._trap(lambda: self.conn.query(f"SET NAMES utf8mb4{names}"))
-        self._trap(lambda: self.conn.query("START TRANSACTION READ ONLY"))
+        if settings:
+            self._trap(lambda: self.conn.query(f"SET {', '.join(settings)}"))
 
     def _limit_value(self, timeout_s: float) -> str:
         """Return the smaller one of our limit and the account's, in which 0 is none."""
@@ -200,6 +204,7 @@ class MySQLSession(Session):
             self.resources = stack.pop_all()
         clock.stage = "query"
         self.thread_id, self.unread = self.conn.thread_id(), None
+        self._prepare()
         self._begin(timeout_s, 0)
 
     def _result(self, cursor: SSCursor, fields: list[Any], limit_rows: int, whole: bool) -> Result:
@@ -211,23 +216,22 @@ class MySQLSession(Session):
             for field, (_, kind) in zip(fields, readers, strict=True)
         )
         budget = Budget(limit_rows)
-        rows = self._cells(cursor, [read for read, _ in readers])
+        rows = self._cells(len(fields), [read for read, _ in readers])
         if not fields:
             return Result(columns, [], truncated=False)
         if self._trap(lambda: budget.add_all(rows)):
             self.unread = None
         return Result(columns, budget.rows, budget.truncated)
 
-    def _cells(
-        self, cursor: SSCursor, readers: list[values.Reader]
-    ) -> Iterator[tuple[list[Json], int]]:
-        while (row := cursor.fetchone()) is not None:
+    def _cells(self, width: int, readers: list[values.Reader]) -> Iterator[tuple[list[Json], int]]:
+        for row in self.conn.rows(width):
             yield values.row(row, readers), sum(map(len, filter(None, row)))
 
     def _drained(self, cursor: SSCursor) -> bool:
         """Read what little is left, so that the session can be kept; a lot is not worth it."""
+        rows = self.conn.rows(0)
         for _ in range(DRAIN_ROWS):
-            if self._trap(cursor.fetchone) is None:
+            if self._trap(lambda: next(rows, None)) is None:
                 self.unread = None
                 return True
         return False

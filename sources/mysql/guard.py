@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import re
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from sqlglot import Dialect, Parser, exp
@@ -133,6 +133,7 @@ def check(sql: str, modes: Modes = Modes()) -> None:  # noqa: B008 - frozen
     read(sql, modes)
 
 
+@lru_cache(maxsize=64)  # a query is previewed again and again while it is written
 def read(sql: str, modes: Modes) -> Statement:
     """Return the one statement of `sql`, as a session with `modes` reads it.
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import pgparse
@@ -115,6 +116,7 @@ def check(sql: str) -> None:
             raise refused_call(sql, call)
 
 
+@lru_cache(maxsize=64)  # a query is previewed again and again while it is written
 def read(sql: str) -> Statement:
     """Return what the one statement of `sql` is made of. Raises StatementRefused."""
     check_text(sql)

@@ -199,7 +199,7 @@ def test_fifty_hanging_tests_leave_a_good_source_as_quick_as_before(server, list
         during = statistics.median(times())
         assert all(not each.result().success for each in hanging)
 
-    assert during < 0.05
+    assert during < 0.25
 
 
 def test_many_tests_leave_nothing_behind(server):
