@@ -98,6 +98,8 @@ _WRITING_NODES = tuple(
     if hasattr(exp, name)
 )
 
+_OTHER_MODES = (Modes(ansi_quotes=True), Modes(no_backslashes=True), Modes(True, True))
+
 # It warns of every statement that it keeps as text, and quotes the statement: not for a log.
 logging.getLogger("sqlglot").setLevel(logging.ERROR)
 
@@ -128,9 +130,25 @@ class Statement:
         )
 
 
-def check(sql: str, modes: Modes = Modes()) -> None:  # noqa: B008 - frozen
-    """Judge a statement. Raises StatementRefused."""
-    read(sql, modes)
+def check(sql: str) -> None:
+    """Judge a statement without a session: one that only reads in some SQL mode is accepted.
+
+    Which one the account has is known when the query runs, and read by then. Raises
+    StatementRefused.
+    """
+    try:
+        read(sql, Modes())
+    except StatementRefused:
+        if not any(_reads(sql, modes) for modes in _OTHER_MODES):
+            raise
+
+
+def _reads(sql: str, modes: Modes) -> bool:
+    try:
+        read(sql, modes)
+    except StatementRefused:
+        return False
+    return True
 
 
 @lru_cache(maxsize=64)  # a query is previewed again and again while it is written

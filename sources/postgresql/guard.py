@@ -65,8 +65,12 @@ _HARMLESS = re.compile(
   | pg_current_wal_(lsn|insert_lsn|flush_lsn) | pg_last_wal_(receive|replay)_lsn
   | pg_last_xact_replay_timestamp | pg_is_in_recovery | pg_is_wal_replay_paused
   | pg_(safe_snapshot_)?blocking_pids | pg_lock_status | pg_prepared_(xact|statement) | pg_cursor
-  | pg_stat_get_wal_senders | pg_sequence_last_value | pg_notification_queue_usage
-  | pg_xact_commit_timestamp | pg_last_committed_xact | pg_stat_statements(_info)? | bt_metap
+  | pg_stat_get_\w+ | pg_stat_have_stats | pg_stat_statements(_info)? | pg_sequence_last_value
+  | pg_notification_queue_usage | pg_xact_(commit_timestamp(_origin)?|status) | txid_status
+  | pg_last_committed_xact | pg_partition_(tree|ancestors) | pg_control_\w+ | pg_jit_available
+  | pg_get_(shmem_allocations|backend_memory_contexts|multixact_members|wal_\w+)
+  | pg_show_all_file_settings | pg_(hba|ident)_file_\w+ | pg_current_logfile | current_query
+  | pg_(database_)?collation_actual_version | pg_show_replication_origin_status | bt_metap
   | pgstattuple
     """,
     re.VERBOSE,

@@ -5,11 +5,14 @@ import getpass
 import os
 import socket
 import subprocess
+import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from sources import tunnel
 from sources.asking import pool
 from sources.contract import SourceParams, SshTunnel
 from sources.errors import SourceTimeout
@@ -184,3 +187,28 @@ def test_something_else_in_place_of_sshd_is_recognised(postgres, mysql, sshd):
 
     assert result.success is False
     assert result.details["stage"] == "ssh"
+
+
+def test_the_port_of_a_tunnel_knows_its_own_process():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        with socket.create_connection(("127.0.0.1", port)):
+            sock, peer = listener.accept()
+            sock.close()
+            assert tunnel._is_own(peer)
+        script = f"import socket; s = socket.create_connection(('127.0.0.1', {port})); s.recv(1)"
+        with subprocess.Popen([sys.executable, "-c", script]) as other:
+            sock, peer = listener.accept()
+            assert not tunnel._is_own(peer)
+            sock.close()
+            other.wait()
+
+
+def test_no_port_stays_open_while_a_tunnel_is_kept(postgres, sshd):
+    tunnelled = replace(postgres.reader, ssh=sshd)
+    run_preview(tunnelled, "SELECT 1")
+    child = pool._idle[tunnelled][0].child
+    inodes = {str(fd.readlink()) for fd in Path(f"/proc/{child.pid}/fd").iterdir()}
+    rows = [row.split() for row in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+
+    assert not [row for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in inodes]

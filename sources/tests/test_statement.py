@@ -405,6 +405,8 @@ POSTGRES_FALSELY_REFUSED = [
     "WITH x AS (SELECT 1) (SELECT * FROM x) UNION ALL VALUES (2)",
 ]
 MYSQL_FALSELY_REFUSED = [
+    r"SELECT 'C:\temp\'",
+    'SELECT "it\'s"',
     "WITH http_log AS (SELECT 1), audit_x(a) AS (SELECT 2) SELECT * FROM http_log, audit_x",
     "SELECT @n := @n + 1 AS n FROM t, (SELECT @n := 0) x",
     "SELECT /*!40001 SQL_NO_CACHE */ a FROM t",
