@@ -11,11 +11,11 @@ class ConnectionsConfig(AppConfig):
 
     def ready(self) -> None:
         from connections import checks  # noqa: F401 - registers them
-        from connections.places import shared_folder
+        from connections.places import shared_folder_or_none
         from sources import asking
 
         asking.configure(
             max_probes=settings.PROBE_MAX_CONCURRENT,
             max_queries=settings.PREVIEW_MAX_CONCURRENT,
-            shared=shared_folder(),
+            shared=shared_folder_or_none(),
         )

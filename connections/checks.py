@@ -1,4 +1,4 @@
-"""What `check` says about the drivers of source databases."""
+"""What `check` says about the drivers of source databases, and about where they are counted."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from importlib.util import find_spec
 from typing import Any
 
 from django.core.checks import CheckMessage, Warning, register
+
+from connections.places import shared_folder
 
 
 @register()
@@ -15,9 +17,25 @@ def mysql_driver(**_kwargs: Any) -> list[CheckMessage]:
         return []
     return [
         Warning(
-            "mysqlclient is not installed: PyMySQL reads whole tables of MySQL, in three times as "
-            "long.",
-            hint="Install a C compiler and libmariadb-dev, then `pip install mysqlclient`.",
+            "mysqlclient is not installed: PyMySQL reads whole tables of MySQL, more slowly.",
+            hint="Install a C compiler, pkg-config and libmariadb-dev, then "
+            "`pip install -r requirements-mysqlclient.txt`.",
             id="connections.W001",
         )
     ]
+
+
+@register()
+def places(**_kwargs: Any) -> list[CheckMessage]:
+    """Warn where the processes cannot count tests and previews together."""
+    try:
+        shared_folder()
+    except OSError as exc:
+        return [
+            Warning(
+                f"Each process counts tests and previews for itself: {exc}",
+                hint="Set PLACES_DIR to a folder of this account's own.",
+                id="connections.W002",
+            )
+        ]
+    return []

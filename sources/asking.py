@@ -31,7 +31,6 @@ from sources.marks import Marks
 logger = logging.getLogger(__name__)
 
 SERVING = "sources.serving"
-CHECK_S = 3.0
 # Other processes end what they keep idle within a quarter of a second.
 FULL_PAUSES_S = (0.3, 0.7)
 
@@ -42,7 +41,6 @@ pool = Pool(
     full=lambda params: isinstance(params, SourceParams) and marks.full(params),
     kept_after=frozenset(("QueryFailed", "StatementRefused")),
 )
-checkers = Pool(host, PoolLimits(per_key=4, idle_s=60), kept_after=frozenset(("StatementRefused",)))
 probes = Places("probes", 50)
 queries = Places("queries", 32)
 
@@ -146,27 +144,6 @@ def _pooled(
         raise AssertionError("unreachable")
 
 
-def check_statement(sql: str, kind: str) -> None:
-    """Return when `sql` is one statement that only reads in a database of `kind`.
-
-    Raises StatementRefused, which says why and, where a place is to blame, its line and column.
-    """
-    if kind not in KINDS:
-        raise StatementRefused(f'"{kind}" is not a kind of database known here.')
-    if any("\ud800" <= character <= "\udfff" for character in sql):
-        raise StatementRefused("The query is not valid Unicode: it contains half a surrogate pair.")
-    deadline = time.monotonic() + CHECK_S
-    try:
-        with checkers.child("check", deadline) as child:
-            child.ask(f"{SERVING}:check", {"sql": sql, "kind": kind}, deadline)
-    except ChildFailed as exc:
-        raise _error(exc, None) from exc
-    except PoolBusy as exc:
-        raise TooManyPreviews("Too many statements are being read; try again.") from exc
-    except (ChildLate, ChildGone) as exc:
-        raise StatementRefused("The query is too intricate to be checked.") from exc
-
-
 def check_params(params: SourceParams) -> None:
     """Raise SourceUnreachable for what no driver should be given."""
     if params.kind not in KINDS:
@@ -209,21 +186,22 @@ def _told(params: SourceParams, timeout_s: float) -> Iterator[None]:
     try:
         yield
     except ChildFailed as exc:
-        raise _error(exc, params) from exc
+        raise as_error(exc, params) from exc
     except ChildLate as exc:
-        raise timed_out(params, exc.note or "", timeout_s) from exc
+        raise timed_out(params, exc.note or "query", timeout_s) from exc
     except PoolBusy as exc:
         raise SourceTimeout(
             f"All connections to {params.address} were busy until the time was up.",
             hint="Try again when the running previews have ended.",
         ) from exc
     except ChildGone as exc:
-        raise _crashed(params, exc.note) from exc
+        raise _crashed(params, exc.note or "query") from exc
     except ChildError as exc:
         raise SourceError(f"No process could be started for {params.address}: {exc}") from exc
 
 
-def _error(exc: ChildFailed, params: SourceParams | None) -> SourceError:
+def as_error(exc: ChildFailed, params: SourceParams | None) -> SourceError:
+    """Return the error that a child told of."""
     if exc.code == "out_of_memory":
         return AnswerTooLarge(
             "The query's answer needs more memory than a preview may use.",
@@ -239,7 +217,7 @@ def _error(exc: ChildFailed, params: SourceParams | None) -> SourceError:
     return from_json(exc.code, exc.details)
 
 
-def _crashed(params: SourceParams, stage: str | None) -> SourceError:
+def _crashed(params: SourceParams, stage: str) -> SourceError:
     if stage == "query":
         return StatementRefused(
             "The query was given up: it, or its answer, needs more than a preview may use."
@@ -248,7 +226,7 @@ def _crashed(params: SourceParams, stage: str | None) -> SourceError:
         f"{params.address} sent what the driver could not bear.",
         error_code="not_this_database",
         hint="Check the port and the kind of database.",
-        stage=stage or "login",
+        stage=stage,
     )
 
 
@@ -280,4 +258,4 @@ def timed_out(params: SourceParams, stage: str, timeout_s: float) -> SourceTimeo
         f"Check that {KINDS[params.kind].label} listens on that port and is not overloaded.",
     )
     message, hint = words.get(stage, silent)
-    return SourceTimeout(message, hint=hint, stage=stage or "login")
+    return SourceTimeout(message, hint=hint, stage=stage)

@@ -13,9 +13,9 @@ class Clock:
     The host holds the deadline and kills; the clock is for what a child decides by itself.
     """
 
-    def __init__(self, timeout_s: float) -> None:
+    def __init__(self, timeout_s: float, stage: str = "") -> None:
         self.ends_at = time.monotonic() + timeout_s
-        self._stage = ""
+        self._stage = stage
         self.stage_kept: str | None = None
 
     @property

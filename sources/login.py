@@ -27,6 +27,29 @@ class Refusal(NamedTuple):
     hint: str
 
 
+AUTHENTICATION = Refusal(
+    "authentication_failed",
+    "login",
+    "{address} refused the login of user {user}",
+    "Check the user name and the password.",
+)
+FULL = Refusal(
+    "too_many_connections",
+    "login",
+    "{address} has no connection left for user {user}",
+    "Wait, raise the server's limit, or close connections that are not needed.",
+)
+UNKNOWN_DATABASE = Refusal(
+    "unknown_database",
+    "database",
+    "{address} has no database {database}",
+    "Check the database's name; capitals can count.",
+)
+STARTING = Refusal(
+    "unknown", "login", "{address} is starting up or shutting down", "Try again in a moment."
+)
+
+
 def refused(params: SourceParams, refusal: Refusal, words: str) -> SourceUnreachable:
     """Return the error for a login that the server refused with `words`."""
     place = {

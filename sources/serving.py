@@ -95,8 +95,9 @@ def check(sql: str, kind: str) -> None:
 def _use(params: dict[str, Json], timeout_s: float, work: Callable[[Session, float], T]) -> T:
     """Run `work` with the open session; one that died while it was idle is replaced, once."""
     with _errors_told():
-        given, clock = SourceParams.from_json(params), Clock(timeout_s)
-        kept = _open is not None and _open.ready()
+        given, kept = SourceParams.from_json(params), _open is not None and _open.ready()
+        # What the host takes for granted needs no note.
+        clock = Clock(timeout_s, "query" if kept else "")
         try:
             return _work(given, clock, work)
         except SourceUnreachable:

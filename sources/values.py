@@ -27,6 +27,11 @@ _WORST_GROWTH = 6  # a control character of one byte becomes six in JSON
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _DATETIME = re.compile(r"\d{4}-\d\d-\d\d[ T](\d\d:\d\d:\d\d(?:\.\d+)?)([+-]\d\d(?::?\d\d){0,2})?")
 
+# What most of them are: after the year 1, without a zone.
+_PLAIN_DATETIME = re.compile(
+    rb"(?!0000)\d{4}-(?!00)\d\d-(?!00)\d\d \d\d:\d\d:\d\d(?:\.\d+)?"
+).fullmatch
+
 Reader = Callable[[bytes], Json]
 
 
@@ -86,6 +91,8 @@ def floating(raw: bytes) -> Json:
 
 def timestamp(raw: bytes) -> str:
     """Return ISO 8601 with a T and a full offset; infinity, BC and zero dates as they are."""
+    if _PLAIN_DATETIME(raw):
+        return f"{raw[:10].decode()}T{raw[11:].decode()}"
     written = raw.decode()
     match = _DATETIME.fullmatch(written)
     if not match or written.startswith("0000") or "-00" in written[:10]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import select
 from collections.abc import Callable, Iterator
@@ -78,6 +79,7 @@ class MySQLSession(Session):
         self.modes = guard.Modes.named(str(mode))
         self.own_rows = int(str(rows))
         self.own_limit = float(str(seconds))
+        self.settings: list[str] = []
         self._prepare()
 
     # -- the contract
@@ -154,23 +156,27 @@ class MySQLSession(Session):
     # -- a statement
 
     def _prepare(self) -> None:
-        """Set up what each use begins with, while nobody waits: transactions that only read."""
-        self._trap(lambda: self.conn.query("SET NAMES utf8mb4, autocommit=0"))
+        """Set up what each use begins with, while nobody waits: transactions that only read, and
+        the limits of the last use, which is most often like the next one.
+        """
+        settings = "".join(f", {setting}" for setting in self.settings)
+        self._trap(lambda: self.conn.query(f"SET NAMES utf8mb4, autocommit=0{settings}"))
         self._trap(lambda: self.conn.query("SET SESSION TRANSACTION READ ONLY"))
 
     def _begin(self, timeout_s: float, rows: int) -> None:
-        settings = [f"{self.limit}={self._limit_value(timeout_s)}"] if self.limit else []
-        if rows:
-            settings.append(f"sql_select_limit={min(rows, self.own_rows)}")
-        if settings:
+        """Set the server's own limits of time and rows; with `rows` 0 the account's."""
+        settings = [f"sql_select_limit={min(rows or self.own_rows, self.own_rows)}"]
+        if self.limit:
+            settings.append(f"{self.limit}={self._limit_value(timeout_s)}")
+        if settings != self.settings:
             self._trap(lambda: self.conn.query(f"SET {', '.join(settings)}"))
+            self.settings = settings
 
     def _limit_value(self, timeout_s: float) -> str:
-        """Return the smaller one of our limit and the account's, in which 0 is none."""
+        """Return the smaller one of our limit, in whole seconds, and the account's; 0 is none."""
         # MariaDB counts this timeout in seconds, MySQL its counterpart in milliseconds.
-        ours = timeout_s + 0.5 if self.conn.is_mariadb else (timeout_s + 0.5) * 1000
-        smaller = min(ours, self.own_limit) if self.own_limit else ours
-        return f"{smaller:.3f}" if self.conn.is_mariadb else f"{smaller:.0f}"
+        ours = (math.ceil(timeout_s) + 0.5) * (1 if self.conn.is_mariadb else 1000)
+        return f"{min(ours, self.own_limit or ours):g}"
 
     def _select(self, sql: str) -> tuple[SSCursor, list[Any]]:
         """Run a query and return its cursor, unread, and its columns."""
@@ -224,8 +230,8 @@ class MySQLSession(Session):
         return Result(columns, budget.rows, budget.truncated)
 
     def _cells(self, width: int, readers: list[values.Reader]) -> Iterator[tuple[list[Json], int]]:
-        for row in self.conn.rows(width):
-            yield values.row(row, readers), sum(map(len, filter(None, row)))
+        for row, wire_bytes in self.conn.rows(width):
+            yield values.row(row, readers), wire_bytes
 
     def _drained(self, cursor: SSCursor) -> bool:
         """Read what little is left, so that the session can be kept; a lot is not worth it."""

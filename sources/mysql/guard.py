@@ -28,25 +28,9 @@ _QUERIES = {"select", "with", "values", "table"}
 _WRITES = {"insert", "update", "delete", "merge", "replace"}
 # What may follow a column that is called "update" or "delete".
 _AFTER_A_VALUE = {
-    "and",
-    "or",
-    "as",
-    "is",
-    "in",
-    "like",
-    "ilike",
-    "not",
-    "between",
-    "similar",
-    "isnull",
-    "notnull",
-    "desc",
-    "asc",
-    "collate",
-    "at",
-    "end",
-    "then",
-}
+    "and", "or", "as", "is", "in", "like", "ilike", "not", "between", "similar", "isnull",
+    "notnull", "desc", "asc", "collate", "at", "end", "then",
+}  # fmt: skip
 _EXPLAIN_WORDS = {"verbose", "extended", "partitions", "format", "json", "tree", "traditional"}
 
 # They change something outside the query, or run text as SQL where no guard looks.
@@ -62,41 +46,13 @@ _SIDE_EFFECTS = re.compile(
 )
 
 # Tree nodes that write, lock or run something, by sqlglot's names.
-_WRITING_NODES = tuple(
-    getattr(exp, name)
-    for name in [
-        "DML",
-        "Insert",
-        "Update",
-        "Delete",
-        "Merge",
-        "Create",
-        "Drop",
-        "Alter",
-        "TruncateTable",
-        "Command",
-        "Set",
-        "Into",
-        "Lock",
-        "Copy",
-        "LoadData",
-        "Use",
-        "Kill",
-        "Transaction",
-        "Commit",
-        "Rollback",
-        "Pragma",
-        "Analyze",
-        "Grant",
-        "Revoke",
-        "Comment",
-        "Cache",
-        "Attach",
-        "Detach",
-        "Execute",
-    ]
-    if hasattr(exp, name)
-)
+_WRITING_NAMES = [
+    "DML", "Insert", "Update", "Delete", "Merge", "Create", "Drop", "Alter", "TruncateTable",
+    "Command", "Set", "Into", "Lock", "Copy", "LoadData", "Use", "Kill", "Transaction", "Commit",
+    "Rollback", "Pragma", "Analyze", "Grant", "Revoke", "Comment", "Cache", "Attach", "Detach",
+    "Execute",
+]  # fmt: skip
+_WRITING_NODES = tuple(getattr(exp, name) for name in _WRITING_NAMES if hasattr(exp, name))
 
 _OTHER_MODES = (Modes(ansi_quotes=True), Modes(no_backslashes=True), Modes(True, True))
 

@@ -14,7 +14,16 @@ from sources import network, tls, tunnel
 from sources.clock import Clock
 from sources.contract import SourceParams
 from sources.errors import SourceUnreachable
-from sources.login import Refusal, in_brief, refused, suspicious
+from sources.login import (
+    AUTHENTICATION,
+    FULL,
+    STARTING,
+    UNKNOWN_DATABASE,
+    Refusal,
+    in_brief,
+    refused,
+    suspicious,
+)
 from sources.mysql import MYSQL
 from sources.mysql.wire import ClearPassword, MySQLConnection, RefusedMethod
 
@@ -42,65 +51,29 @@ _NEEDS_TLS = Refusal(
     "sha256_password log in without it only while the server remembers the password.",
 )
 
-REFUSALS: dict[int, Refusal] = {}
-for _codes, _refusal in (
-    (
-        (1045, 1698, 1251, 1275, 1820, 1862, 2059, 3118, 3955, 4151),
-        Refusal(
-            "authentication_failed",
-            "login",
-            "{address} refused the login of user {user}",
-            "Check the user name and the password.",
-        ),
-    ),
-    (
-        (1049,),
-        Refusal(
-            "unknown_database",
-            "database",
-            "{address} has no database {database}",
-            "Check the database's name; capitals can count.",
-        ),
-    ),
-    (
-        (1044,),
-        Refusal(
-            "permission_denied",
-            "database",
-            "User {user} may not use database {database} at {address}",
-            "Check the database's name, and grant the account SELECT on it.",
-        ),
-    ),
-    (
-        (1129, 1130),
-        Refusal(
-            "permission_denied",
-            "login",
-            "{address} accepts no connection from this machine",
-            "Allow this machine in the account's host part; FLUSH HOSTS unblocks a blocked one.",
-        ),
-    ),
-    (
-        (1040, 1203, 1226),
-        Refusal(
-            "too_many_connections",
-            "login",
-            "{address} has no connection left for user {user}",
-            "Wait, raise the server's limit, or close connections that are not needed.",
-        ),
-    ),
-    ((2026, 3159), Refusal("tls_failed", "tls", "TLS with {address} failed", "Check ssl_mode.")),
-    (
-        (1053, 1077, 1079, 3169),
-        Refusal(
-            "unknown",
-            "login",
-            "{address} is starting up or shutting down",
-            "Try again in a moment.",
-        ),
-    ),
-):
-    REFUSALS |= dict.fromkeys(_codes, _refusal)
+_NO_RIGHT = Refusal(
+    "permission_denied",
+    "database",
+    "User {user} may not use database {database} at {address}",
+    "Check the database's name, and grant the account SELECT on it.",
+)
+_NO_HOST = Refusal(
+    "permission_denied",
+    "login",
+    "{address} accepts no connection from this machine",
+    "Allow this machine in the account's host part; FLUSH HOSTS unblocks a blocked one.",
+)
+_TLS = Refusal("tls_failed", "tls", "TLS with {address} failed", "Check ssl_mode.")
+
+REFUSALS: dict[int, Refusal] = {
+    **dict.fromkeys((1045, 1698, 1251, 1275, 1820, 1862, 2059, 3118, 3955, 4151), AUTHENTICATION),
+    **dict.fromkeys((1049,), UNKNOWN_DATABASE),
+    **dict.fromkeys((1044,), _NO_RIGHT),
+    **dict.fromkeys((1129, 1130), _NO_HOST),
+    **dict.fromkeys((1040, 1203, 1226), FULL),
+    **dict.fromkeys((2026, 3159), _TLS),
+    **dict.fromkeys((1053, 1077, 1079, 3169), STARTING),
+}
 
 
 def log_in(params: SourceParams, clock: Clock, stack: ExitStack) -> MySQLConnection:
@@ -193,9 +166,9 @@ def _login_error(
     words = said(exc, params)
     cause = getattr(exc, "original_exception", None)
     if isinstance(cause, ssl.SSLError):
-        return refused(params, REFUSALS[CR.CR_SSL_CONNECTION_ERROR], in_brief(str(cause), params))
+        return refused(params, _TLS, in_brief(str(cause), params))
     if number == CR.CR_SSL_CONNECTION_ERROR and not _offers_tls(conn):
-        return _NoTls(refused(params, REFUSALS[CR.CR_SSL_CONNECTION_ERROR], words))
+        return _NoTls(refused(params, _TLS, words))
     method = getattr(conn, "_auth_plugin_name", "")
     if number == 1045 and not secure and method in _KEEPS_HASHES_ALONE:
         return refused(params, _NEEDS_TLS, words)

@@ -14,16 +14,9 @@ from sources.values import Reader
 
 _BINARY = 63  # the character set of what is not text
 _STRINGS = {
-    T.VARCHAR,
-    T.VAR_STRING,
-    T.STRING,
-    T.TINY_BLOB,
-    T.MEDIUM_BLOB,
-    T.LONG_BLOB,
-    T.BLOB,
-    T.ENUM,
+    T.VARCHAR, T.VAR_STRING, T.STRING, T.TINY_BLOB, T.MEDIUM_BLOB, T.LONG_BLOB, T.BLOB, T.ENUM,
     T.SET,
-}
+}  # fmt: skip
 _WHOLE = {T.TINY, T.SHORT, T.INT24, T.LONG, T.LONGLONG, T.YEAR}
 
 
@@ -111,31 +104,14 @@ def reader(field: Any) -> tuple[Reader, str | None]:
     return _BY_CODE.get(field.type_code, (values.text, None))
 
 
-_BY_NAME = {
-    **dict.fromkeys(
-        ("tinyint", "smallint", "mediumint", "int", "bigint", "bit", "year"), "integer"
-    ),
-    **dict.fromkeys(("float", "double", "decimal"), "float"),
+_TYPES_BY_FIT = {
+    "integer": "tinyint smallint mediumint int bigint bit year",
+    "float": "float double decimal",
     "date": "date",
-    **dict.fromkeys(("datetime", "timestamp"), "timestamp"),
-    **dict.fromkeys(
-        (
-            "char",
-            "varchar",
-            "tinytext",
-            "text",
-            "mediumtext",
-            "longtext",
-            "enum",
-            "set",
-            "time",
-            "uuid",
-            "inet4",
-            "inet6",
-        ),
-        "string",
-    ),
+    "timestamp": "datetime timestamp",
+    "string": "char varchar tinytext text mediumtext longtext enum set time uuid inet4 inet6",
 }
+_BY_NAME = {name: fit for fit, names in _TYPES_BY_FIT.items() for name in names.split()}
 
 
 def column_type(data_type: str, column_type: str, is_json: bool = False) -> str | None:

@@ -75,8 +75,11 @@ class MySQLConnection(pymysql.Connection):
     def set_character_set(self, charset: str, collation: str | None = None) -> None:
         """The session's own SET NAMES names the character set, each time it is used."""
 
-    def rows(self, width: int) -> Iterator[list[bytes | None]]:
-        """Yield the rows of an unbuffered result as they came: a third of PyMySQL's own time."""
+    def rows(self, width: int) -> Iterator[tuple[list[bytes | None], int]]:
+        """Yield the rows of an unbuffered result as they came, and how long each was.
+
+        PyMySQL's own way takes three times as long.
+        """
         read, result = self._rfile.read, self._result
         while True:
             size = int.from_bytes(read(4)[:3], "little")
@@ -90,7 +93,7 @@ class MySQLConnection(pymysql.Connection):
                 result.unbuffered_active = False
                 MysqlPacket(data, self.encoding).check_error()
                 return
-            yield _cells(data, width)
+            yield _cells(data, width), len(data)
 
     def _read_packet(self, packet_type: Any = MysqlPacket) -> Any:
         if packet_type is FieldDescriptorPacket and self._extended:

@@ -7,14 +7,7 @@ from __future__ import annotations
 
 import re
 
-from sources.login import Refusal
-
-_AUTHENTICATION = Refusal(
-    "authentication_failed",
-    "login",
-    "{address} refused the login of user {user}",
-    "Check the user name and the password.",
-)
+from sources.login import AUTHENTICATION, FULL, STARTING, UNKNOWN_DATABASE, Refusal
 
 REFUSALS: tuple[tuple[re.Pattern[str], Refusal], ...] = tuple(
     (re.compile(words, re.IGNORECASE), refusal)
@@ -26,7 +19,7 @@ REFUSALS: tuple[tuple[re.Pattern[str], Refusal], ...] = tuple(
             r"|authentification par mot de passe|autenticazione con password|パスワード認証に失敗"
             r"|password 인증을 실패|подлинности \(по паролю\)|Lösenordsautentisering"
             r"|за допомогою пароля|Password 认证失败|პაროლით ავთენტიფიკაცია",
-            _AUTHENTICATION,
+            AUTHENTICATION,
         ),
         (
             r"pg_hba\.conf",
@@ -48,12 +41,7 @@ REFUSALS: tuple[tuple[re.Pattern[str], Refusal], ...] = tuple(
             r"|för många (klient|uppk)"
             r"|anslutningsslottar|забагато (клієнт|підключ)|слоти підключень|太多|连接位置"
             r"|მეტისმეტად ბევრი|ძალიან ბევრი",
-            Refusal(
-                "too_many_connections",
-                "login",
-                "{address} has no connection left for user {user}",
-                "Wait, raise the server's limit, or close connections that are not needed.",
-            ),
+            FULL,
         ),
         (
             r"database .* does not exist|no such database|Datenbank .* existiert nicht"
@@ -61,12 +49,7 @@ REFUSALS: tuple[tuple[re.Pattern[str], Refusal], ...] = tuple(
             r"|データベース.*存在しません|데이터베이스 없음|база данных .* не существует"
             r"|databasen .* existerar inte|бази даних .* не існує|数据库 .* 不存在"
             r"|მონაცემთა ბაზა .* არ არსებობს",
-            Refusal(
-                "unknown_database",
-                "database",
-                "{address} has no database {database}",
-                "Check the database's name; capitals count.",
-            ),
+            UNKNOWN_DATABASE,
         ),
         (
             r"permission denied for database|CONNECT privilege|Berechtigung für Datenbank"
@@ -85,19 +68,14 @@ REFUSALS: tuple[tuple[re.Pattern[str], Refusal], ...] = tuple(
             r"|Datenbanksystem|sistema de base de datos|système de bases? de données|il database si"
             r"|データベースシステム|데이터베이스 시스템|система баз данных|databassystemet"
             r"|система бази даних|数据库系统|ბაზის სისტემ",
-            Refusal(
-                "unknown",
-                "login",
-                "{address} is starting up or shutting down",
-                "Try again in a moment.",
-            ),
+            STARTING,
         ),
         (
             r"authentication failed|no password supplied|no such user|role .* does not exist"
             r"|not permitted to log in|SCRAM|SASL|GSSAPI|LDAP|RADIUS|Ident|authentication method"
             r"|Rolle .*(existiert|Einloggen)|el rol|al rol|rôle|ruolo|ロール|롤|роль|роли|rolle?n? "
             r"|ролі|角色|როლ",
-            _AUTHENTICATION,
+            AUTHENTICATION,
         ),
         (
             r"server does not support SSL|SSL error|SSL SYSCALL|certificate|private key|TLS",

@@ -40,6 +40,13 @@ def timetz(raw: bytes) -> str:
     return f"{match[1]}{values.full_offset(match[2])}" if match else written
 
 
+_TEXTS = [
+    "text", "varchar", "bpchar", "char", '"char"', "name", "uuid", "inet", "cidr", "macaddr",
+    "macaddr8", "xml", "time", "interval", "bit", "varbit", "money", "tsvector", "tsquery",
+    "pg_lsn", "jsonpath", "refcursor", "unknown", "regclass", "regtype", "regproc", "regprocedure",
+    "regoper", "regoperator", "regrole", "regnamespace", "regconfig", "regdictionary", "aclitem",
+    "tid",
+]  # fmt: skip
 # PostgreSQL's name of a type: how to read it, and which schema type fits.
 _KINDS: dict[str, tuple[Reader, str | None]] = {
     "bool": (boolean, "boolean"),
@@ -53,46 +60,7 @@ _KINDS: dict[str, tuple[Reader, str | None]] = {
     "timetz": (timetz, "string"),
     "bytea": (bytea, None),
     **dict.fromkeys(("json", "jsonb"), (values.json_value, None)),
-    **dict.fromkeys(
-        [
-            "text",
-            "varchar",
-            "bpchar",
-            "char",
-            '"char"',
-            "name",
-            "uuid",
-            "inet",
-            "cidr",
-            "macaddr",
-            "macaddr8",
-            "xml",
-            "time",
-            "interval",
-            "bit",
-            "varbit",
-            "money",
-            "tsvector",
-            "tsquery",
-            "pg_lsn",
-            "jsonpath",
-            "refcursor",
-            "unknown",
-            "regclass",
-            "regtype",
-            "regproc",
-            "regprocedure",
-            "regoper",
-            "regoperator",
-            "regrole",
-            "regnamespace",
-            "regconfig",
-            "regdictionary",
-            "aclitem",
-            "tid",
-        ],
-        (values.text, "string"),
-    ),
+    **dict.fromkeys(_TEXTS, (values.text, "string")),
 }
 _OTHER: tuple[Reader, str | None] = (values.text, None)
 
