@@ -156,8 +156,8 @@ class Connection(Document):
         """Refuse to send a stored secret where it has not been sent before.
 
         Whoever moves the database's place, or makes its encryption weaker, brings the secrets that
-        would go there; whoever moves the tunnel's, those that log in there as well. So nobody learns
-        a password who did not know it.
+        would go there; whoever moves the tunnel's, those that log in there as well. So nobody
+        learns a password who did not know it.
         """
         if not self.is_stored:
             return {}

@@ -62,7 +62,7 @@ class MappingViewSet(DocumentViewSet):
 class ProposalView(APIView):
     """A schema that takes what a query returns."""
 
-    access: Access = {"post": Role.ANALYST}
+    access: ClassVar[Access] = {"post": Role.ANALYST}
     source_refusals: ClassVar = {"post": ("429", "502", "504")}
 
     @extend_schema(
@@ -84,6 +84,10 @@ ONE_OR_SEVERAL = PolymorphicProxySerializer(
     resource_type_field_name=None,
     many=False,
 )
+
+
+# `many=True` makes a list of the serializer, which has a length.
+SEVERAL = cast("Any", ColumnMappingSerializer)(many=True, max_length=rules.MAX_RULES)
 
 
 class ColumnMappingViewSet(DocumentViewSet):
@@ -135,7 +139,8 @@ class ColumnMappingViewSet(DocumentViewSet):
         return self.created_response(added[0])
 
     @extend_schema(
-        request=ColumnMappingSerializer(many=True), responses=ColumnMappingSerializer(many=True)
+        request=SEVERAL,
+        responses=ColumnMappingSerializer(many=True),
     )
     def replace(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponse:
         """Make an array of rules the whole set; an empty one clears it."""
@@ -179,7 +184,7 @@ class ColumnMappingViewSet(DocumentViewSet):
             except InvalidBody as wrong:
                 errors[position] = wrong.detail
             else:
-                rule = cast("ColumnMapping", serializer.record)
+                rule = serializer.record
                 targets.take(rule.target_fields, f"the rule at position {position}")
                 checked.append(rule)
         if errors:

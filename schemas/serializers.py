@@ -1,7 +1,7 @@
 """Schemas over REST."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from common.api.fields import ChoiceField, NameField
 from common.api.serializers import DocumentSerializer, StrictSerializer
@@ -18,7 +18,8 @@ class ColumnSerializer(StrictSerializer):
 class SchemaSerializer(DocumentSerializer):
     """A target table; its columns are added to and moved, and never change their type."""
 
-    columns = ColumnSerializer(many=True, allow_empty=False, max_length=MAX_COLUMNS)
+    # `many=True` makes a list of the serializer, which has a length.
+    columns = cast("Any", ColumnSerializer)(many=True, allow_empty=False, max_length=MAX_COLUMNS)
 
     class Meta:
         model = Schema
@@ -28,7 +29,8 @@ class SchemaSerializer(DocumentSerializer):
     def to_internal_value(self, data: Any) -> Any:
         if isinstance(self.instance, Schema):
             stored = self.instance.columns_before()
-            self.context["known_names"] = {column["name"] for column in stored}
+            context = cast("dict[str, Any]", self.context)
+            context["known_names"] = {column["name"] for column in stored}
         return super().to_internal_value(data)
 
     def with_values(self, values: Mapping[str, Any]) -> Any:

@@ -77,7 +77,7 @@ def _documents(
 ) -> Iterator[Stored]:
     """Yield the documents of a page; the store is asked when the first is taken.
 
-    A list that is streamed is read after its request, with the time that a long one needs.
+    A list that is streamed is read after its request, each batch in a time of its own.
     """
     found = store.find(
         model,
@@ -88,10 +88,12 @@ def _documents(
         limit=limit,
         batch_size=limit if 0 < limit <= AT_ONCE else BATCH,
     )
-    with store.command_timeout():
-        first = list(islice(found, BATCH))
-    yield from first
-    yield from found
+    while True:
+        with store.batch_timeout():
+            batch = list(islice(found, BATCH))
+        if not batch:
+            return
+        yield from batch
 
 
 def link_header(request: Request, query: ListQuery, page: Page) -> str:

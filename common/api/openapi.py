@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import Any, Final
 
 from django.conf import settings
-from drf_spectacular.extensions import OpenApiSerializerFieldExtension
+from drf_spectacular.extensions import (
+    OpenApiSerializerExtension,
+    OpenApiSerializerFieldExtension,
+)
 from drf_spectacular.openapi import AutoSchema as BaseAutoSchema
 from drf_spectacular.utils import OpenApiParameter
 from rest_framework import serializers
@@ -71,12 +74,52 @@ class IdFieldExtension(OpenApiSerializerFieldExtension):
         return dict(OBJECT_ID)
 
 
+class StrictSerializerExtension(OpenApiSerializerExtension):
+    """Says of a body that it takes no other fields, and how long its lists may be.
+
+    What is read-only is among them: it is accepted, so that a record can be sent back whole.
+    """
+
+    target_class = "common.api.serializers.StrictMixin"
+    match_subclasses = True
+
+    def map_serializer(self, auto_schema: Any, direction: Any) -> dict[str, Any]:
+        body: Any = self.target
+        schema: dict[str, Any] = auto_schema._map_serializer(
+            body, direction, bypass_extensions=True
+        )
+        properties = schema.setdefault("properties", {})
+        for name, field in body.fields.items():
+            if name in properties and hasattr(field, "allow_empty"):
+                properties[name] |= _lengths(field)
+            if direction == "request" and field.read_only:
+                # drf-spectacular takes what is marked `readOnly` out of bodies.
+                properties[name] = {"description": "Read-only: accepted, and ignored."}
+        for other, name in getattr(body, "ALIASES", {}).items():
+            properties[other] = {**properties[name], "description": f"Another name of {name}."}
+            schema["required"].remove(name)
+            either = [{"required": [name]}, {"required": [other]}]
+            schema.setdefault("allOf", []).append({"oneOf": either})
+        if not schema.get("required", True):
+            del schema["required"]
+        return schema | ({"additionalProperties": False} if direction == "request" else {})
+
+
+def _lengths(field: Any) -> dict[str, int]:
+    """Return how many items a list field takes, in JSON Schema's words."""
+    least = 0 if field.allow_empty else 1
+    found = {"minItems": field.min_length or least, "maxItems": field.max_length}
+    return {name: number for name, number in found.items() if number}
+
+
 class AutoSchema(BaseAutoSchema):
     """Adds what every endpoint shares: problems, entity tags, the parameters of lists."""
 
     def get_tags(self) -> list[str]:
         head = (self._parts() or [""])[0]
-        return [head if head in ("connections", "mappings", "schemas", "schedules") else "service"]
+        tags: Any = settings.SPECTACULAR_SETTINGS["TAGS"]
+        known = {tag["name"] for tag in tags}
+        return [head if head in known else "service"]
 
     def get_operation_id(self) -> str:
         """Return a name such as `connections_retrieve`, unique by the view's own action."""
@@ -116,6 +159,9 @@ class AutoSchema(BaseAutoSchema):
         )  # fmt: skip
 
     def _get_request_for_media_type(self, serializer: Any, direction: Any = "request") -> Any:
+        if isinstance(serializer, serializers.ListSerializer):
+            schema, required = super()._get_request_for_media_type(serializer, direction)
+            return {**schema, **_lengths(serializer)}, required
         # PUT changes the fields that are sent, as PATCH does.
         if getattr(self.view, "action", None) != "update":
             return super()._get_request_for_media_type(serializer, direction)
@@ -139,14 +185,16 @@ class AutoSchema(BaseAutoSchema):
 
     def _refusals(self) -> set[str]:
         action = getattr(self.view, "action", None)
+        asks = getattr(self.view, "source_refusals", {})
         if action is None:
-            return set()
+            own: tuple[str, ...] = asks.get(self.method.lower(), ())
+            return {"503", *BODY_REFUSALS, *own} if own else set()
         codes = {"503", *(BODY_REFUSALS if self.method in ("POST", "PUT", "PATCH") else ())}
         codes |= {"404"} if "{" in self.path else set()
         codes |= {"400"} if action == "list" else set()
         codes |= {"409"} if action in ("create", "update", "partial_update", "destroy") else set()
         codes |= {"412"} if action in ("update", "partial_update", "destroy") else set()
-        return codes | set(getattr(self.view, "source_refusals", {}).get(action, ()))
+        return codes | set(asks.get(action, ()))
 
 
 def list_parameters(listed: ListParameters) -> list[OpenApiParameter]:

@@ -4,7 +4,6 @@ Every view says for each of its actions which role it asks for; a system check f
 not.
 """
 
-from collections.abc import Mapping
 from enum import IntEnum
 
 
@@ -17,5 +16,5 @@ class Role(IntEnum):
     ADMIN = 5
 
 
-Access = Mapping[str, Role]
+Access = dict[str, Role]
 """The role that each action of a ViewSet, or each method of a view, asks for."""

@@ -68,7 +68,7 @@ class StrictMixin(_Serializer):
                     self._absent(name, field, values, errors)
                 continue
             try:
-                values[field.source] = field.run_validation(data[name])
+                values[str(field.source)] = field.run_validation(data[name])
             except serializers.ValidationError as wrong:
                 errors[name] = wrong.detail
             except SkipField:
@@ -124,7 +124,7 @@ class StrictSerializer(StrictMixin, serializers.Serializer):
     """A body that stands for no stored record, or a part of one."""
 
 
-class Column(NamedTuple):
+class Answered(NamedTuple):
     """A field of a record: its name in answers, and how its value comes out of a document."""
 
     name: str
@@ -193,11 +193,11 @@ class DocumentSerializer(StrictMixin, serializers.ModelSerializer):
 
     @classmethod
     @cache
-    def columns(cls) -> list[Column]:
+    def answered(cls) -> list[Answered]:
         """Return the fields that answers have, in their order."""
         fields = cls().fields.items()
         return [
-            Column(name, codec_of(_model_field(cls.Meta.model, field.source or name)))
+            Answered(name, codec_of(_model_field(cls.Meta.model, field.source or name)))
             for name, field in fields
             if not field.write_only
         ]
@@ -205,12 +205,12 @@ class DocumentSerializer(StrictMixin, serializers.ModelSerializer):
     @classmethod
     def projection(cls) -> Stored:
         """Return what of a document an answer needs: secrets need not travel."""
-        return {column.codec.column: 1 for column in cls.columns()}
+        return {column.codec.column: 1 for column in cls.answered()}
 
     @classmethod
     def show(cls, document: Stored) -> dict[str, Any]:
         """Return the record a client sees; what the document lacks has the field's default."""
-        return {name: codec.show(document.get(codec.column)) for name, codec in cls.columns()}
+        return {name: codec.show(document.get(codec.column)) for name, codec in cls.answered()}
 
     @classmethod
     def clocked(cls, document: Stored) -> str:
@@ -271,4 +271,4 @@ class DocumentSerializer(StrictMixin, serializers.ModelSerializer):
 
 
 def _model_field(model: type[models.Model], name: str) -> models.Field[Any, Any]:
-    return model._meta.pk if name == "pk" else field_of(model, name)  # type: ignore[return-value]
+    return model._meta.pk if name == "pk" else field_of(model, name)

@@ -205,8 +205,8 @@ class Document(models.Model):
         """Remove the record, and what goes with it, unless another refers to it.
 
         In one transaction, in which a reference that is made at the same time is seen, or comes
-        second and finds the record gone. Without transactions a crash in the middle leaves what goes
-        with a record that is gone; `check_references --mend` removes it.
+        second and finds the record gone. Without transactions a crash in the middle leaves what
+        goes with a record that is gone; `check_references --mend` removes it.
 
         Raises InUse naming the users, Stale where the document changed since it was loaded.
         """
@@ -225,7 +225,7 @@ class Document(models.Model):
         """Remove the records that go with this one."""
         for relation in self._meta.related_objects:
             if relation.on_delete is models.CASCADE:
-                condition = {relation.field.column: reference_to(self.pk)}
+                condition = {str(relation.field.column): reference_to(self.pk)}
                 store.collection(target(relation)).delete_many(
                     condition, session=store.mongodb.session
                 )

@@ -33,6 +33,8 @@ A moment before the year 1 or after 9999 is a `DatetimeMS`.
 
 REQUEST_TIMEOUT_S = 2.5
 """What a request may wait for the store in all, so that one that is down is told within 3 s."""
+BATCH_TIMEOUT_S = 10.0
+"""What a batch of a list that is streamed may take; nobody waits for an answer to begin."""
 COMMAND_TIMEOUT_S = 60.0
 CONFLICT_TIMEOUT_S = 2.0
 """How long a transaction is repeated while others write the same records."""
@@ -61,7 +63,7 @@ def find_one(
 ) -> Stored | None:
     """Return the first document that meets `condition`, as the open transaction sees it."""
     pending = _pending.get()
-    if pending and (found := pending.get(condition.get("_id"))):
+    if pending and (found := pending.get(condition.get("_id", ObjectId()))):
         return found
     return collection(model).find_one(condition, projection, session=mongodb.session)
 
@@ -129,6 +131,11 @@ def request_timeout() -> AbstractContextManager[None]:
     return pymongo.timeout(REQUEST_TIMEOUT_S)
 
 
+def batch_timeout() -> AbstractContextManager[None]:
+    """Give a batch of a long list time, though no more than what surrounds it."""
+    return pymongo.timeout(BATCH_TIMEOUT_S)
+
+
 @contextmanager
 def time_limit(seconds: float, otherwise: Exception) -> Iterator[None]:
     """Give the operations inside so much time in all. Raises `otherwise` where it is not enough."""
@@ -167,9 +174,11 @@ def transaction(work: Callable[[], T]) -> T:
         try:
             return _attempt(work)
         except (PyMongoError, DatabaseError, WriteConflict) as failure:
-            if not _is_conflict(failure):
+            if not _is_transient(failure):
                 raise
             if time.monotonic() + pause_s > deadline:
+                if is_unavailable(failure):
+                    raise
                 raise StoreUnavailable(
                     "The record is busy with other changes; try again in a moment."
                 ) from failure
@@ -193,11 +202,9 @@ class WriteConflict(Exception):
     """Another transaction came first, in a way that the server does not tell by itself."""
 
 
-def _is_conflict(failure: BaseException) -> bool:
-    """Tell whether a transaction failed because another came first, and may come through now."""
+def _is_transient(failure: BaseException) -> bool:
+    """Tell whether a transaction may come through now: another came first, or the primary went."""
     cause = failure if isinstance(failure, PyMongoError) else failure.__cause__
     return isinstance(failure, WriteConflict) or (
-        isinstance(cause, PyMongoError)
-        and cause.has_error_label("TransientTransactionError")
-        and not is_unavailable(cause)
+        isinstance(cause, PyMongoError) and cause.has_error_label("TransientTransactionError")
     )

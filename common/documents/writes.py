@@ -100,8 +100,8 @@ def apply(*changes: Change) -> None:
 
     Deletions come first, then updates, then what is new, each in order.
 
-    Raises Stale or NotFound where one is not, and DuplicateKeyError or BulkWriteError where a unique
-    index refuses one. Several are one step only inside of `transaction`.
+    Raises Stale or NotFound where one is not, and DuplicateKeyError or BulkWriteError where a
+    unique index refuses one. Several are one step only inside of `transaction`.
     """
     _delete([change for change in changes if change.action == "delete"])
     for change in changes:

@@ -243,3 +243,33 @@ def test_the_first_of_two_equal_keys_is_forgotten(api):
     record = made(api, "connections")
     answer = api.request("PATCH", f"connections/{record['id']}", raw=raw)
     assert answer.json()["name"] == "second"
+
+
+def test_a_hundred_errors_are_told_and_the_others_counted(api):
+    columns = [{"name": f"c{i}", "data_type": "nope"} for i in range(1600)]
+    refused = api.post("schemas", {"name": "s", "columns": columns})
+    assert len(refused.json()["errors"]) == 100
+    assert refused.detail.endswith("; and 1595 more.")
+
+
+def test_fields_that_are_none_are_told_up_to_a_hundred(api):
+    body = {f"x{i}": 1 for i in range(50_000)}
+    refused = api.post("schemas", body)
+    assert len(refused.json()["errors"]) == 100
+    assert len(refused.body) < 20_000
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("mappings/{mapping}/column-mappings", [{}] * 250_000),
+        ("schemas", {"name": "s", "columns": [{}] * 250_000}),
+        ("mappings/{mapping}/column-mappings",
+         {"type": "direct", "source_columns": [1] * 300_000, "target_fields": ["id"]}),
+    ],
+)  # fmt: skip
+def test_a_list_is_as_long_as_is_of_use(api, path, body):
+    mapping = made(api, "mappings")["id"]
+    refused = api.post(path.format(mapping=mapping), body)
+    assert refused.status == 400
+    assert len(refused.json()["errors"]) <= 2

@@ -3,6 +3,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from common.documents import store
 from common.tests.client import KINDS, NOBODY, body, document, made, query
 
 LINK = re.compile(r'<([^>]+)>; rel="(\w+)"')
@@ -178,7 +179,8 @@ def test_a_long_list_is_whole_and_valid_json(api, stored):
         body(api, "schemas", name=f"copy {n}", updated_at=datetime(2020, 1, 1))  # noqa: DTZ001
         for n in range(1200)
     ]
-    stored.schemas.insert_many(copies)
+    with store.command_timeout():
+        stored.schemas.insert_many(copies)
     records = api.get("schemas").json()
     assert len(records) == 1201
     assert len({record["id"] for record in records}) == 1201
@@ -202,3 +204,16 @@ def test_a_long_list_is_whole_and_valid_json(api, stored):
 )
 def test_a_list_says_how_many_records_there_are(api, seven, asked, total):
     assert api.get(f"schemas{asked}").headers["x-total-count"] == str(total)
+
+
+@pytest.mark.parametrize(
+    ("kind", "field", "shown"),
+    [
+        ("schedules", "timezone", "UTC"),
+        ("schedules", "enabled", "true"),
+    ],
+)
+def test_a_filter_finds_what_a_record_shows_by_default(api, stored, kind, field, shown):
+    written = document(stored, kind)
+    stored[kind].update_one({"_id": written["_id"]}, {"$unset": {field: ""}})
+    assert len(api.get(f"{kind}?{field}={shown}").json()) == 1

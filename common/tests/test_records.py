@@ -179,3 +179,15 @@ def test_a_description_that_is_not_sent_is_stored_as_null(api, stored, kind):
     assert record["description"] is None
     document = stored[kind].find_one({"_id": ObjectId(record["id"])})
     assert document["description"] is None
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("method", ["PUT", "PATCH"])
+def test_a_change_of_nothing_changes_nothing(api, stored, kind, method):
+    record = made(api, kind)
+    before, path = stored[kind].find_one(), f"{kind}/{record['id']}"
+    etag = api.get(path).etag
+    for change in (record, {}, {"name": f" {record['name']} "}):
+        answer = api.request(method, path, change)
+        assert (answer.status, answer.json(), answer.etag) == (200, record, etag)
+    assert stored[kind].find_one() == before

@@ -46,27 +46,36 @@ def test_a_create(api, connection):
 def test_a_create_with_references(api, mapping):
     body = {name: mapping[name] for name in ("source_connection_id", "target_schema_id")}
     body |= {"name": "another", "source_query": "SELECT 1"}
-    there, kept = ["find", "find", "find"], ["find", "find"]
-    assert sent(api.post, "mappings", body) == [*there, "insert", *kept]
+    checked, held, there = ["find", "find", "find"], ["update", "update"], ["find", "find"]
+    written = ["insert", "commitTransaction"]
+    assert sent(api.post, "mappings", body) == [*checked, *held, *there, *written]
 
 
 def test_an_update(api, connection):
-    assert sent(api.patch, f"connections/{connection['id']}", {"host": "b"}) == ["find", "update"]
+    path = f"connections/{connection['id']}"
+    assert sent(api.patch, path, {"database": "b"}) == ["find", "update"]
+
+
+def test_an_update_that_changes_nothing(api, connection):
+    path = f"connections/{connection['id']}"
+    assert sent(api.put, path, api.get(path).json()) == ["find"]
 
 
 def test_a_delete(api, connection):
-    lease, users = "update", "find"
-    assert sent(api.delete, f"connections/{connection['id']}") == [lease, users, "delete"]
+    held, users = "update", "find"
+    assert sent(api.delete, f"connections/{connection['id']}") == [
+        "find", held, users, "delete", "commitTransaction",
+    ]  # fmt: skip
 
 
 def test_a_delete_of_what_nothing_refers_to(api):
     schedule = api.create("schedules", schedule_body(api))
-    assert sent(api.delete, f"schedules/{schedule['id']}") == ["delete"]
+    assert sent(api.delete, f"schedules/{schedule['id']}") == ["find", "delete"]
 
 
 def test_rules_replaced(api, mapping):
     path = f"mappings/{mapping['id']}/column-mappings"
     api.put(path, [])
-    lease, mapping_and_schema = "update", ["find", "find"]
-    written, release = ["delete", "insert", "commitTransaction"], "update"
-    assert sent(api.put, path, [direct()]) == [lease, *mapping_and_schema, *written, release]
+    held, mapping_schema_and_rules = "update", ["find", "find", "find"]
+    written = ["insert", "commitTransaction"]
+    assert sent(api.put, path, [direct()]) == ["find", held, *mapping_schema_and_rules, *written]

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection
 
 import pytest
@@ -67,6 +68,21 @@ def test_writes_to_a_silent_store_are_told_in_time_too(running):
             assert seconds < WITHIN_S, method
     finally:
         os.kill(store, signal.SIGCONT)
+
+
+def test_writes_that_are_under_way_when_the_store_falls_silent_are_told_in_time(running):
+    store, port = running
+    columns = {"columns": [{"name": "a", "data_type": "date"}]}
+    bodies = [json.dumps({"name": f"s{number}", **columns}) for number in range(400)]
+    with ThreadPoolExecutor(8) as pool:
+        answers = [pool.submit(sent, port, "POST", body) for body in bodies]
+        time.sleep(0.5)
+        os.kill(store, signal.SIGSTOP)
+        time.sleep(4)
+        os.kill(store, signal.SIGCONT)
+        told = [answer.result() for answer in answers]
+    assert {status for status, _ in told} == {201, 503}
+    assert max(seconds for _, seconds in told) < WITHIN_S + 0.5
 
 
 def test_a_store_that_was_killed_is_missed_and_found_again(tmp_path):
