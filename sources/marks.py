@@ -19,6 +19,10 @@ class Marks:
         self.shared = shared
         self._own: dict[str, float] = {}
 
+    def forget(self) -> None:
+        """Take no source for full that this process found to be."""
+        self._own.clear()
+
     def mark_full(self, params: SourceParams) -> None:
         """Have every process give up what it keeps open there, and keep nothing for a minute."""
         name = _name(params)

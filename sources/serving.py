@@ -42,6 +42,7 @@ def facts(params: dict[str, Json], timeout_s: float) -> Json:
     with _errors_told():
         given, clock = SourceParams.from_json(params), Clock(timeout_s)
         session = DRIVERS[given.kind].open(given, clock)
+        child.before_stop(session.cancel)
         clock.stage = "query"
         found = session.facts(clock.remaining_s())
         session.close()

@@ -133,6 +133,13 @@ def server(request: pytest.FixtureRequest) -> Server:
     return request.getfixturevalue(SERVERS[request.param])
 
 
+@pytest.fixture(autouse=True)
+def _no_source_is_full() -> Iterator[None]:
+    """Forget that a source was full: for a minute nothing would be kept open there."""
+    yield
+    asking.marks.forget()
+
+
 @contextmanager
 def listening(behave: Callable[[socket.socket], None]) -> Iterator[int]:
     """Listen on a free port of 127.0.0.1 and let `behave` do as it likes with each connection."""

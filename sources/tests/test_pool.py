@@ -115,7 +115,6 @@ def test_a_source_with_room_for_one_connection_is_shared_by_all_processes(postgr
     finally:
         postgres.run(f"ALTER ROLE {postgres.reader.username} CONNECTION LIMIT -1")
         asking.marks.shared = None
-        asking.marks._own.clear()
         other.close_idle()
 
 

@@ -189,6 +189,7 @@ def postgres_kinds(postgres):
 @pytest.fixture(scope="module")
 def mysql_kinds(mysql):
     mysql.run("SET sql_mode = ''")
+    mysql.run("DROP TABLE IF EXISTS kinds")
     mysql.run(MYSQL_TABLE)
     mysql.run(MYSQL_ROW)
     return mysql
