@@ -26,4 +26,4 @@ USER 10001:10001
 EXPOSE 8000
 HEALTHCHECK --interval=15s --timeout=6s --start-period=20s --retries=3 \
     CMD ["python", "-c", "import os, urllib.request; urllib.request.urlopen(f'http://127.0.0.1:{os.environ[\"PORT\"]}/health', timeout=5)"]
-CMD ["gunicorn", "--config", "gunicorn.conf.py", "etl_config.wsgi"]
+CMD ["python", "-m", "etl_config.serve"]

@@ -3,12 +3,25 @@
 
 import os
 import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
 
 
 def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "etl_config.settings")
-    from django.core.management import execute_from_command_line
+    try:
+        from django.core.management import execute_from_command_line
+    except ModuleNotFoundError:
+        sys.exit(
+            "This Python has no Django. Use the one of the checkout, which `make venv` makes: "
+            f".venv/bin/python manage.py {' '.join(sys.argv[1:])}"
+        )
+    if (ROOT / ".run" / "lock").exists():
+        # `make run` has been used here.
+        from devtools.checkout import settle_store
 
+        settle_store()
     execute_from_command_line(sys.argv)
 
 

@@ -32,7 +32,7 @@ class Program:
 
 OURS = Program(
     "ours",
-    (sys.executable, "-m", "gunicorn", "--config", "gunicorn.conf.py", "etl_config.wsgi"),
+    (sys.executable, "-m", "etl_config.serve"),
     ROOT,
 )
 PEER = Program(
@@ -87,7 +87,7 @@ def _answers(port: int) -> bool:
 
 
 def _worker(pid: int) -> int:
-    """Return the process that answers: gunicorn's child, uvicorn itself."""
+    """Return the process that answers: granian's child, uvicorn itself."""
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     return int(children[0]) if children else pid
 

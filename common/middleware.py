@@ -1,33 +1,114 @@
-"""What surrounds every request: CORS for the configured origins, problems for what escapes.
+"""What surrounds every request: its context and its line in the log, CORS, its body, problems."""
 
-A request of the API goes from `ApiMiddleware` straight to its view; what comes after it in the
-settings is for pages.
-"""
-
-from collections.abc import Awaitable, Callable
+import logging
+import re
+import secrets
+import time
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from corsheaders.middleware import CorsMiddleware as ListedHeadersCorsMiddleware
 from django.conf import settings
-from django.contrib.auth import middleware as auth
-from django.contrib.messages import middleware as messages
-from django.contrib.sessions import middleware as sessions
-from django.core.handlers.exception import convert_exception_to_response
 from django.http import (
     HttpRequest,
     HttpResponse,
     HttpResponseBase,
     HttpResponsePermanentRedirect,
+    StreamingHttpResponse,
 )
 from django.middleware.common import CommonMiddleware as HostCheckingCommonMiddleware
-from django.middleware.security import SecurityMiddleware
-from django.utils.cache import patch_vary_headers
-from django.utils.deprecation import MiddlewareMixin
+from django.utils.encoding import escape_uri_path
 
 from common.admin.pages import is_admin, refusal_response
-from common.api.problems import translated
+from common.api.problems import Refused, translated
+from common.context import Context, use
+from common.exceptions import BodyTooLarge, ServiceError
+from common.proxies import client_address
 
 Handler = Callable[[HttpRequest], HttpResponseBase]
+
+REQUEST_ID = re.compile(r"[A-Za-z0-9._:/=-]{1,100}")
+BUSY = "etl_engine.busy"
+"""In a request's environ: its body was not read, as too many threads wait for others."""
+
+access_log = logging.getLogger("access")
+
+
+class RequestMiddleware:
+    """Gives a request its context, and the access log a line of it.
+
+    The line has the path as the client spells it and no query: nothing in it ends the line, and
+    no secret gets there.
+    """
+
+    def __init__(self, get_response: Handler) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        line = Line(request, context_of(request))
+        with use(line.context):
+            response = self.get_response(request)
+            response["X-Request-ID"] = str(line.context.request_id)
+            if isinstance(response, StreamingHttpResponse):
+                parts: Any = response.streaming_content
+                response.streaming_content = Counted(line, response.status_code, parts)
+            elif isinstance(response, HttpResponse):
+                line.write(response.status_code, len(response.content))
+        return response
+
+
+def context_of(request: HttpRequest) -> Context:
+    given = request.META.get("HTTP_X_REQUEST_ID", "")
+    return Context(
+        via="admin" if is_admin(request) else "api",
+        address=client_address(request.META),
+        request_id=given if REQUEST_ID.fullmatch(given) else secrets.token_hex(16),
+    )
+
+
+class Line:
+    """The line of one request; its time runs from here."""
+
+    def __init__(self, request: HttpRequest, context: Context) -> None:
+        self.started = time.perf_counter()
+        self.method = request.method
+        self.path = escape_uri_path(request.path)
+        self.context = context
+
+    def write(self, status: int, size: int) -> None:
+        said = {
+            "address": self.context.address,
+            "method": self.method,
+            "path": self.path,
+            "status": status,
+            "bytes": size,
+            "ms": int((time.perf_counter() - self.started) * 1000),
+        }
+        access_log.info(
+            '%(address)s "%(method)s %(path)s" %(status)s %(bytes)s bytes %(ms)s ms',
+            said,
+            extra=said,
+        )
+
+
+class Counted:
+    """The parts of a long answer, made in their request's context; its line follows the last."""
+
+    def __init__(self, line: Line, status: int, parts: Iterable[bytes]) -> None:
+        self.line = line
+        self.status = status
+        self.parts = parts
+        self.sent = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        with use(self.line.context):
+            for part in self.parts:
+                self.sent += len(part)
+                yield part
+
+    def close(self) -> None:
+        """Called by the server at the end, also where the client did not want it all."""
+        self.line.write(self.status, self.sent)
 
 
 class CorsMiddleware(ListedHeadersCorsMiddleware):
@@ -39,20 +120,6 @@ class CorsMiddleware(ListedHeadersCorsMiddleware):
 
     async_capable = False
 
-    def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        """Answer, in fewer steps where no browser asks from elsewhere."""
-        response: Any
-        if "HTTP_ORIGIN" in request.META:
-            response = super().__call__(request)
-            return response
-        response = self.get_response(request)
-        # Patching parses what is there, and there is hardly ever anything.
-        if response.has_header("Vary"):
-            patch_vary_headers(response, ("origin",))
-        else:
-            response["Vary"] = "origin"
-        return response
-
     def add_response_headers(
         self, request: HttpRequest, response: HttpResponseBase
     ) -> HttpResponseBase:
@@ -63,42 +130,38 @@ class CorsMiddleware(ListedHeadersCorsMiddleware):
         return response
 
 
-class ApiMiddleware:
-    """Hands a request of the API past the middleware of the pages, which would do nothing for it.
+class Busy(ServiceError):
+    status = 503
+    code = "busy"
+    headers = {"Retry-After": "1"}
 
-    Its host and scheme are checked by Django's own, and it gets their headers, but for those that
-    say what a page may do with others.
+    def __init__(self) -> None:
+        super().__init__("Too many requests wait for their bodies; try again in a moment.")
+
+
+class BodyMiddleware:
+    """Refuses a body that is too large, was cut off, or finds nobody to wait for it.
+
+    Before the address is looked up: who sends it may ask for one that there is not.
     """
 
     def __init__(self, get_response: Handler) -> None:
         self.get_response = get_response
-        # Django wraps each middleware in a function that has all its attributes, so that each
-        # leads to the next, up to the handler itself.
-        self.view: Any = get_response
-        while hasattr(self.view, "get_response"):
-            self.view = self.view.get_response
-        self.checked: Any = convert_exception_to_response(self._checked)
-        security: Any = SecurityMiddleware(self.view)
-        security.referrer_policy = security.cross_origin_opener_policy = None
-        self.security = security
-        self.common = HostCheckingCommonMiddleware(self.view)
-        self.framing = settings.X_FRAME_OPTIONS
-        self.prefix = f"{settings.API_V1_PREFIX}/"
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        if not request.path_info.startswith(self.prefix):
-            return self.get_response(request)
-        response: Any = self.common.process_response(request, self.checked(request))
-        response.headers.setdefault("X-Frame-Options", self.framing)
-        self.security.process_response(request, response)
-        return response
+        if refusal := self._refusal(request):
+            return refusal_response(request, refusal)
+        return self.get_response(request)
 
-    def _checked(self, request: HttpRequest) -> Any:
-        return (
-            self.security.process_request(request)
-            or self.common.process_request(request)
-            or self.view(request)
-        )
+    def _refusal(self, request: HttpRequest) -> ServiceError | None:
+        length = int(request.META.get("CONTENT_LENGTH") or 0)
+        if BUSY in request.META:
+            return Busy()
+        if length > settings.MAX_BODY_BYTES:
+            return BodyTooLarge(settings.MAX_BODY_BYTES)
+        if length and len(request.body) < length:
+            return Refused(400, "invalid", "The body ended before its Content-Length was there.")
+        return None
 
 
 class CommonMiddleware(HostCheckingCommonMiddleware):
@@ -108,27 +171,6 @@ class CommonMiddleware(HostCheckingCommonMiddleware):
         if request.path_info.rstrip("/") == "/health":
             return None
         return super().process_request(request)
-
-
-class _OfTheAdmin(MiddlewareMixin):
-    """Keeps a middleware to the admin's pages: nobody logs in to the API."""
-
-    def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
-        if is_admin(request):
-            return super().__call__(request)
-        return self.get_response(request)
-
-
-class SessionMiddleware(_OfTheAdmin, sessions.SessionMiddleware):
-    pass
-
-
-class AuthenticationMiddleware(_OfTheAdmin, auth.AuthenticationMiddleware):
-    pass
-
-
-class MessageMiddleware(_OfTheAdmin, messages.MessageMiddleware):
-    pass
 
 
 class ProblemMiddleware:

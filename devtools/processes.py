@@ -7,6 +7,8 @@ import secrets
 import signal
 import socket
 import subprocess
+import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -61,14 +63,21 @@ def running(
     command: Sequence[str | Path],
     *,
     log: Path | None = None,
+    label: str | None = None,
     env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
     account: Account | None = None,
     stop_signal: signal.Signals = signal.SIGTERM,
     stop_timeout_s: float = 10,
 ) -> Iterator[Child]:
-    """Run a command until the block ends. Its output goes to `log`, or to ours without one."""
+    """Run a command until the block ends.
+
+    Its output goes to `log`, or to ours without one: with a `label` each line behind that.
+    """
     with contextlib.ExitStack() as stack:
-        output = stack.enter_context(log.open("ab")) if log else None
+        output: IO[bytes] | int | None = stack.enter_context(log.open("ab")) if log else None
+        if label and not log:
+            output = stack.enter_context(_labelled(label))
         process = subprocess.Popen(
             [str(part) for part in command],
             stdin=subprocess.DEVNULL,
@@ -76,7 +85,7 @@ def running(
             stderr=subprocess.STDOUT if output else None,
             env=env,
             # Another account cannot enter every folder we may stand in.
-            cwd="/" if account else None,
+            cwd="/" if account else cwd,
             start_new_session=True,
             pass_fds=_shared_files,
             preexec_fn=lambda: die_with_parent(stop_signal),
@@ -87,6 +96,26 @@ def running(
             yield child
         finally:
             child.stop(stop_timeout_s)
+
+
+@contextlib.contextmanager
+def _labelled(label: str) -> Iterator[int]:
+    """Yield the end of a pipe; each line that is written there is printed behind the label."""
+    out, into = os.pipe()
+
+    def print_lines() -> None:
+        with os.fdopen(out, "rb") as lines:
+            for line in lines:
+                sys.stdout.buffer.write(f"{label} | ".encode() + line)
+                sys.stdout.buffer.flush()
+
+    printer = threading.Thread(target=print_lines, daemon=True)
+    printer.start()
+    try:
+        yield into
+    finally:
+        os.close(into)
+        printer.join(timeout=1)
 
 
 def share_with_children(file: IO[str]) -> None:

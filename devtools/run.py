@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO
 
 from devtools import dotenv
+from devtools.checkout import told_to_commands
 from devtools.console import LauncherError, fail, say
 from devtools.mongodb import answers, mongodb
 from devtools.prepare import ADMIN
@@ -39,6 +40,8 @@ STATE = ROOT / ".run"
 LOCK = STATE / "lock"
 PASSWORD_FILE = STATE / "admin-password"
 MONGODB_PORT = 27017
+PROGRAMS = {"api": "etl_config.serve"}
+"""What the service is made of: the module of each program. When one ends, all are stopped."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,8 @@ def start(stack: contextlib.ExitStack) -> list[Child]:
     store = _store(stack, children)
     demo = _demo(stack, children)
     admin = _prepare()
-    children.append(_api(stack, port))
+    stack.enter_context(told_to_commands(STATE, os.environ))
+    children += _programs(stack, port)
     print(_closing_lines(Running(port, store, demo, admin)), flush=True)
     return children
 
@@ -182,13 +186,20 @@ def _prepare() -> str:
     return "with the login you chose"
 
 
-def _api(stack: contextlib.ExitStack, port: int) -> Child:
+def _programs(stack: contextlib.ExitStack, port: int) -> list[Child]:
+    """Start the programs of the service, their lines under their names, and wait for the API."""
     say(f"API on port {port}")
     os.environ["PORT"] = str(port)
-    command = [sys.executable, "-m", "gunicorn", "--config", "gunicorn.conf.py", "etl_config.wsgi"]
-    child = stack.enter_context(running("The API", command, stop_timeout_s=20))
-    wait_until(lambda: _healthy(port), child)
-    return child
+    children = {
+        name: stack.enter_context(
+            running(
+                f"The process {name}", [sys.executable, "-m", module], label=name, stop_timeout_s=20
+            )
+        )
+        for name, module in PROGRAMS.items()
+    }
+    wait_until(lambda: _healthy(port), children["api"])
+    return list(children.values())
 
 
 def _healthy(port: int) -> bool:

@@ -1,4 +1,4 @@
-"""The service as it runs in production: gunicorn with two workers and threads, over a store."""
+"""The service as it runs in production: the server with two workers and threads, over a store."""
 
 import contextlib
 import os
@@ -31,13 +31,10 @@ def service(
     }
     env |= environment
     if migrate:
-        command = [sys.executable, "manage.py", "migrate", "--verbosity", "0"]
-        subprocess.run(command, check=True, cwd=ROOT, env=env)
-    gunicorn: list[str | Path] = [
-        sys.executable, "-m", "gunicorn", "--chdir", ROOT,
-        "--config", ROOT / "gunicorn.conf.py", "etl_config.wsgi",
-    ]  # fmt: skip
-    with running("The service", gunicorn, log=log, env=env) as child:
+        migration = [sys.executable, "manage.py", "migrate", "--verbosity", "0"]
+        subprocess.run(migration, check=True, cwd=ROOT, env=env)
+    command = [sys.executable, "-m", "etl_config.serve"]
+    with running("The service", command, log=log, env=env, cwd=ROOT) as child:
         wait_until(lambda: is_up(port), child)
         yield child, port
 

@@ -7,6 +7,7 @@ every wrong setting at once; the service does not start while there is one.
 import json
 import math
 from collections.abc import Sequence
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 
 import environ
@@ -71,6 +72,14 @@ class Environment:
                     self._note(name, 'a JSON list such as ["a","b"], or a comma-separated one')
                     return []
         return _items(text.split(","))
+
+    def networks(self, name: str, default: str = "") -> list[IPv4Network | IPv6Network]:
+        """Return a list of networks; an address is one of its own."""
+        try:
+            return [ip_network(item, strict=False) for item in self.listed(name, default)]
+        except ValueError:
+            self._note(name, "addresses and networks such as 127.0.0.1,10.0.0.0/8")
+            return []
 
     def _note(self, name: str, expected: str) -> None:
         self.problems.append(f"{name} makes no sense: expected {expected}.")

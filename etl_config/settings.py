@@ -22,8 +22,10 @@ INSECURE_SECRET_KEY = "insecure-only-for-debugging-never-for-production-01234"  
 SECRET_KEY = env.text("SECRET_KEY", "") or INSECURE_SECRET_KEY
 ALLOWED_HOSTS = env.listed("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
 CSRF_TRUSTED_ORIGINS = env.listed("CSRF_TRUSTED_ORIGINS")
-# Behind a proxy that ends TLS: it must set X-Forwarded-Proto, and drop the client's own.
+# A proxy ends TLS: it must be trusted, set X-Forwarded-Proto, and drop the client's own.
 BEHIND_TLS_PROXY = env.flag("BEHIND_TLS_PROXY", False)
+# What these say in X-Forwarded-For and X-Forwarded-Proto counts, and what no other address says.
+TRUSTED_PROXIES = env.networks("TRUSTED_PROXIES", "127.0.0.1,::1" if BEHIND_TLS_PROXY else "")
 
 # --- Secrets kept for the source databases -------------------------------------------------------
 
@@ -41,6 +43,16 @@ PROBE_TIMEOUT_S = env.number("PROBE_TIMEOUT_S", 4.5)
 PROBE_MAX_CONCURRENT = env.whole("PROBE_MAX_CONCURRENT", 50)
 PREVIEW_TIMEOUT_S = env.number("PREVIEW_TIMEOUT_S", 5.0)
 PREVIEW_MAX_CONCURRENT = env.whole("PREVIEW_MAX_CONCURRENT", 32)
+
+# --- The server ----------------------------------------------------------------------------------
+
+LISTEN_HOST = env.text("LISTEN_HOST", "") or "127.0.0.1"
+PORT = env.whole("PORT", 8000)
+WEB_CONCURRENCY = env.whole("WEB_CONCURRENCY", 2)
+# Requests wait for other people's databases, so threads are many and processes few. However many
+# of those hang, WEB_THREADS are left for the rest; and as many again may wait for slow clients.
+WEB_THREADS = env.whole("WEB_THREADS", 32)
+SERVER_THREADS = 2 * (WEB_THREADS + PROBE_MAX_CONCURRENT + PREVIEW_MAX_CONCURRENT)
 
 # --- The store -----------------------------------------------------------------------------------
 
@@ -100,18 +112,18 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "common.middleware.RequestMiddleware",
     "common.middleware.CorsMiddleware",
-    "common.middleware.ApiMiddleware",
-    # From here on for pages only; exceptions and views are seen to for all.
     "common.middleware.ProblemMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "common.middleware.SessionMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
     "common.middleware.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
-    "common.middleware.AuthenticationMiddleware",
-    "common.middleware.MessageMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "common.middleware.BodyMiddleware",
 ]
 
 ROOT_URLCONF = "etl_config.urls"
@@ -134,7 +146,7 @@ TEMPLATES = [
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [],
-    "DEFAULT_PERMISSION_CLASSES": [],
+    "DEFAULT_PERMISSION_CLASSES": ["common.api.permissions.MethodIsServed"],
     "DEFAULT_RENDERER_CLASSES": ["common.api.json.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["common.api.json.JSONParser"],
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "common.api.json.OnlyJSON",
@@ -172,8 +184,11 @@ CORS_ALLOWED_ORIGINS = env.listed(
     "CORS_ORIGINS", '["http://localhost:5173","http://localhost:3000"]'
 )
 CORS_ALLOW_CREDENTIALS = True
+CORS_URLS_REGEX = r"^"  # Its own `.` stops at a line feed in a path.
 CORS_ALLOW_METHODS = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"]
-CORS_EXPOSE_HEADERS = ["ETag", "Link", "X-Total-Count", "Location", "Retry-After"]
+CORS_EXPOSE_HEADERS = [
+    "ETag", "Link", "X-Total-Count", "Location", "Retry-After", "X-Request-ID",
+]  # fmt: skip
 
 # --- The admin -----------------------------------------------------------------------------------
 
@@ -210,6 +225,8 @@ UNFOLD = {
     },
 }
 LOGIN_REDIRECT_URL = "admin:index"
+# The default signs and reads a cookie with every request, the API's included.
+MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 CSRF_FAILURE_VIEW = "common.admin.pages.expired"
 # A mapping's page has seven inputs for each of its rules.
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 10_000
@@ -229,32 +246,52 @@ WHITENOISE_USE_FINDERS = DEBUG
 SESSION_COOKIE_HTTPONLY = True
 SECURE_CONTENT_TYPE_NOSNIFF = True
 X_FRAME_OPTIONS = "DENY"
+DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_BODY_BYTES
+# The middleware takes the header out where it does not come from one of TRUSTED_PROXIES.
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 if BEHIND_TLS_PROXY:
-    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     SECURE_SSL_REDIRECT = True
     SECURE_REDIRECT_EXEMPT = [r"^health/?$"]
     SESSION_COOKIE_SECURE = True
     CSRF_COOKIE_SECURE = True
     SECURE_HSTS_SECONDS = env.whole("SECURE_HSTS_SECONDS", 31_536_000)
     SECURE_HSTS_INCLUDE_SUBDOMAINS = True
-    SECURE_HSTS_PRELOAD = True
+    SECURE_HSTS_PRELOAD = env.flag("SECURE_HSTS_PRELOAD", False)
 
 # --- Logs ----------------------------------------------------------------------------------------
 
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+LOG_FORMATS = ("LINE", "JSON")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {
-        "line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"},
+    "filters": {
+        "request_id": {"()": "common.logs.RequestId"},
+        "with_traceback": {"()": "common.logs.WithTraceback"},
     },
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "formatters": {
+        "line": {"format": "%(asctime)s %(levelname)s %(name)s [%(request_id)s] %(message)s"},
+        "json": {
+            "()": "pythonjsonlogger.orjson.OrjsonFormatter",
+            "fmt": ["levelname", "name", "request_id", "message", "exc_info"],
+            "rename_fields": {"levelname": "level", "name": "logger", "exc_info": "exception"},
+            "timestamp": "time",
+        },
+    },
+    "handlers": {
+        "console": {
+            "class": "logging.StreamHandler",
+            "formatter": env.choice("LOG_FORMAT", LOG_FORMATS, "LINE").lower(),
+            "filters": ["request_id"],
+        }
+    },
     "root": {"handlers": ["console"], "level": env.choice("LOG_LEVEL", LOG_LEVELS, "INFO")},
-    # Debug records of these hold whole commands, tokens included.
     "loggers": {
+        # Debug records of these hold whole commands, tokens included.
         "pymongo": {"level": "WARNING"},
         "django_mongodb_backend": {"level": "WARNING"},
         "django.db.backends": {"level": "WARNING"},
+        "django.request": {"filters": ["with_traceback"]},
     },
 }
 
@@ -263,3 +300,5 @@ LOGGING = {
 SETTINGS_PROBLEMS = env.problems
 # `service.E007` says the same of CORS_ORIGINS, by the name that it has in the environment.
 SILENCED_SYSTEM_CHECKS = ["corsheaders.E013", "corsheaders.E014"]
+# To be on the browsers' list of hosts is for the owner of the domain to ask for.
+SILENCED_SYSTEM_CHECKS += ["security.W021"]

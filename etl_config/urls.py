@@ -10,16 +10,22 @@ import schedules.urls
 import schemas.urls
 from etl_config.documentation import OpenAPIView, RedocPage, SwaggerPage, redoc_script
 from etl_config.health import HealthView, RootView
+from etl_config.unknown import UnknownAddress
 
 api = [
     *connections.urls.urlpatterns,
     *schemas.urls.urlpatterns,
     *mappings.urls.urlpatterns,
     *schedules.urls.urlpatterns,
+    # Whatever else begins like the API is refused like the API, also while DEBUG is on.
+    re_path(r"", UnknownAddress.as_view()),
 ]
 
+prefix = settings.API_V1_PREFIX.strip("/")
+
 urlpatterns = [
-    path(f"{settings.API_V1_PREFIX.strip('/')}/", include(api)),
+    path(f"{prefix}/", include(api)),
+    path(prefix, UnknownAddress.as_view()),
     path("", RootView.as_view(), name="root"),
     re_path(r"^health/?$", HealthView.as_view(), name="health"),
     re_path(r"^openapi\.json/?$", OpenAPIView.as_view(), name="openapi"),

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterable
 from io import BytesIO
+from threading import BoundedSemaphore
 from typing import Any
 
 from django.conf import settings
@@ -10,27 +11,76 @@ from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
 from django.core.wsgi import get_wsgi_application
 
+from common.middleware import BUSY
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "etl_config.settings")
 
-Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+Environ = dict[str, Any]
+
+CGI = {
+    "CONTENT_LENGTH", "CONTENT_TYPE", "GATEWAY_INTERFACE", "PATH_INFO", "QUERY_STRING",
+    "REMOTE_ADDR", "REQUEST_METHOD", "SCRIPT_NAME", "SERVER_NAME", "SERVER_PORT",
+    "SERVER_PROTOCOL", "SERVER_SOFTWARE",
+}  # fmt: skip
+PROCESS = frozenset(os.environ)
+"""HTTP_PROXY, too, is a variable of the process, and no header."""
+DISCARDED_BYTES = 16 * 1024 * 1024
+PIECE_BYTES = 64 * 1024
+
+body_places = BoundedSemaphore(settings.SERVER_THREADS // 2)
 
 
-def with_chunked_bodies(application: Application) -> Application:
-    """Return the application for bodies without a length, too: Django reads only what has one.
+def application(environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
+    return django_application(with_body(of_request(environ)), start_response)
 
-    They are read here, to one byte beyond the limit, where the parser refuses them.
+
+def of_request(environ: Environ) -> Environ:
+    """Return what the environ says of the request.
+
+    granian puts the whole environment of the process beside it, keys and passwords included.
     """
-
-    def serve(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        if "HTTP_TRANSFER_ENCODING" in environ and environ.get("wsgi.input_terminated"):
-            body = environ["wsgi.input"].read(settings.MAX_BODY_BYTES + 1)
-            environ |= {"wsgi.input": BytesIO(body), "CONTENT_LENGTH": str(len(body))}
-        return application(environ, start_response)
-
-    return serve
+    return {
+        name: value
+        for name, value in environ.items()
+        if name in CGI or name[:5] == "wsgi." or (name[:5] == "HTTP_" and name not in PROCESS)
+    }
 
 
-application = with_chunked_bodies(get_wsgi_application())
+def with_body(environ: Environ) -> Environ:
+    """Return the request with its body read, so that no view waits for a slow client.
+
+    At most half of the threads wait for bodies. Where all of these do, the request is marked
+    `BUSY`; the middleware refuses it, and whatever body is too large or too short.
+    """
+    is_chunked = "HTTP_TRANSFER_ENCODING" in environ
+    if not is_chunked and environ.get("CONTENT_LENGTH", "0") in ("", "0"):
+        return environ
+    if not body_places.acquire(blocking=False):
+        return environ | {"wsgi.input": BytesIO(), BUSY: True}
+    try:
+        body = read_body(environ["wsgi.input"])
+    finally:
+        body_places.release()
+    # Django reads only what has a length. The one that a client tells stays, to be compared.
+    length = str(len(body)) if is_chunked else environ["CONTENT_LENGTH"]
+    return environ | {"wsgi.input": BytesIO(body), "CONTENT_LENGTH": length}
+
+
+def read_body(stream: Any) -> bytes:
+    """Return a body, or its first bytes up to one over the limit.
+
+    The rest is thrown away, as far as is reasonable: a client that still sends when the
+    connection is closed may not see the answer.
+    """
+    body: bytes = stream.read(settings.MAX_BODY_BYTES + 1)
+    if len(body) > settings.MAX_BODY_BYTES:
+        discarded = 0
+        while discarded < DISCARDED_BYTES and (piece := stream.read(PIECE_BYTES)):
+            discarded += len(piece)
+    return body
+
+
+django_application = get_wsgi_application()
 
 if problems := [found for found in checks.run_checks(tags=["service"]) if found.is_serious()]:
     raise ImproperlyConfigured(

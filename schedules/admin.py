@@ -19,12 +19,12 @@ from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST
 from unfold.contrib.filters.admin import AutocompleteSelectFilter
 
+import clock
 from common.admin.badges import BAD, GOOD, NOTHING, QUIET, age, badge, span
 from common.admin.base import attempt
 from common.admin.forms import INPUT, MONO, DocumentForm
 from common.documents import store
 from mappings.admin import OfMapping
-from schedules import cron
 from schedules.models import Schedule, upcoming_run
 
 RUNS = 10
@@ -37,7 +37,7 @@ class TimezoneInput(forms.TextInput):
 
     def get_context(self, name: str, value: Any, attrs: Any) -> dict[str, Any]:
         context = super().get_context(name, value, attrs)
-        context["widget"]["zones"] = sorted(cron.timezone_names())
+        context["widget"]["zones"] = sorted(clock.zone_names())
         return context
 
 
@@ -78,9 +78,12 @@ class ScheduleAdmin(OfMapping):
     search_fields = ("name", "cron_expression", "timezone")
     autocomplete_fields = ("mapping",)
     actions = ("enable", "disable", "delete_selected")
-    readonly_fields = ("next_run", "last_run", "created_at", "updated_at")
+    readonly_fields = ("meaning", "next_run", "last_run", "created_at", "updated_at")
     fieldsets = (
-        (None, {"fields": ("name", "mapping", "cron_expression", "timezone", "enabled")}),
+        (
+            None,
+            {"fields": ("name", "mapping", "cron_expression", "meaning", "timezone", "enabled")},
+        ),
         (
             "History",
             {
@@ -119,6 +122,10 @@ class ScheduleAdmin(OfMapping):
         return format_html(
             '<code>{}</code> <span class="etl-quiet">{}</span>', obj.cron_expression, obj.timezone
         )
+
+    @admin.display(description="In words")
+    def meaning(self, obj: Schedule) -> str:
+        return obj.description or NOTHING
 
     @admin.display(description="Next run", ordering="next_run_at")
     def next_run(self, obj: Schedule) -> SafeString:
@@ -177,24 +184,23 @@ def switched(schedule: Schedule, enabled: bool) -> None:
 
 def next_run_of(schedule: Schedule) -> Run | None:
     moment = upcoming_run(schedule.to_document())
-    zone = zone_of(schedule.timezone)
-    return as_run(moment.replace(tzinfo=UTC), zone) if moment and zone else None
+    if moment is None:
+        return None
+    try:
+        return as_run(moment.replace(tzinfo=UTC), clock.zone_named(schedule.timezone))
+    except clock.UnknownZone:
+        return None
 
 
 def upcoming(expression: str, timezone: str) -> dict[str, Any]:
-    """Return the next runs on the schedule's own clock, or the sentence that refuses."""
-    zone = zone_of(timezone)
-    if zone is None:
-        return {"refusal": f'"{timezone}" is not an IANA time zone name.'}
+    """Return an expression in words and its next runs, or the sentence that refuses it."""
     try:
-        runs = cron.next_runs(expression, zone, store.now(), RUNS)
-    except cron.InvalidCron as wrong:
+        zone = clock.zone_named(timezone)
+        runs = clock.next_slots(expression, zone, store.now(), RUNS)
+    except (clock.UnknownZone, clock.InvalidCron) as wrong:
         return {"refusal": str(wrong)}
-    return {"runs": [as_run(run, zone) for run in runs], "zone": timezone}
-
-
-def zone_of(name: str) -> ZoneInfo | None:
-    return ZoneInfo(name) if name in cron.timezone_names() else None
+    words = clock.describe(expression)
+    return {"runs": [as_run(run, zone) for run in runs], "zone": timezone, "words": words}
 
 
 def as_run(moment: datetime, zone: ZoneInfo) -> Run:

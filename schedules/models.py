@@ -3,17 +3,16 @@
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from bson import ObjectId
 from django.core.exceptions import ValidationError
 from django.db import models
 
+import clock
 from common.documents import store
 from common.documents.models import Document, RuleErrors, page_index
 from common.documents.store import Stored
 from mappings.models import Mapping
-from schedules import cron
 
 
 class Schedule(Document):
@@ -44,34 +43,64 @@ class Schedule(Document):
         ]
 
     def rule_errors(self) -> RuleErrors:
-        return super().rule_errors() | self._timezone_errors() | self._cron_errors()
+        return super().rule_errors() | self.clock_errors()
+
+    def clock_errors(self) -> RuleErrors:
+        """Return what is wrong with the expression and the zone it is read in."""
+        return self._timezone_errors() | self._cron_errors()
 
     def _timezone_errors(self) -> RuleErrors:
-        if self.timezone in cron.timezone_names() or self._is_as_stored_and_off("timezone"):
+        if not self._is_chosen("timezone") or self.timezone in clock.zone_names():
             return {}
         message = f'"{self.timezone}" is not an IANA time zone name, such as Europe/Berlin or UTC.'
         return {"timezone": ValidationError(message, code="invalid")}
 
     def _cron_errors(self) -> RuleErrors:
-        if self._is_as_stored_and_off("cron_expression"):
+        if not self._is_chosen("cron_expression"):
             return {}
         try:
-            cron.parse(self.cron_expression)
-        except cron.InvalidCron as wrong:
+            clock.parse(self.cron_expression)
+        except clock.InvalidCron as wrong:
             return {"cron_expression": ValidationError(str(wrong), code="invalid_cron")}
         return {}
 
-    def _is_as_stored_and_off(self, name: str) -> bool:
-        """Tell whether a field may stay as it is: what cannot run can still be switched off."""
-        return not self.enabled and getattr(self, name) == self._loaded.get(name)
+    def _is_chosen(self, name: str) -> bool:
+        """Tell whether a value is new, or to be used from now on.
+
+        What was stored under older rules may stay while others change, but not be switched on.
+        """
+        return self.has_changed(name) or (self.enabled and self.has_changed("enabled"))
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        self.next_run_at = self.next_runs(1)[0] if self.enabled else None
+        """Write the record; the next run moves only with what decides when it is.
+
+        So a slot that is due stays due, whatever else is changed.
+        """
+        if self.has_changed("cron_expression", "timezone", "enabled"):
+            self.next_run_at = next(iter(self.next_runs(1)), None)
         super().save(*args, **kwargs)
 
+    @property
+    def description(self) -> str | None:
+        """Return the expression in words, or None where it makes no sense."""
+        try:
+            return clock.describe(self.cron_expression)
+        except clock.InvalidCron:
+            return None
+
     def next_runs(self, count: int) -> list[datetime]:
-        """Return the next firing times, in UTC."""
-        return cron.next_runs(self.cron_expression, ZoneInfo(self.timezone), store.now(), count)
+        """Return the next slots from now on, in UTC: none while disabled, or where it has none."""
+        if not self.enabled:
+            return []
+        return slots_after(store.now(), self.cron_expression, self.timezone, count)
+
+
+def slots_after(after: datetime, expression: str, timezone: str, count: int) -> list[datetime]:
+    """Return the next slots, in UTC; none where another program stored what makes no sense."""
+    try:
+        return clock.next_slots(expression, clock.zone_named(timezone), after, count)
+    except (clock.InvalidCron, clock.UnknownZone):
+        return []
 
 
 def upcoming_run(document: Stored) -> datetime | None:
@@ -80,20 +109,18 @@ def upcoming_run(document: Stored) -> datetime | None:
     That is the stored one, or the one from now on where that has passed; None while disabled, and
     where another program stored what makes no sense.
     """
-    if not document.get("enabled", True):
+    enabled = document.get("enabled")
+    if enabled is not None and not enabled:
         return None
     stored, moment = document.get("next_run_at"), store.now().replace(tzinfo=None)
     if isinstance(stored, datetime) and stored > moment:
         return stored
     minute = moment.replace(second=0, microsecond=0)
     expression, timezone = document.get("cron_expression"), document.get("timezone") or "UTC"
-    return _run_after(str(expression), str(timezone), minute)
+    return _run_after(minute, str(expression), str(timezone))
 
 
 @lru_cache(maxsize=4096)
-def _run_after(expression: str, timezone: str, minute: datetime) -> datetime | None:
-    try:
-        (run,) = cron.next_runs(expression, ZoneInfo(timezone), minute.replace(tzinfo=UTC), 1)
-    except (KeyError, ValueError, OSError):
-        return None
-    return run.replace(tzinfo=None)
+def _run_after(minute: datetime, expression: str, timezone: str) -> datetime | None:
+    slots = slots_after(minute.replace(tzinfo=UTC), expression, timezone, 1)
+    return slots[0].replace(tzinfo=None) if slots else None

@@ -49,6 +49,13 @@ def test_a_process_that_will_not_stop_is_ended_with_all_it_started(tmp_path):
     assert child.process.returncode == -9
 
 
+def test_the_lines_of_a_labelled_process_stand_behind_its_label(capfdbinary):
+    with running("It", python("print('up', flush=True); print('and on')"), label="it") as child:
+        child.process.wait()
+
+    assert capfdbinary.readouterr().out == b"it | up\nit | and on\n"
+
+
 def test_a_server_that_ends_while_it_starts_is_told_with_its_last_lines(tmp_path):
     log = tmp_path / "log"
     with (

@@ -55,6 +55,8 @@ def test_what_is_not_set_or_empty_has_its_default(env, monkeypatch):
         (lambda env: env.number("X", 1.0), "nan", "X makes no sense: expected a number."),
         (lambda env: env.whole("X", 1), "1.5", "X makes no sense: expected a whole number."),
         (lambda env: env.choice("X", "AB", "A"), "c", "X makes no sense: expected one of A, B."),
+        (lambda env: env.networks("X"), "10.0.0.0/8,proxy", "X makes no sense: expected addresses "
+         "and networks such as 127.0.0.1,10.0.0.0/8."),
         (lambda env: env.listed("X"), '["a"', "X makes no sense: expected a JSON list such as "
          '["a","b"], or a comma-separated one.'),
     ],
@@ -63,3 +65,8 @@ def test_what_makes_no_sense_is_noted(env, monkeypatch, read, text, problem):
     monkeypatch.setenv("X", text)
     read(env)
     assert env.problems == [problem]
+
+
+def test_networks_are_addresses_and_ranges(env, monkeypatch):
+    monkeypatch.setenv("X", "127.0.0.1, ::1,10.1.2.3/8")
+    assert [str(each) for each in env.networks("X")] == ["127.0.0.1/32", "::1/128", "10.0.0.0/8"]

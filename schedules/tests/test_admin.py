@@ -1,5 +1,7 @@
 """Schedules in the admin: the next runs on their own clock, and switches for many at once."""
 
+from datetime import UTC, datetime
+
 import pytest
 
 from common.tests.client import document, made, schedule_body
@@ -46,6 +48,21 @@ def test_the_runs_follow_what_is_typed(operator):
     answer = operator.post(RUNS, cron_expression="0 12 * * *", timezone="UTC").content.decode()
     assert answer.count("12:00 UTC</td>") == 10
     assert "Once it is enabled" in answer
+    assert "At 12:00 every day." in answer
+
+
+def test_a_new_name_leaves_the_next_run_where_it_is(operator, api, stored):
+    due = datetime(2020, 1, 1, 6, 0, tzinfo=UTC)
+    written = document(stored, "schedules", next_run_at=due)
+    stored.schedules.update_one({}, {"$unset": {"timezone": ""}})
+    assert operator.save(CHANGE, written["_id"], name="changed") == {}
+    kept = stored.schedules.find_one()
+    assert (kept["name"], kept["next_run_at"].replace(tzinfo=UTC)) == ("changed", due)
+
+
+def test_the_page_says_the_expression_in_words(operator, api):
+    record = made(api, "schedules", cron_expression="30 6 * * MON-FRI")
+    assert operator.html(CHANGE, record["id"]).count("At 06:30 from Monday to Friday") == 2
 
 
 @pytest.mark.parametrize(

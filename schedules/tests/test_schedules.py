@@ -98,15 +98,55 @@ def test_a_next_run_that_has_passed_gives_way_to_the_one_after_it(api, stored):
     assert moment(record["next_run_at"]) > datetime.now(UTC)
 
 
-def test_one_that_cannot_run_can_be_mended_or_switched_off(api, stored):
-    written = document(stored, "schedules", cron_expression="nonsense", timezone="Mars")
+def test_nothing_but_expression_timezone_and_enabled_moves_the_next_run(api, stored):
+    record = made(api, "schedules", cron_expression="@daily")
+    path = f"schedules/{record['id']}"
+    due = datetime.now(UTC).replace(microsecond=0) - timedelta(seconds=5)
+    stored.schedules.update_one({}, {"$set": {"next_run_at": due}})
+
+    def kept():
+        return stored.schedules.find_one()["next_run_at"].replace(tzinfo=UTC)
+
+    other = made(api, "mappings")["id"]
+    for changes in ({"name": "renamed"}, {"mapping_id": other}, api.get(path).json()):
+        assert api.put(path, changes).status == 200
+        assert kept() == due
+    same = {"cron_expression": "@daily", "timezone": "UTC", "enabled": True, "name": "again"}
+    assert api.patch(path, same).json()["next_run_at"] > due.isoformat()
+    assert kept() == due
+    for changes in ({"cron_expression": "0 0 * * *"}, {"timezone": "Asia/Tokyo"}):
+        stored.schedules.update_one({}, {"$set": {"next_run_at": due}})
+        api.patch(path, changes)
+        assert kept() > datetime.now(UTC)
+
+
+def test_a_zone_that_no_document_names_is_not_changed_by_a_new_name(api, stored):
+    due = datetime(2020, 1, 1, 6, 0, tzinfo=UTC)
+    written = document(stored, "schedules", next_run_at=due)
+    stored.schedules.update_one({}, {"$unset": {"timezone": "", "enabled": ""}})
+    api.patch(f"schedules/{written['_id']}", {"name": "changed"})
+    assert stored.schedules.find_one()["next_run_at"].replace(tzinfo=UTC) == due
+
+
+def test_what_was_stored_under_older_rules_stays_while_others_change(api, stored):
+    written = document(stored, "schedules", cron_expression="*/90 * * * *", timezone="Factory")
     path = f"schedules/{written['_id']}"
-    answer = api.patch(path, {"name": "changed"})
-    assert set(answer.errors) == {"cron_expression", "timezone"}
-    assert api.patch(path, {"enabled": False}).status == 200
-    assert api.patch(path, {"name": "changed"}).status == 200
+    assert api.get(path).json()["next_run_at"] is None
+    for changes in ({"name": "changed"}, api.get(path).json(), {"enabled": False}):
+        assert api.patch(path, changes).status == 200
+    again = api.patch(path, {"enabled": True})
+    assert set(again.errors) == {"cron_expression", "timezone"}
+    assert set(api.patch(path, {"cron_expression": "*/80 * * * *"}).errors) == {"cron_expression"}
     mended = {"enabled": True, "cron_expression": "@daily", "timezone": "UTC"}
     assert api.patch(path, mended).json()["next_run_at"]
+
+
+@pytest.mark.parametrize("name", ["localtime", "Factory", "posixrules"])
+def test_a_timezone_that_differs_from_machine_to_machine_is_refused(api, name):
+    answer = api.post("schedules", schedule_body(api, timezone=name))
+    assert answer.messages == {
+        "timezone": f'"{name}" is not an IANA time zone name, such as Europe/Berlin or UTC.'
+    }
 
 
 def test_deleting_a_schedule_frees_its_mapping(api):

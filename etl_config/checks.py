@@ -1,0 +1,34 @@
+"""System checks of how the service is served; those of all else are in `common/checks.py`."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, register
+
+BOUNDS = {"PORT": (1, 65_535), "WEB_CONCURRENCY": (1, 512), "WEB_THREADS": (1, 1_000)}
+
+
+@register("service")
+def server(**kwargs: Any) -> Iterator[CheckMessage]:
+    for name, (least, most) in BOUNDS.items():
+        if not least <= getattr(settings, name) <= most:
+            yield Error(
+                f"{name} is {getattr(settings, name)}; expected {least} to {most:,}.",
+                hint="Leave it out for the default.",
+                id="service.E030",
+            )
+
+
+@register("service")
+def trusted_proxies(**kwargs: Any) -> list[CheckMessage]:
+    if settings.TRUSTED_PROXIES or not settings.BEHIND_TLS_PROXY:
+        return []
+    return [
+        Error(
+            "BEHIND_TLS_PROXY is on, and TRUSTED_PROXIES names no proxy: every request would be "
+            "sent to https, for ever.",
+            hint="Name the addresses from which the proxy asks, such as 10.0.0.0/8.",
+            id="service.E031",
+        )
+    ]
