@@ -25,8 +25,8 @@ from common.admin.records import note_users, users_link
 from common.exceptions import ServiceError
 from connections.checkup import check_all
 from connections.models import Connection, TestStatus
-from connections.probe import probe
 from connections.refusals import as_refusals
+from sources.probe import probe
 
 TESTS_AT_ONCE = 20
 """So a page of a hundred that all stay silent takes about 23 s."""

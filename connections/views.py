@@ -13,10 +13,7 @@ from common.api.parameters import ListParameters
 from common.api.roles import Role
 from common.api.views import DocumentViewSet, records_access
 from common.exceptions import NotFound
-from connections.drivers.base import SourceParams
 from connections.models import Connection
-from connections.preview import describe_table, list_tables
-from connections.probe import probe
 from connections.refusals import as_refusals
 from connections.serializers import (
     ConnectionSerializer,
@@ -26,6 +23,9 @@ from connections.serializers import (
     TableSerializer,
     TestResultSerializer,
 )
+from sources.contract import SourceParams
+from sources.preview import describe_table, list_tables
+from sources.probe import probe
 
 
 class ConnectionViewSet(DocumentViewSet):

@@ -12,9 +12,9 @@ from common.admin.conflicts import Difference
 from common.admin.forms import CHANGED_MEANWHILE, OVERWRITE
 from common.tests.client import PASSWORD, connection_body, connection_document, document, made
 from common.tests.operator import form_fields, someone
-from connections.drivers.errors import TooManyProbes
 from connections.models import Connection
-from connections.probe import ProbeResult
+from sources.errors import TooManyProbes
+from sources.probe import ProbeResult
 
 LIST, ADD, CHANGE = (f"connections_connection_{page}" for page in ("changelist", "add", "change"))
 DELETE, TEST = "connections_connection_delete", "connections_connection_test"

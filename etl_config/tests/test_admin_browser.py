@@ -9,10 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import psycopg
 import pytest
 from django.contrib.auth.models import User
 from playwright.sync_api import Page, expect, sync_playwright
+
+from devtools.postgres import session
 
 CHROMIUM = "/usr/bin/chromium"
 OPTIONS = [
@@ -46,16 +47,16 @@ RULES = [
 def source() -> Iterator[object]:
     """The address of a database with two hundred people."""
     url = os.environ["TEST_POSTGRES_URL"]
-    with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute("DROP TABLE IF EXISTS people")
-        connection.execute(
+    with session(url) as cursor:
+        cursor.execute("DROP TABLE IF EXISTS people")
+        cursor.execute(
             "CREATE TABLE people AS SELECT n AS id, 'Ada ' || n AS full_name, "
             "'Road ' || n AS street, CASE WHEN n % 3 > 0 THEN 'London' END AS city, "
             "n * 1.25 AS balance, date '1990-01-01' + n AS born, n % 2 = 0 AS active "
             "FROM generate_series(1, 200) AS n"
         )
         yield urlsplit(url)
-        connection.execute("DROP TABLE people")
+        cursor.execute("DROP TABLE people")
 
 
 class Browser:

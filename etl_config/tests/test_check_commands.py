@@ -20,7 +20,7 @@ from common.tests.client import (
     mapping_document,
 )
 from connections import checkup
-from connections.probe import ProbeResult
+from sources.probe import ProbeResult
 
 
 def run(*arguments: str) -> str:

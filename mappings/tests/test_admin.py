@@ -13,8 +13,8 @@ from common.admin.conflicts import Difference
 from common.admin.forms import CHANGED_MEANWHILE, OVERWRITE
 from common.tests.client import column, direct, document, join, made, split
 from common.tests.operator import form_fields, someone
-from connections.drivers.errors import QueryFailed, SourceTimeout
-from connections.preview import Preview
+from sources.errors import QueryFailed, SourceTimeout
+from sources.preview import Preview
 
 LIST, ADD, CHANGE = (f"mappings_mapping_{page}" for page in ("changelist", "add", "change"))
 PREVIEW = "mappings_mapping_preview"

@@ -8,9 +8,9 @@ from django.core.management.base import CommandParser
 from common.commands import OperatorCommand, offenders
 from common.documents import store
 from common.documents.names import printable
-from connections import probe
 from connections.checkup import Checked, check_all
 from connections.models import Connection
+from sources import asking
 
 AT_ONCE = 8
 BATCH = 100
@@ -42,7 +42,7 @@ class Command(OperatorCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         connections = _stored(options["names"])
-        probe.configure(max(probe.slots.limit, options["parallel"]))
+        asking.configure(max_probes=max(asking.probes.limit, options["parallel"]))
         width = max((len(printable(found.name)) for found in connections), default=0)
         results = []
         with self.progress("Connections", len(connections)) as progress:
