@@ -22,6 +22,7 @@ from common.admin.fields import state_of
 from common.admin.forms import DocumentForm
 from common.admin.model_admin import DocumentAdmin
 from common.admin.records import note_users, users_link
+from common.context import client_address
 from common.exceptions import ServiceError
 from connections.checkup import check_all
 from connections.models import Connection, TestStatus
@@ -190,7 +191,7 @@ class ConnectionAdmin(DocumentAdmin):
         is_stored = connection.is_stored and set(form.changed_data) <= {"name", "version"}
         try:
             with as_refusals():
-                result = probe(connection.params(), timeout_s=settings.PROBE_TIMEOUT_S)
+                result = probe(connection.params(), settings.PROBE_TIMEOUT_S, client_address())
         except ServiceError as refusal:
             return {"refusal": refusal.detail}
         if is_stored:

@@ -52,8 +52,10 @@ WEB_CONCURRENCY = env.whole("WEB_CONCURRENCY", 2)
 # Requests wait for other people's databases, so threads are many and processes few. However many
 # of those hang, and however many clients drip their bodies, WEB_THREADS are left for the rest.
 WEB_THREADS = env.whole("WEB_THREADS", 32)
-BODY_THREADS = (WEB_THREADS + PROBE_MAX_CONCURRENT + PREVIEW_MAX_CONCURRENT) // 2
-SERVER_THREADS = WEB_THREADS + PROBE_MAX_CONCURRENT + PREVIEW_MAX_CONCURRENT + BODY_THREADS
+# Of tests and of previews ten more than the limit serve those for whom none runs.
+SOURCE_THREADS = PROBE_MAX_CONCURRENT + PREVIEW_MAX_CONCURRENT + 20
+BODY_THREADS = (WEB_THREADS + SOURCE_THREADS) // 2
+SERVER_THREADS = WEB_THREADS + SOURCE_THREADS + BODY_THREADS
 
 # --- The store -----------------------------------------------------------------------------------
 

@@ -4,17 +4,17 @@ from typing import Any
 
 from django.conf import settings
 
+from common.context import client_address
 from connections.refusals import as_refusals
 from mappings.serializers import PreviewQuerySerializer, ProposalQuerySerializer
 from sources.contract import SourceParams
 from sources.preview import Preview, propose_schema, run_preview
 
 
-def preview(data: Any, client: str = "") -> Preview:
+def preview(data: Any) -> Preview:
     """Return the first rows of the query that `data` describes, as a body of the API does.
 
-    `client` is the address that asks, so that nobody's previews keep the others out. Raises DRF's
-    ValidationError for a wrong body, and the ServiceError that a source's trouble is.
+    Raises DRF's ValidationError for a wrong body, and the ServiceError that a source's trouble is.
     """
     serializer = PreviewQuerySerializer(data=data)
     query = _validated(serializer)
@@ -24,11 +24,11 @@ def preview(data: Any, client: str = "") -> Preview:
             query["source_query"],
             limit_rows=query["limit"],
             timeout_s=settings.PREVIEW_TIMEOUT_S,
-            client=client,
+            client=client_address(),
         )
 
 
-def propose(data: Any, client: str = "") -> list[dict[str, str]]:
+def propose(data: Any) -> list[dict[str, str]]:
     """Return the columns of a schema for the query that `data` describes; raises as `preview`."""
     serializer = ProposalQuerySerializer(data=data)
     query = _validated(serializer)
@@ -37,7 +37,7 @@ def propose(data: Any, client: str = "") -> list[dict[str, str]]:
             _source(query),
             query["source_query"],
             timeout_s=settings.PREVIEW_TIMEOUT_S,
-            client=client,
+            client=client_address(),
         )
 
 
