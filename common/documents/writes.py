@@ -131,10 +131,15 @@ def _insert(changes: Sequence[Change]) -> None:
         return
     collection, session = store.collection(changes[0].model), store.mongodb.session
     documents = [change.after or {} for change in changes]
-    if len(documents) == 1:
-        collection.insert_one(documents[0], session=session)
-    else:
+    if len(documents) > 1:
         collection.insert_many(documents, session=session)
+        return
+    try:
+        collection.insert_one(documents[0], session=session)
+    except DuplicateKeyError as clash:
+        # The driver tries again where an answer is lost: a new id is this document's.
+        if session or "_id" not in ((clash.details or {}).get("keyPattern") or {}):
+            raise
 
 
 def raise_missing(model: type[models.Model], identifier: Any) -> None:
