@@ -50,6 +50,6 @@ def _save_with_rules(change: Change) -> None:
         if change.action is Action.CHANGE:
             rules.clear(change.record.pk)
         change.record.save()
-        rules.add(change.rules or [])
+        rules.add(change.record.pk, change.rules or [])
 
     writes.transaction(work)

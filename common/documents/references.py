@@ -15,9 +15,11 @@ from bson import ObjectId
 from django.apps import apps
 from django.db import models
 
-from common.documents import store
+from common.documents import store, writes
 from common.documents.models import Document, references_of, verbose_name
 from common.documents.store import Stored
+from common.documents.writes import Change
+from common.exceptions import NotFound, Stale
 
 BATCH = 1000
 
@@ -110,5 +112,11 @@ def remove(orphan: Dangling) -> bool:
     """Remove an orphan, unless it changed or its target is there after all; tell whether it did."""
     if _existing(orphan.target_model, [orphan.target]):
         return False
-    condition = {"_id": orphan.id, orphan.field: orphan.target}
-    return bool(store.collection(orphan.model).delete_one(condition).deleted_count)
+    found = store.find_one(orphan.model, {"_id": orphan.id, orphan.field: orphan.target})
+    if found is None:
+        return False
+    try:
+        writes.apply(Change(orphan.model, found, None))
+    except (Stale, NotFound):
+        return False
+    return True
