@@ -17,6 +17,7 @@ from django.core.management.base import (
 from django.db import DatabaseError
 from pymongo.errors import PyMongoError
 
+from common.context import of_command, use
 from common.documents import store
 
 STORE_UNAVAILABLE = 3
@@ -67,7 +68,8 @@ class OperatorCommand(BaseCommand):
 
     def execute(self, *args: Any, **options: Any) -> str | None:
         try:
-            return super().execute(*args, **options)
+            with use(of_command()):
+                return super().execute(*args, **options)
         except (PyMongoError, DatabaseError) as failure:
             if store.is_unavailable(failure) or store.is_unavailable(failure.__cause__):
                 raise unavailable() from failure
