@@ -177,7 +177,10 @@ def test_killed_before_it_moves_the_head_it_is_gone_on_from(stored, monkeypatch,
 
     with monkeypatch.context() as dying:
         dying.setattr(sealing, "_write", killed)
-        dying.setattr(chain, "move_mark", killed if seals == 3 else chain.move_mark)
+        moved = chain.move_mark
+        dying.setattr(
+            chain, "move_mark", lambda name, *links: moved(name, *links) if not made else killed()
+        )
         with contextlib.suppress(KeyboardInterrupt):
             seal_all()
     assert stored.audit.count_documents({"seq": {"$ne": None}}) == seals
@@ -319,7 +322,7 @@ TAMPERING = {
     "the end cut off": (lambda e: e.delete_many({"seq": {"$gt": 4}}), "seq 5 to 8: cut off"),
     "all removed": (lambda entries: entries.delete_many({}), "seq 1 to 8: cut off"),
     "one inserted at the end": (lambda entries: forged(entries, 9), "seq 9, .*: inserted"),
-    "one inserted beside": (lambda e: forged(e, Int64(5), name="evil"), "seq 5, .*: inserted"),
+    "one inserted beside": (lambda e: forged(e, Int64(5), name="evil"), "changed or inserted"),
     "two exchanged": (swapped, "seq 3, entry .*: changed"),
     "one unsealed to be sealed anew": (unsealed, "seq 8: removed"),
     "all sealed anew": (resealed, "seq 5, entry .*: changed"),
