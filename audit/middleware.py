@@ -6,7 +6,7 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
 from common import context
-from common.admin.pages import is_admin
+from common.admin.error_pages import is_admin
 
 
 class ActorMiddleware:

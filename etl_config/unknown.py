@@ -5,6 +5,7 @@ from typing import NoReturn
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
+from common.api.roles import Access, Role
 from common.exceptions import NotFound
 
 
@@ -12,6 +13,7 @@ class UnknownAddress(APIView):
     """Refuses every method alike, once it is known who asks."""
 
     schema = None
+    access: Access = dict.fromkeys(("get", "post", "put", "patch", "delete", "trace"), Role.VIEWER)
 
     def refuse(self, request: Request) -> NoReturn:
         raise NotFound(f"There is nothing at {request.path}.")

@@ -6,6 +6,7 @@ import json
 import re
 
 import pytest
+from cryptography.fernet import Fernet
 from django.core.management import call_command
 
 from audit.entries import canonical
@@ -262,3 +263,50 @@ def test_a_stand_alone_server_has_the_entries_of_what_was_written(api, stored, m
     api.put(f"mappings/{mapping['id']}/column-mappings", [direct()])
     api.delete(f"mappings/{mapping['id']}")
     assert [one["action"] for one in audit(api)] == ["delete", "update", *3 * ["create"]]
+
+
+# --- Reading --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["since=now", "until=2026-13-01", "record_id=x", "action=read", "kind=No", "actor=", "foo=1"],
+)
+def test_nonsense_is_refused(api, query):
+    assert api.get(f"audit?{query}").status == 400
+
+
+def test_it_is_filtered_and_paged_newest_first(api):
+    for number in range(103):
+        api.create("schemas", schema_body(name=f"schema no {number}"))
+    newest = api.get("audit")
+    page = newest.json()
+    assert (len(page), newest.headers["x-total-count"]) == (100, "103")
+    assert [one["at"] for one in page] == sorted((one["at"] for one in page), reverse=True)
+    third = page[2]
+    assert len(audit(api, since=third["at"], limit=1000)) >= 3
+    assert third["id"] not in [one["id"] for one in audit(api, until=third["at"])]
+    assert len(audit(api, actor="open", kind="schemas", action="create", limit=1000)) == 103
+    assert audit(api, kind="mappings") == audit(api, actor="nobody") == []
+    assert api.post("audit", {}).status == api.delete("audit").status == 405
+
+
+def test_a_records_history_in_the_admin_shows_before_and_after(api, operator):
+    record = made(api, "connections", database="was-here")
+    api.patch(f"connections/{record['id']}", {"database": "is-here", "password": "n3w-secret"})
+    page = operator.html("connections_connection_history", record["id"])
+    assert "<pre>was-here</pre>" in page
+    assert "<pre>is-here</pre>" in page
+    assert "n3w-secret" not in page
+
+
+def test_a_rotation_of_keys_is_one_entry(api, settings):
+    made(api, "connections")
+    made(api, "connections")
+    settings.ENCRYPTION_KEYS_RETIRED = [settings.ENCRYPTION_KEY]
+    settings.ENCRYPTION_KEY = Fernet.generate_key().decode()
+    call_command("rotate_encryption_key")
+    call_command("rotate_encryption_key")
+    (entry,) = audit(api, kind="secrets")
+    assert (entry["record_id"], entry["changes"]) == (None, {"secrets": "changed"})
+    assert entry["via"] == "command"
