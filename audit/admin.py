@@ -63,7 +63,7 @@ class AuditedHistory(_Base):
             "module_name": str(self.opts.verbose_name_plural),
             **(extra_context or {}),
         }
-        request.current_app = self.admin_site.name  # type: ignore[attr-defined]
+        request.current_app = self.admin_site.name
         return TemplateResponse(request, "audit/history.html", context)
 
 
@@ -81,9 +81,9 @@ def history_of(record_id: ObjectId) -> list[dict[str, Any]]:
 def fields(document: dict[str, Any]) -> list[FieldChange]:
     changes = entries.show(document)["changes"] or {}
     return [
-        FieldChange(name, "", "", True)
+        FieldChange(name, "", "", is_secret=True)
         if change == SECRET
-        else FieldChange(name, *map(text, change))
+        else FieldChange(name, text(change[0]), text(change[1]))
         for name, change in changes.items()
     ]
 

@@ -86,7 +86,7 @@ def content(document: Stored) -> dict[str, Any]:
 
 
 def linked(document: Stored, last: Link, key: str) -> Stored:
-    """Return the seal of an entry as the next after `last`."""
+    """Return the seal of an entry as the next after `last`: its place, and its hash."""
     place = {"seq": last.seq + 1, "previous_hash": last.hash}
     return {**place, "hash": seal(key, content({**document, **place}))}
 
@@ -110,28 +110,36 @@ def link_of(document: Stored) -> Link:
 # --- Marks ----------------------------------------------------------------------------------------
 
 
-def mark_document(name: MarkName, link: Link) -> Stored:
-    content = {"_id": name, "seq": link.seq, "hash": link.hash}
-    return {**content, "seal": seal(sealing_key(), content)}
+@dataclass(frozen=True)
+class Mark:
+    """A place that is kept outside of the entries.
+
+    `seals` are those of the last entries up to the head, which may not be in their entries yet.
+    """
+
+    link: Link
+    seals: tuple[Stored, ...] = ()
 
 
-def read_mark(name: MarkName) -> Link | None:
+def read_mark(name: MarkName) -> Mark | None:
     """Return where a mark stands, None where there is none. Raises ChainBroken."""
-    found = store.named(MARKS).find_one({"_id": name}, session=store.mongodb.session)
+    found = store.named(MARKS).find_one({"_id": name})
     if found is None:
         return None
-    content = {field: found.get(field) for field in ("_id", "seq", "hash")}
+    content = {field: found.get(field) for field in ("_id", "seq", "hash", "seals")}
     if not is_sealed(content, found.get("seal")):
         raise ChainBroken(f"The {name} of the audit was changed: its seal is not ours.")
-    return Link(found["seq"], found["hash"])
+    return Mark(Link(found["seq"], found["hash"]), tuple(found["seals"]))
 
 
-def move_mark(name: MarkName, before: Link | None, after: Link) -> bool:
+def move_mark(name: MarkName, before: Mark | None, after: Mark) -> bool:
     """Move a mark on from where it was read; tell whether it still stood there."""
-    marks, session = store.named(MARKS), store.mongodb.session
-    document = mark_document(name, after)
+    marks = store.named(MARKS)
+    content = {"_id": name, "seq": after.link.seq, "hash": after.link.hash}
+    content["seals"] = list(after.seals)
+    document = {**content, "seal": seal(sealing_key(), content)}
     if before is None:
-        found = marks.update_one({"_id": name}, {"$setOnInsert": document}, True, session=session)
-        return found.upserted_id is not None
-    condition = {"_id": name, "seq": before.seq, "hash": before.hash}
-    return bool(marks.update_one(condition, {"$set": document}, session=session).matched_count)
+        made = marks.update_one({"_id": name}, {"$setOnInsert": document}, upsert=True)
+        return made.upserted_id is not None
+    condition = {"_id": name, "seq": before.link.seq, "hash": before.link.hash}
+    return bool(marks.update_one(condition, {"$set": document}).matched_count)

@@ -1,21 +1,25 @@
 """Seals the entries, in order, and removes those that are older than they are kept.
 
-One process at a time does, as a lease says; but nothing depends on that. An entry gets its place by
-compare-and-set while it has none, the head moves by compare-and-set from where it was read, and
-no two entries have one `seq`, by a unique index. Whoever was frozen and wakes can do no harm.
+One process at a time does, as a lease says; but nothing depends on that. The head is moved first,
+by compare-and-set from where it was read, and tells the seals of the entries up to it; then these
+are written, each into an entry that has none. Whoever was killed between the two has left what the
+next one writes; whoever was frozen there writes what is there already.
 """
 
 from __future__ import annotations
 
 import secrets
 import time
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 
+from bson import ObjectId
 from django.conf import settings
-from pymongo.errors import DuplicateKeyError
+from pymongo import UpdateOne
+from pymongo.errors import BulkWriteError, DuplicateKeyError
 
 from audit import chain
-from audit.chain import ChainBroken, Link
+from audit.chain import ChainBroken, Link, Mark
 from audit.models import Entry
 from common.documents import store
 from common.documents.store import Stored
@@ -23,8 +27,7 @@ from common.documents.store import Stored
 LEASE_S = 2.5
 SETTLED_S = 0.7
 """Entries are sealed after so long: the order of their moments is that of their commits by then."""
-BATCH = 100
-"""So many at most stand behind the head, where a process was killed."""
+BATCH = 200
 CUT_EVERY_S = 60.0
 CUT_BATCH = 5_000
 
@@ -91,8 +94,29 @@ def seal_all() -> int:
 
 def seal_some(settled_s: float = SETTLED_S) -> int:
     """Seal a batch of the oldest entries that are older than `settled_s`; return how many."""
+    head = _head()
+    _write(head.seals)
     batch = _unsealed(naive_now() - timedelta(seconds=settled_s))
-    return _seal(batch) if batch else 0
+    if not batch:
+        return 0
+    after = _sealed(batch, head.link)
+    if not chain.move_mark("head", head, after):
+        raise Overtaken
+    _write(after.seals)
+    return len(batch)
+
+
+def _head() -> Mark:
+    """Return the head, which is there before the first entry is sealed.
+
+    One that is missed later was taken away: raises ChainBroken.
+    """
+    head = chain.read_mark("head")
+    if head is None and store.collection(Entry).find_one({"seq": {"$ne": None}}, {"_id": 1}):
+        raise ChainBroken("The head of the audit is gone.")
+    if head is None and not chain.move_mark("head", None, Mark(chain.START)):
+        raise Overtaken
+    return head or Mark(chain.START)
 
 
 def _unsealed(before: datetime) -> list[Stored]:
@@ -101,55 +125,36 @@ def _unsealed(before: datetime) -> list[Stored]:
     return list(store.collection(Entry).find(condition, sort=order, limit=BATCH))
 
 
-def _seal(batch: list[Stored]) -> int:
-    """Seal entries one after the other, and move the head behind the last.
-
-    No transaction: that of a process which was killed would hold them for a minute.
-    """
-    _begin()
-    head = chain.read_mark("head")
-    last, key = _newest(head), chain.sealing_key()
+def _sealed(batch: Iterable[Stored], last: Link) -> Mark:
+    """Return where the head stands behind a batch, with the seals of its entries."""
+    key, seals = chain.sealing_key(), []
     for document in batch:
-        last = _write(document, chain.linked(document, last, key))
-    if not chain.move_mark("head", head, last):
-        raise Overtaken
-    return len(batch)
+        seal = chain.linked(document, last, key)
+        seals.append({"id": str(document["_id"]), **seal})
+        last = chain.link_of(seal)
+    return Mark(last, tuple(seals))
 
 
-def _begin() -> None:
-    """Have a head before the first entry is sealed: one that is missed later was taken away."""
-    is_new = store.collection(Entry).find_one({"seq": {"$ne": None}}, {"_id": 1}) is None
-    if is_new and chain.read_mark("head") is None:
-        chain.move_mark("head", None, chain.START)
+def _write(seals: Iterable[Stored]) -> None:
+    """Write seals into their entries, unless they have them.
 
-
-def _write(document: Stored, sealed: Stored) -> Link:
-    collection = store.collection(Entry)
-    try:
-        written = collection.update_one({"_id": document["_id"], "seq": None}, {"$set": sealed})
-    except DuplicateKeyError as first:
-        raise Overtaken from first
-    if not written.matched_count:
-        raise Overtaken
-    return chain.link_of(sealed)
-
-
-def _newest(head: Link | None) -> Link:
-    """Return the last place that is taken: the head's, or that of what a crash left behind it.
-
-    Raises ChainBroken where the head is gone, or what stands behind it was not sealed here.
+    In no transaction: that of a process which was killed would hold them for a minute.
     """
-    if head is None:
-        raise ChainBroken("The head of the audit is gone.")
-    last = head
-    behind = {"seq": {"$gt": head.seq}}
-    for document in store.collection(Entry).find(behind, sort=[("seq", 1)], limit=BATCH + 1):
-        if not chain.follows(last, document) or last.seq == head.seq + BATCH:
-            if chain.read_mark("head") != head:
-                raise Overtaken
-            raise ChainBroken(f"What stands behind seq {last.seq} was not sealed by the service.")
-        last = chain.link_of(document)
-    return last
+    requests = [
+        UpdateOne(
+            {"_id": ObjectId(seal["id"]), "seq": None},
+            {"$set": {name: seal[name] for name in ("seq", "previous_hash", "hash")}},
+        )
+        for seal in seals
+    ]
+    if not requests:
+        return
+    try:
+        store.collection(Entry).bulk_write(requests, ordered=False)
+    except BulkWriteError as failure:
+        raise ChainBroken(
+            "Another entry, which was not sealed here, has a seq to come."
+        ) from failure
 
 
 # --- Removal by age -------------------------------------------------------------------------------
@@ -164,8 +169,9 @@ def cut_old() -> int:
     if not settings.AUDIT_KEEP_DAYS:
         return 0
     cut = chain.read_mark("cut")
-    last = _last_to_go(cut or chain.START, naive_now() - timedelta(days=settings.AUDIT_KEEP_DAYS))
-    if last.seq > (cut or chain.START).seq and not chain.move_mark("cut", cut, last):
+    first = cut.link if cut else chain.START
+    last = _last_to_go(first, naive_now() - timedelta(days=settings.AUDIT_KEEP_DAYS))
+    if last != first and not chain.move_mark("cut", cut, Mark(last)):
         raise Overtaken
     return store.collection(Entry).delete_many({"seq": {"$lte": last.seq}}).deleted_count
 

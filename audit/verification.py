@@ -8,8 +8,10 @@ from datetime import timedelta
 from itertools import islice
 from typing import Any
 
+from bson import ObjectId
+
 from audit import chain
-from audit.chain import ChainBroken, Link, MarkName
+from audit.chain import ChainBroken, Link, Mark, MarkName
 from audit.models import Entry
 from audit.sealing import naive_now
 from common.documents import store
@@ -38,7 +40,8 @@ def verify(advance: Advance, known: Link | None = None) -> Findings:
         found = Findings()
         # Read first: what is sealed meanwhile stands behind it.
         cut, head = _mark("cut", found), _mark("head", found)
-        walk = Walk(found, cut or chain.START, head, known)
+        start = cut.link if cut else chain.START
+        walk = Walk(found, start, head and head.link, known, _still_to_write(head))
         for document in _documents({"seq": {"$ne": None}}, advance):
             walk.add(document)
         walk.end()
@@ -51,12 +54,19 @@ def verify(advance: Advance, known: Link | None = None) -> Findings:
     return found
 
 
-def _mark(name: MarkName, found: Findings) -> Link | None:
+def _mark(name: MarkName, found: Findings) -> Mark | None:
     try:
         return chain.read_mark(name)
     except ChainBroken:
         found.problems.append(f"{name}: changed, it was not sealed with a key of this service")
         return None
+
+
+def _still_to_write(head: Mark | None) -> set[int]:
+    """Return the `seq` of entries that the head tells, and that have not got it yet."""
+    by_id = {ObjectId(seal["id"]): int(seal["seq"]) for seal in (head.seals if head else ())}
+    condition = {"_id": {"$in": [*by_id]}, "seq": None}
+    return {by_id[one["_id"]] for one in store.collection(Entry).find(condition, {"_id": 1})}
 
 
 def _documents(condition: Stored, advance: Advance) -> Iterator[Stored]:
@@ -74,9 +84,15 @@ class Walk:
     """The chain from its beginning to its end; entries are added in the order of their `seq`."""
 
     def __init__(
-        self, found: Findings, cut: Link, head: Link | None, known: Link | None = None
+        self,
+        found: Findings,
+        cut: Link,
+        head: Link | None,
+        known: Link | None,
+        to_write: set[int],
     ) -> None:
         self.found, self.cut, self.head, self.known = found, cut, head, known
+        self.to_write = to_write
         self.last = cut
         self.is_sure = True
         """Whether the last entry is what it was: only then the next can be held against it."""
@@ -94,7 +110,7 @@ class Walk:
     def end(self) -> None:
         if self.same:
             self._step()
-        if self.head and self.head.seq > self.last.seq:
+        if self.head and self._is_missing(self.last.seq + 1, self.head.seq):
             self._say(_range(self.last.seq + 1, self.head.seq), "cut off at the end")
         if self.known and self.known.seq > max(self.last.seq, self.cut.seq):
             self._say(f"seq {self.known.seq}", "cut off, though you know of its seal")
@@ -113,9 +129,9 @@ class Walk:
             if not genuine:
                 self._say(f"seq {seq}", "inserted in front of the cut")
             return
-        if seq > self.last.seq + 1:
+        if self._is_missing(self.last.seq + 1, seq - 1):
             self._say(_range(self.last.seq + 1, seq - 1), "removed")
-            self.is_sure = False
+        self.is_sure = self.is_sure and seq == self.last.seq + 1
         if not genuine:
             self._say(f"seq {seq}, entry {document['_id']}", self._what_happened(seq))
         elif self.is_sure and document["previous_hash"] != self.last.hash:
@@ -124,6 +140,9 @@ class Walk:
         self.last, self.is_sure = chain.link_of(document), bool(genuine)
         if genuine:
             self.found.newest = self.last
+
+    def _is_missing(self, first: int, last: int) -> bool:
+        return any(seq not in self.to_write for seq in range(first, last + 1))
 
     def _what_happened(self, seq: int) -> str:
         is_behind = self.head is not None and seq > self.head.seq

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
@@ -16,7 +16,7 @@ from common.api.views import DocumentViewSet
 class AuditViewSet(DocumentViewSet):
     serializer_class: Any = EntrySerializer
     parameters = AuditParameters(filters=["actor", "action", "kind", "record_id"])
-    access: Access = {"list": Role.ADMIN}
+    access: ClassVar[Access] = {"list": Role.ADMIN}
     http_method_names = ("get", "head", "options")
 
     @extend_schema(responses=EntrySerializer(many=True))

@@ -46,7 +46,7 @@ def changing(mapping_id: ObjectId, work: Callable[[Mapping], T]) -> T:
 
 def add(mapping_id: ObjectId, rules: Sequence[ColumnMapping]) -> None:
     """Store several checked rules of one mapping, in their order."""
-    _write_set(mapping_id, [], rules)
+    _write_set(mapping_id, stored_rules(mapping_id), [], rules)
 
 
 def add_one(rule: ColumnMapping) -> None:
@@ -56,12 +56,13 @@ def add_one(rule: ColumnMapping) -> None:
 
 def replace(mapping_id: ObjectId, rules: Sequence[ColumnMapping]) -> None:
     """Make `rules` the whole set of a mapping."""
-    _write_set(mapping_id, stored_rules(mapping_id), rules)
+    stored = stored_rules(mapping_id)
+    _write_set(mapping_id, stored, stored, rules)
 
 
 def clear(mapping_id: ObjectId) -> None:
     """Remove every rule of a mapping."""
-    _write_set(mapping_id, stored_rules(mapping_id), [])
+    replace(mapping_id, [])
 
 
 def change(
@@ -81,7 +82,8 @@ def change(
 
     def work(mapping: Mapping) -> None:
         _refuse_misfits(mapping_id, gone, written)
-        _write_set(mapping_id, [rule.document for rule in gone], written)
+        documents = [rule.document for rule in gone]
+        _write_set(mapping_id, stored_rules(mapping_id), documents, written)
 
     if gone or written:
         changing(mapping_id, work)
@@ -112,12 +114,15 @@ def _refuse_misfits(
 
 
 def _write_set(
-    mapping_id: ObjectId, gone: Sequence[Stored], rules: Sequence[ColumnMapping]
+    mapping_id: ObjectId,
+    stored: Sequence[Stored],
+    gone: Sequence[Stored],
+    rules: Sequence[ColumnMapping],
 ) -> None:
-    before = _shown(mapping_id)
+    """Write a change of the `stored` rules of a mapping, which a trail is told as one."""
 
     def entry() -> Entry | None:
-        after = _shown(mapping_id)
+        before, after = _shown(stored), _shown(stored_rules(mapping_id))
         if before == after:
             return None
         mapping = store.find_one(Mapping, {"_id": mapping_id}, {"name": 1}) or {}
@@ -128,8 +133,8 @@ def _write_set(
     _write(gone, rules, entry)
 
 
-def _shown(mapping_id: ObjectId) -> list[dict[str, Any]]:
-    return [trail.shown(ColumnMapping, document) for document in stored_rules(mapping_id)]
+def _shown(documents: Sequence[Stored]) -> list[dict[str, Any]]:
+    return [trail.shown(ColumnMapping, document) for document in documents]
 
 
 def _write(
