@@ -135,8 +135,8 @@ def read_mark(name: MarkName) -> Mark | None:
 def move_mark(name: MarkName, before: Mark | None, after: Mark) -> bool:
     """Move a mark on from where it was read; tell whether it still stood there."""
     marks = store.named(MARKS)
-    content = {"_id": name, "seq": after.link.seq, "hash": after.link.hash}
-    content["seals"] = list(after.seals)
+    place = {"_id": name, "seq": after.link.seq, "hash": after.link.hash}
+    content = {**place, "seals": list(after.seals)}
     document = {**content, "seal": seal(sealing_key(), content)}
     if before is None:
         made = marks.update_one({"_id": name}, {"$setOnInsert": document}, upsert=True)

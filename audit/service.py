@@ -14,7 +14,7 @@ from audit.sealing import BATCH, Sealer
 from common.documents import store
 from common.exceptions import ServiceError
 
-EVERY_S = 0.8
+EVERY_S = 0.4
 AGAIN_S = 60.0
 """How often the log repeats what keeps the entries from being sealed."""
 

@@ -41,7 +41,7 @@ def verify(advance: Advance, known: Link | None = None) -> Findings:
         # Read first: what is sealed meanwhile stands behind it.
         cut, head = _mark("cut", found), _mark("head", found)
         start = cut.link if cut else chain.START
-        walk = Walk(found, start, head and head.link, known, _still_to_write(head))
+        walk = Walk(found, start, head.link if head else None, known, _still_to_write(head))
         for document in _documents({"seq": {"$ne": None}}, advance):
             walk.add(document)
         walk.end()
