@@ -21,6 +21,7 @@ from django.core.management.base import (
 from django.db import DatabaseError
 from pymongo.errors import PyMongoError
 
+from common.context import of_command, use
 from common.documents import names, store
 from common.exceptions import ServiceError
 
@@ -72,7 +73,8 @@ class OperatorCommand(BaseCommand):
 
     def execute(self, *args: Any, **options: Any) -> str | None:
         try:
-            return super().execute(*args, **options)
+            with use(of_command()):
+                return super().execute(*args, **options)
         except ServiceError as refusal:
             raise CommandError(names.printable(refusal.detail)) from refusal
         except (PyMongoError, DatabaseError) as failure:

@@ -16,6 +16,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST
 
+from audit.admin import AuditedHistory
 from common.admin.actions import add_report
 from common.admin.badges import BAD, GOOD, QUIET, age, badge
 from common.admin.fields import state_of
@@ -78,7 +79,7 @@ class LastTestFilter(admin.SimpleListFilter):
 
 
 @admin.register(Connection)
-class ConnectionAdmin(DocumentAdmin):
+class ConnectionAdmin(AuditedHistory, DocumentAdmin):
     form = ConnectionForm
     list_display = ("name", "source", "last_test", "password_state", "mappings", "changed")
     list_filter = (LastTestFilter, "db_type")

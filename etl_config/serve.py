@@ -40,7 +40,14 @@ def main() -> None:
         settings.WEB_CONCURRENCY,
         settings.SERVER_THREADS,
     )
-    server().serve()
+    server().serve(target_loader=worker, wrap_loader=False)
+
+
+def worker() -> Any:
+    """Return the application, in each of the workers, and begin what they do beside requests."""
+    application = import_module("etl_config.wsgi").application
+    import_module("audit.service").start()
+    return application
 
 
 def server() -> Any:

@@ -32,6 +32,13 @@ TRUSTED_PROXIES = env.networks("TRUSTED_PROXIES", "127.0.0.1,::1" if BEHIND_TLS_
 ENCRYPTION_KEY = env.text("ENCRYPTION_KEY", "")
 ENCRYPTION_KEYS_RETIRED = env.listed("ENCRYPTION_KEYS_RETIRED")
 
+# --- The audit -----------------------------------------------------------------------------------
+
+# Entries are sealed with it; without one, with a key that is derived from SECRET_KEY.
+AUDIT_KEY = env.text("AUDIT_KEY", "")
+AUDIT_KEYS_RETIRED = env.listed("AUDIT_KEYS_RETIRED")
+AUDIT_KEEP_DAYS = env.whole("AUDIT_KEEP_DAYS", 0)
+
 # --- The API -------------------------------------------------------------------------------------
 
 API_V1_PREFIX = "/" + env.text("API_V1_PREFIX", "/api/v1").strip("/")
@@ -109,6 +116,7 @@ INSTALLED_APPS = [
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "common",
+    "audit",
     "connections",
     "schemas",
     "mappings",
@@ -126,6 +134,7 @@ MIDDLEWARE = [
     "common.middleware.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "audit.middleware.ActorMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "common.middleware.BodyMiddleware",
@@ -181,6 +190,7 @@ SPECTACULAR_SETTINGS = {
         {"name": "mappings", "description": "What is read, and which column goes where."},
         {"name": "schemas", "description": "Target tables; they only grow."},
         {"name": "schedules", "description": "When a mapping runs."},
+        {"name": "audit", "description": "Who changed what, and when."},
         {"name": "service", "description": "Is it there, is it well?"},
     ],
 }

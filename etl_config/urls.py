@@ -4,6 +4,7 @@ from django.conf import settings
 from django.contrib import admin
 from django.urls import include, path, re_path
 
+import audit.urls
 import connections.urls
 import mappings.urls
 import schedules.urls
@@ -17,6 +18,7 @@ api = [
     *schemas.urls.urlpatterns,
     *mappings.urls.urlpatterns,
     *schedules.urls.urlpatterns,
+    *audit.urls.urlpatterns,
     # Whatever else begins like the API is refused like the API, also while DEBUG is on.
     re_path(r"", UnknownAddress.as_view()),
 ]

@@ -19,6 +19,7 @@ from django.views.decorators.http import require_POST
 from unfold.admin import TabularInline
 from unfold.contrib.filters.admin import AutocompleteSelectFilter
 
+from audit.admin import AuditedHistory
 from common.admin.actions import do_each, report
 from common.admin.badges import BAD, GOOD, QUIET, WARN, badge, link
 from common.admin.conflicts import Difference
@@ -74,7 +75,7 @@ class MappingForm(DocumentForm):
 
 
 @admin.register(Mapping)
-class MappingAdmin(DocumentAdmin):
+class MappingAdmin(AuditedHistory, DocumentAdmin):
     form = MappingForm
     inlines = (RuleInline,)
     list_display = ("name", "source", "target", "mapped", "schedules", "changed")
@@ -207,7 +208,7 @@ def drawable(rule: ColumnMapping) -> Rule:
     return Rule(rule.type, texts(rule.source_columns), texts(rule.target_fields), option)
 
 
-class MappingChildAdmin(DocumentAdmin):
+class MappingChildAdmin(AuditedHistory, DocumentAdmin):
     """What belongs to a mapping shows which: one query a page."""
 
     def prefetch(self, records: Sequence[Any]) -> None:

@@ -40,7 +40,7 @@ def _copied(mapping: Mapping, name: str) -> Mapping:
         target_schema_id=mapping.target_schema_id,
     )
     copied.save()
-    rules.add([_copy_of(rule, copied) for rule in rules.in_order(mapping.pk)])
+    rules.add(copied.pk, [_copy_of(rule, copied) for rule in rules.in_order(mapping.pk)])
     return copied
 
 

@@ -128,6 +128,8 @@ KINDS = frozenset(RuleKind.values)
 class ColumnMapping(Document):
     """One rule of a mapping: source columns into target fields."""
 
+    set_name = "rules"
+
     mapping = models.ForeignKey(
         Mapping, models.CASCADE, related_name="column_mappings", db_index=False
     )

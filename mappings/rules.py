@@ -2,20 +2,22 @@
 
 Every change is one transaction that also writes what stands for the mapping, so that of two clients
 one comes after the other and sees what the first wrote; a unique index on (mapping, target field)
-holds against other programs. Without transactions a crash in the middle leaves the mapping with
-fewer rules than were sent; the same request again mends it.
+holds against other programs. A trail has one entry of it, what the set was and what it is. Without
+transactions a crash in the middle leaves the mapping with fewer rules than were sent; the same
+request again mends it.
 """
 
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from bson import ObjectId
 from django.core.exceptions import ValidationError
 from pymongo.errors import BulkWriteError, DuplicateKeyError
 
-from common.documents import store, writes
+from common.documents import store, trail, writes
 from common.documents.codecs import reference_to
 from common.documents.store import Stored
+from common.documents.trail import Entry
 from common.documents.writes import Change
 from common.exceptions import NotFound
 from mappings.models import ColumnMapping, Mapping, targets_of, written_twice
@@ -42,19 +44,25 @@ def changing(mapping_id: ObjectId, work: Callable[[Mapping], T]) -> T:
     return writes.transaction(held)
 
 
-def add(rules: Sequence[ColumnMapping]) -> None:
+def add(mapping_id: ObjectId, rules: Sequence[ColumnMapping]) -> None:
     """Store several checked rules of one mapping, in their order."""
-    _write([], rules)
+    _write_set(mapping_id, stored_rules(mapping_id), [], rules)
+
+
+def add_one(rule: ColumnMapping) -> None:
+    """Store a checked rule that was sent alone."""
+    _write([], [rule])
 
 
 def replace(mapping_id: ObjectId, rules: Sequence[ColumnMapping]) -> None:
     """Make `rules` the whole set of a mapping."""
-    _write(stored_rules(mapping_id), rules)
+    stored = stored_rules(mapping_id)
+    _write_set(mapping_id, stored, stored, rules)
 
 
 def clear(mapping_id: ObjectId) -> None:
     """Remove every rule of a mapping."""
-    _write(stored_rules(mapping_id), [])
+    replace(mapping_id, [])
 
 
 def change(
@@ -75,7 +83,7 @@ def change(
     def work(mapping: Mapping) -> None:
         _refuse_misfits(mapping_id, gone, written)
         documents = [rule.document for rule in gone]
-        _write(documents, written)
+        _write_set(mapping_id, stored_rules(mapping_id), documents, written)
 
     if gone or written:
         changing(mapping_id, work)
@@ -105,13 +113,41 @@ def _refuse_misfits(
         targets.take(rule.target_fields, f"the {rule.type} rule {rule.pk}")
 
 
-def _write(gone: Sequence[Stored], rules: Sequence[ColumnMapping]) -> None:
+def _write_set(
+    mapping_id: ObjectId,
+    stored: Sequence[Stored],
+    gone: Sequence[Stored],
+    rules: Sequence[ColumnMapping],
+) -> None:
+    """Write a change of the `stored` rules of a mapping, which a trail is told as one."""
+
+    def entry() -> Entry | None:
+        before, after = _shown(stored), _shown(stored_rules(mapping_id))
+        if before == after:
+            return None
+        mapping = store.find_one(Mapping, {"_id": mapping_id}, {"name": 1}) or {}
+        kind, name = ColumnMapping._meta.db_table, mapping.get("name")
+        changes = {ColumnMapping.set_name: [before, after]}
+        return Entry("update", kind, mapping_id, name, changes, of_set=True)
+
+    _write(gone, rules, entry)
+
+
+def _shown(documents: Sequence[Stored]) -> list[dict[str, Any]]:
+    return [trail.shown(ColumnMapping, document) for document in documents]
+
+
+def _write(
+    gone: Sequence[Stored],
+    rules: Sequence[ColumnMapping],
+    entry: Callable[[], Entry | None] | None = None,
+) -> None:
     """Remove some documents and insert the rules; one that changes is removed and inserted."""
     documents = [rule.document_to_insert() for rule in rules]
     changes = [Change(ColumnMapping, document, None) for document in gone]
     changes += [Change(ColumnMapping, None, document) for document in documents]
     try:
-        writes.apply(*changes)
+        writes.apply(*changes, entry=entry)
     except (BulkWriteError, DuplicateKeyError) as failure:
         raise _refusal(failure) from failure
     writes.after_commit(lambda: _note(rules, documents))

@@ -130,7 +130,10 @@ class ColumnMappingViewSet(DocumentViewSet):
             targets = Targets(column_names(mapping.target_schema_id), written)
             added = self._checked(data, targets, beside=len(rules.stored_rules(self.mapping_id)))
             with self._by_position(data):
-                rules.add(added)
+                if isinstance(data, list):
+                    rules.add(self.mapping_id, added)
+                else:
+                    rules.add_one(*added)
             return added
 
         added = rules.changing(self.mapping_id, add)

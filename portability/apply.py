@@ -90,7 +90,7 @@ def _replace(change: Change, mapping: Mapping) -> None:
 def _save_with_rules(change: Change) -> None:
     change.record.save()
     _refuse_unknown_fields(change)
-    rules.add(change.rules or [])
+    rules.add(change.record.pk, change.rules or [])
 
 
 def _refuse_unknown_fields(change: Change) -> None:

@@ -14,10 +14,11 @@ from urllib.parse import unquote, urlsplit
 from bson import ObjectId
 from pymongo.errors import BulkWriteError
 
-from common.documents import store, writes
+from common.documents import store, trail, writes
 from common.documents.models import Document, references_of, target, verbose_name
 from common.documents.references import identifier_of
 from common.documents.store import Stored
+from common.documents.trail import Action, Entry
 from common.exceptions import Conflict
 from connections.models import Connection, TestStatus
 from mappings.models import ColumnMapping, Mapping, RuleConfig
@@ -223,7 +224,9 @@ def seed_load(count: int, advance: Advance) -> int:
     for start in range(1, count + 1, BATCH):
         numbers = range(start, min(start + BATCH, count + 1))
         for model, records in _load_records(numbers):
-            inserted += _insert_missing(model, records)
+            new = _insert_missing(model, records)
+            writes.transaction(partial(_tell, "create", model, [0, new]))
+            inserted += new
         advance(len(numbers))
     return inserted
 
@@ -318,6 +321,13 @@ def _insert_missing(model: type[Document], records: list[Document]) -> int:
             return int(details.get("nInserted", 0))
 
 
+def _tell(action: Action, model: type[Document], records: list[int]) -> None:
+    """Tell the trail of a batch as one: so many records, and no more of each."""
+    if any(records):
+        kind = model._meta.db_table
+        trail.note(Entry(action, kind, None, LOAD, {"records": records}))
+
+
 def _remove_load(advance: Advance) -> int:
     removed = 0
     for model in NAMES:
@@ -331,6 +341,7 @@ def _remove_load(advance: Advance) -> int:
 def _remove_whole(model: type[Document], identifiers: list[ObjectId]) -> int:
     """Remove records, mappings with their rules; return how many documents that were."""
     removed = _delete_all(model, {"_id": {"$in": identifiers}})
+    _tell("delete", model, [removed, 0])
     if model is Mapping:
         removed += _delete_all(ColumnMapping, {"mapping_id": {"$in": identifiers}})
     return removed

@@ -13,6 +13,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.widgets import INPUT_CLASSES, SELECT_CLASSES
 
+from audit.admin import AuditedHistory
 from common.admin.forms import DocumentForm
 from common.admin.model_admin import DocumentAdmin
 from common.admin.records import note_users, users_link
@@ -147,7 +148,7 @@ class SchemaForm(DocumentForm):
 
 
 @admin.register(Schema)
-class SchemaAdmin(DocumentAdmin):
+class SchemaAdmin(AuditedHistory, DocumentAdmin):
     form = SchemaForm
     list_display = ("name", "column_names", "about", "mappings", "changed")
     search_fields = ("name", "description")

@@ -36,6 +36,8 @@ class Codec:
     and shown as it is.
     """
 
+    is_secret: ClassVar[bool] = False
+
     def __init__(self, field: models.Field[Any, Any]) -> None:
         self.field = field
         self.name = field.attname

@@ -10,7 +10,7 @@ from django.core.exceptions import ValidationError
 from django.db import DEFAULT_DB_ALIAS, models
 from pymongo.errors import DuplicateKeyError
 
-from common.documents import names, store, writes
+from common.documents import names, store, trail, writes
 from common.documents.codecs import record_codec, reference_to
 from common.documents.store import Stored
 from common.documents.writes import Change
@@ -36,6 +36,9 @@ class Document(models.Model):
 
     kept: ClassVar[frozenset[str]] = frozenset()
     """Columns that the service keeps itself: they are no change, see `writes`."""
+
+    set_name: ClassVar[str] = ""
+    """What a trail calls the set of these that hangs on another record."""
 
     _stored: Stored | None = None
     """The document this record was loaded from; the condition of the next write."""
@@ -155,7 +158,7 @@ class Document(models.Model):
             writes.apply(change)
 
         try:
-            writes.transaction(work) if held else writes.apply(change)
+            writes.transaction(work)
         except DuplicateKeyError as clash:
             raise self.duplicate(clash) from clash
         written = change.after or {}
@@ -213,22 +216,34 @@ class Document(models.Model):
         change = Change(type(self), self._stored or {"_id": self.pk}, None, self.kept)
 
         def work() -> None:
-            writes.hold(type(self), self.pk)
-            self.refuse_if_used()
-            writes.apply(change)
+            if self._meta.related_objects:
+                writes.hold(type(self), self.pk)
+                self.refuse_if_used()
+            gone = self.dependents()
+            writes.apply(change, entry=lambda: change.entry(gone))
             self.delete_dependents()
 
-        writes.transaction(work) if self._meta.related_objects else writes.apply(change)
+        writes.transaction(work)
         return 1, {self._meta.label: 1}
+
+    def dependents(self) -> dict[str, Any]:
+        """Return the records that go with this one, as a trail tells it: `[before, None]`."""
+        found = {}
+        for model, condition in self._dependent():
+            documents = store.find(model, condition, sort=[("created_at", 1), ("_id", 1)])
+            if gone := [trail.shown(model, document) for document in documents]:
+                found[model.set_name or model._meta.db_table] = [gone, None]
+        return found
 
     def delete_dependents(self) -> None:
         """Remove the records that go with this one."""
+        for model, condition in self._dependent():
+            store.collection(model).delete_many(condition, session=store.mongodb.session)
+
+    def _dependent(self) -> Iterator[tuple[type[Document], Stored]]:
         for relation in self._meta.related_objects:
             if relation.on_delete is models.CASCADE:
-                condition = {str(relation.field.column): reference_to(self.pk)}
-                store.collection(target(relation)).delete_many(
-                    condition, session=store.mongodb.session
-                )
+                yield target(relation), {str(relation.field.column): reference_to(self.pk)}
 
     def refuse_if_used(self) -> None:
         """Raise InUse where other records refer to this one."""

@@ -7,21 +7,24 @@ What spans records is one transaction, in which whoever refers to a record or en
 small document that stands for it (`hold`): of two at once one comes second, and sees what the first
 left. A stand-alone server has no transactions; there a reference that is made in the very moment in
 which its target is deleted may be left dangling, as `check_references` tells.
+
+Each change is told to those who keep a trail, in its own transaction; see `trail`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 from bson import ObjectId
 from django.db import models
 from pymongo import DeleteOne, UpdateOne
 from pymongo.errors import DuplicateKeyError
 
-from common.documents import store
+from common.documents import store, trail
 from common.documents.store import Stored
+from common.documents.trail import Action, Entry
 from common.exceptions import NotFound, Stale
 
 T = TypeVar("T")
@@ -44,7 +47,7 @@ class Change:
     kept: frozenset[str] = frozenset()
 
     @property
-    def action(self) -> Literal["create", "update", "delete"]:
+    def action(self) -> Action:
         if self.before is None:
             return "create"
         return "delete" if self.after is None else "update"
@@ -62,15 +65,39 @@ class Change:
         before, after = self.before or {}, self.after or {}
         return {key: after[key] for key in sorted(after) if not _is_same(before, key, after[key])}
 
+    def entry(self, more: Mapping[str, Any] | None = None) -> Entry | None:
+        """Return what a trail says of the change, and `more`; None where answers stay the same."""
+        changes = trail.differences(self.model, self.before, self.after) | dict(more or {})
+        if self.action == "update" and not changes:
+            return None
+        name = record_name(self.model, self.after or self.before or {})
+        return Entry(self.action, self.model._meta.db_table, self.identifier, name, changes)
+
 
 def _is_same(document: Stored, key: str, value: Any) -> bool:
     # To Python, true is 1; to whoever reads the document it is not.
     return key in document and type(document[key]) is type(value) and document[key] == value
 
 
+def record_name(model: type[models.Model], document: Stored) -> str | None:
+    """Return a record's name, or its text where it has none."""
+    if "name" in document:
+        return str(document["name"])
+    from_document = getattr(model, "from_document", None)
+    return str(from_document(document)) if from_document else None
+
+
 def transaction(work: Callable[[], T]) -> T:
-    """Return `work()`, all of whose writes are there afterwards, or none; see `store`."""
-    return store.transaction(work)
+    """Return `work()`, all of whose writes are there afterwards with their trail, or none.
+
+    See `store` for when it is run again, and for servers without transactions.
+    """
+    return store.transaction(lambda: trail.told(work, undone=_is_undone))
+
+
+def _is_undone() -> bool:
+    """Tell whether the writes of a transaction that fails leave nothing."""
+    return store.mongodb.session is not None
 
 
 def after_commit(work: Callable[[], None]) -> None:
@@ -95,19 +122,28 @@ def hold(model: type[models.Model], identifier: ObjectId) -> None:
         held.update_one(key, written)
 
 
-def apply(*changes: Change) -> None:
+def apply(*changes: Change, entry: Callable[[], Entry | None] | None = None) -> None:
     """Write changes to one collection, each while its document is what it was.
 
-    Deletions come first, then updates, then what is new, each in order.
+    Deletions come first, then updates, then what is new, each in order. It is all one transaction,
+    in which the trail gets an entry of each change, or the one that `entry` makes of them all once
+    they are written.
 
     Raises Stale or NotFound where one is not, and DuplicateKeyError or BulkWriteError where a
-    unique index refuses one. Several are one step only inside of `transaction`.
+    unique index refuses one.
     """
-    _delete([change for change in changes if change.action == "delete"])
-    for change in changes:
-        if change.action == "update":
-            _update(change)
-    _insert([change for change in changes if change.action == "create"])
+
+    def work() -> None:
+        _delete([change for change in changes if change.action == "delete"])
+        for change in changes:
+            if change.action == "update":
+                _update(change)
+        _insert([change for change in changes if change.action == "create"])
+        for made in [entry()] if entry else [change.entry() for change in changes]:
+            if made is not None:
+                trail.note(made)
+
+    transaction(work)
 
 
 def _delete(changes: Sequence[Change]) -> None:

@@ -71,6 +71,8 @@ class EncryptedTextField(_TextField):
 class SecretCodec(Codec):
     """A stored token is read as a `Secret`, and never shown."""
 
+    is_secret = True
+
     def value_of(self, stored: Any) -> Secret:
         return Secret(_text(stored))
 

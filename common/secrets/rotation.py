@@ -20,8 +20,9 @@ from django.conf import settings
 from django.db import models
 from pymongo.errors import AutoReconnect, BulkWriteError, CursorNotFound
 
-from common.documents import store, writes
+from common.documents import store, trail, writes
 from common.documents.store import Stored
+from common.documents.trail import Entry
 from common.secrets import keys as crypto
 from common.secrets.fields import EncryptedTextField
 
@@ -153,11 +154,14 @@ def count_documents() -> int:
     return sum(store.count(fields.model, {}) for fields in secret_fields())
 
 
-def look(keys: Keys, advance: Advance, *, write: bool) -> Report:
-    """Return what one pass over every secret found, and brought under the first key if `write`."""
+def look(keys: Keys, advance: Advance, *, write: bool, told: bool = False) -> Report:
+    """Return what one pass over every secret found, and brought under the first key if `write`.
+
+    The trail is told before the first write, unless it was `told` of an earlier pass.
+    """
     report = Report()
     for fields in secret_fields():
-        _pass_over(fields, keys, report, advance, write=write)
+        _pass_over(fields, keys, report, advance, write=write, told=told or bool(report.due))
     return report
 
 
@@ -172,7 +176,7 @@ def rotate(keys: Keys, advance: Advance) -> tuple[Report, Report]:
     for _ in range(MAX_PASSES - 1):
         if not last.due:
             break
-        last = look(keys, advance, write=True)
+        last = look(keys, advance, write=True, told=True)
         total = _with_more(total, last)
     return total, last
 
@@ -187,8 +191,14 @@ def _with_more(total: Report, last: Report) -> Report:
     )
 
 
+def _tell() -> None:
+    """Tell the trail of the rotation as a whole; one that is killed is told of before it writes."""
+    entry = Entry("update", "secrets", None, "rotate_encryption_key", {"secrets": trail.SECRET})
+    writes.transaction(lambda: trail.note(entry))
+
+
 def _pass_over(
-    fields: SecretFields, keys: Keys, report: Report, advance: Advance, *, write: bool
+    fields: SecretFields, keys: Keys, report: Report, advance: Advance, *, write: bool, told: bool
 ) -> None:
     # The store writes one batch while the next is decrypted and encrypted.
     with ThreadPoolExecutor(1) as writer:
@@ -196,6 +206,9 @@ def _pass_over(
         for batch in _batches(fields):
             changes = [due for document in batch for due in _due(fields, keys, document, report)]
             if changes and write:
+                if not told:
+                    _tell()
+                    told = True
                 report.rotated += writing.result() if writing else 0
                 writing = writer.submit(_written, fields.model, changes)
             advance(len(batch))

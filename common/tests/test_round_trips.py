@@ -16,6 +16,10 @@ def mapping(api):
     return api.create("mappings", mapping_body(api))
 
 
+TOLD = ["insert", "commitTransaction"]
+"""The audit's entry, in the transaction of its write."""
+
+
 def sent(request, *args, **headers):
     """Return the commands that a request costs once everything has been used before."""
     with commands_sent() as commands:
@@ -39,21 +43,25 @@ def test_a_read(api, connection):
     assert sent(api.get, path) == sent(api.get, path, If_None_Match=etag) == ["find"]
 
 
+# Each write is one transaction with its entry of the audit.
+NOTED = ["insert", "commitTransaction"]
+
+
 def test_a_create(api, connection):
-    assert sent(api.post, "connections", connection_body(name="another")) == ["insert"]
+    body = connection_body(name="another")
+    assert sent(api.post, "connections", body) == ["insert", *NOTED]
 
 
 def test_a_create_with_references(api, mapping):
     body = {name: mapping[name] for name in ("source_connection_id", "target_schema_id")}
     body |= {"name": "another", "source_query": "SELECT 1"}
     checked, held, there = ["find", "find", "find"], ["update", "update"], ["find", "find"]
-    written = ["insert", "commitTransaction"]
-    assert sent(api.post, "mappings", body) == [*checked, *held, *there, *written]
+    assert sent(api.post, "mappings", body) == [*checked, *held, *there, "insert", *NOTED]
 
 
 def test_an_update(api, connection):
     path = f"connections/{connection['id']}"
-    assert sent(api.patch, path, {"database": "b"}) == ["find", "update"]
+    assert sent(api.patch, path, {"database": "b"}) == ["find", "update", *NOTED]
 
 
 def test_an_update_that_changes_nothing(api, connection):
@@ -64,18 +72,19 @@ def test_an_update_that_changes_nothing(api, connection):
 def test_a_delete(api, connection):
     held, users = "update", "find"
     assert sent(api.delete, f"connections/{connection['id']}") == [
-        "find", held, users, "delete", "commitTransaction",
+        "find", held, users, "delete", *NOTED,
     ]  # fmt: skip
 
 
 def test_a_delete_of_what_nothing_refers_to(api):
     schedule = api.create("schedules", schedule_body(api))
-    assert sent(api.delete, f"schedules/{schedule['id']}") == ["find", "delete"]
+    assert sent(api.delete, f"schedules/{schedule['id']}") == ["find", "delete", *NOTED]
 
 
 def test_rules_replaced(api, mapping):
     path = f"mappings/{mapping['id']}/column-mappings"
     api.put(path, [])
-    held, mapping_schema_and_rules = "update", ["find", "find", "find"]
-    written = ["insert", "commitTransaction"]
-    assert sent(api.put, path, [direct()]) == ["find", held, *mapping_schema_and_rules, *written]
+    held, before = "update", ["find"] * 4
+    after = ["find"] * 2
+    commands = sent(api.put, path, [direct()])
+    assert commands == ["find", held, *before, "insert", *after, *NOTED]
