@@ -3,6 +3,9 @@ FROM python:3.12-slim AS build
 WORKDIR /app
 RUN python -m venv /venv
 ENV PATH=/venv/bin:$PATH PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
+# mysqlclient is built here: the compiler and the headers stay behind.
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends gcc libc6-dev pkg-config libmariadb-dev
 COPY requirements.txt constraints.txt ./
 RUN pip install -r requirements.txt
 COPY . .
@@ -12,6 +15,8 @@ RUN SECRET_KEY=build ENCRYPTION_KEY=build python manage.py collectstatic --no-in
 
 
 FROM python:3.12-slim
+RUN apt-get update && apt-get install -y --no-install-recommends libmariadb3 \
+    && rm -rf /var/lib/apt/lists/*
 RUN useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin etl
 ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 LISTEN_HOST=0.0.0.0 PORT=8000
 WORKDIR /app

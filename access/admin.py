@@ -17,7 +17,7 @@ from unfold.widgets import UnfoldAdminSelectWidget
 from access import tokens
 from access.memberships import role_of
 from access.models import ROLE_CHOICES, Account, LastAdmin, Token
-from common.admin.base import DocumentAdmin
+from common.admin.model_admin import DocumentAdmin
 from common.api.roles import ROLES, Role
 from common.documents import store
 
@@ -39,7 +39,7 @@ class RoleMixin(forms.ModelForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if self.instance.pk and "role" in self.fields:
-            role = account_of(self.instance).role
+            role = account_of(self.instance).granted
             self.fields["role"].initial = role.word if role else ""
 
     def clean(self) -> Any:
@@ -87,7 +87,7 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):
 
     @admin.display(description="Role")
     def role(self, obj: User) -> str:
-        role = account_of(obj).role
+        role = account_of(obj).granted
         return role.word if role else "none"
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:

@@ -18,7 +18,7 @@ class AccessConfig(AppConfig):
         post_migrate.connect(tell_of_tokens, sender=self)
 
 
-ASKS_FOR_A_TOKEN = """
+ASKS_HOW = """
 The API asks for a token now. Make one, and send it as `Authorization: Bearer <token>`:
 
   python manage.py create_token NAME --role viewer
@@ -32,4 +32,4 @@ def tell_of_tokens(verbosity: int, plan: Any, stdout: Any = None, **kwargs: Any)
     """Say after the first migration of this app what whoever upgrades will meet."""
     is_first = any(one.app_label == "access" and not back for one, back in plan)
     if is_first and verbosity and stdout and settings.API_AUTH == "required":
-        stdout.write(ASKS_FOR_A_TOKEN)
+        stdout.write(ASKS_HOW)

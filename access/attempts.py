@@ -38,7 +38,7 @@ class TooManyAttempts(ServiceError):
 
 
 def note() -> None:
-    """Count a wrong attempt of the caller's address. Raises TooManyAttempts from the eleventh on."""
+    """Count a wrong attempt of the caller's address. Raises TooManyAttempts from the 11th on."""
     key, attempts = _address(), store.named(COLLECTION)
     now = store.now().replace(tzinfo=None)
     this_minute = {"_id": key, "since": {"$gt": now - MINUTE}}

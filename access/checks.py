@@ -1,13 +1,10 @@
 """System checks of who may come in."""
 
-from collections.abc import Iterator
 from ipaddress import ip_address
 from typing import Any
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, register
-
-from common.api.endpoints import endpoints
 
 LONGEST_DAYS = 36_500
 
@@ -47,14 +44,3 @@ def token_life(**kwargs: Any) -> list[CheckMessage]:
             id="service.E051",
         )
     ]
-
-
-@register("service")
-def roles_of_endpoints(**kwargs: Any) -> Iterator[CheckMessage]:
-    for one in endpoints():
-        if not one.is_declared:
-            yield Error(
-                f"{one.method} {one.path} asks for no role.",
-                hint=f'Name the role of "{one.action}" in the `access` of {one.view.__name__}.',
-                id="service.E052",
-            )

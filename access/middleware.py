@@ -8,7 +8,7 @@ from django.http import HttpRequest, HttpResponseBase
 
 from access.memberships import role_of
 from common import context
-from common.admin.pages import is_admin
+from common.admin.error_pages import is_admin
 from common.api.roles import Role
 
 ALWAYS = ("/admin/login/", "/admin/logout/")

@@ -17,11 +17,22 @@ from access.callers import memory
 from access.memberships import Member, other_admins, roles_in_groups, set_role
 from common.api.roles import ROLES, Role
 from common.documents import store, writes
+from common.documents.codecs import CODECS, TextCodec
 from common.documents.models import Document, RuleErrors, page_index
-from common.documents.writes import Change
 from common.exceptions import Conflict
 
 ROLE_CHOICES = [(word, word) for word in ROLES]
+
+
+class HashField(models.CharField[Any, Any]):
+    """The hash of a secret: as secret as that, to whoever tells what a record holds."""
+
+
+class HashCodec(TextCodec):
+    is_secret = True
+
+
+CODECS[HashField] = HashCodec
 
 
 class Token(Document):
@@ -31,7 +42,7 @@ class Token(Document):
 
     name = models.CharField(max_length=100)
     prefix = models.CharField(max_length=16, editable=False)
-    hash = models.CharField(max_length=64, unique=True, editable=False)
+    hash = HashField(max_length=64, unique=True, editable=False)
     role = models.CharField(max_length=16, choices=ROLE_CHOICES)
     owner_id = ObjectIdField(null=True, editable=False)
     expires_at = models.DateTimeField(null=True, blank=True)
@@ -86,7 +97,9 @@ class Account(Document):
     username = models.CharField(
         max_length=100, unique=True, validators=[UnicodeUsernameValidator()]
     )
-    password = models.CharField(max_length=128, editable=False)
+    password = HashField(max_length=128, editable=False)
+    role = models.CharField(max_length=16, choices=ROLE_CHOICES, null=True)
+    """What the API gave last, for whoever reads the document; the groups decide."""
     is_active = models.BooleanField(default=True)
     is_staff = models.BooleanField(default=True, editable=False)
     is_superuser = models.BooleanField(default=False, editable=False)
@@ -109,8 +122,8 @@ class Account(Document):
         return self.username
 
     @property
-    def role(self) -> Role:
-        """Return the role as it is stored, whether the account is active or not."""
+    def granted(self) -> Role:
+        """Return the role that the groups give, whether the account is active or not."""
         if self.is_superuser:
             return Role.ADMIN
         return roles_in_groups([self.pk]).get(self.pk, Role.EVERYONE)
@@ -121,42 +134,28 @@ class Account(Document):
     def choose_role(self, role: Role) -> None:
         """Give a role with the next `save()`; EVERYONE takes it away."""
         self.chosen_role = role
+        self.role = role.word if role else None
         self.is_staff = role is not Role.EVERYONE
+        self.is_superuser = self.is_superuser and role is Role.ADMIN
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         """Write the account and its role. Raises LastAdmin where none would be left."""
 
         def work() -> None:
             writes.hold(Account, ADMINS)
-            role = self.chosen_role
-            if not self.is_active or role not in (None, Role.ADMIN):
+            if not self.is_active or self.chosen_role not in (None, Role.ADMIN):
                 self.refuse_if_last_admin()
-            if role is not None:
-                self.is_moved = role is not self.role
-                self.is_superuser = self.is_superuser and role is Role.ADMIN
             super(Account, self).save(*args, **kwargs)
-            if role is not None:
-                set_role(self.pk, role)
+            if self.chosen_role is not None:
+                set_role(self.pk, self.chosen_role)
 
         writes.transaction(work)
         writes.after_commit(memory.forget)
 
-    is_moved = False
-    """Whether the role changes, which is kept in the groups, and no field of the document."""
-
-    def change(self) -> Change | None:
-        """Return the change of the document; another role moves `updated_at` with it."""
-        found = super().change()
-        if found or not self.is_moved:
-            return found
-        self.updated_at = store.now()
-        moved = {"updated_at": self.updated_at.replace(tzinfo=None)}
-        return Change(type(self), self.document, {**self.document, **moved}, self.kept)
-
     def refuse_if_last_admin(self) -> None:
         """Raise LastAdmin where no other admin could still log in."""
-        is_admin = bool(self.document.get("is_active")) and self.role is Role.ADMIN
-        if is_admin and not other_admins(self.pk):
+        stored = Account.from_document(self.document)
+        if stored.is_active and stored.granted is Role.ADMIN and not other_admins(self.pk):
             raise LastAdmin
 
     def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:

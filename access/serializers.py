@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, cast
 
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from rest_framework import serializers
 from rest_framework.fields import SkipField, empty
 
+from access.memberships import roles_in_groups
 from access.models import ROLE_CHOICES, Account, Token
-from common.api.fields import ChoiceField, NameField, TextField
+from common.api.fields import NameField, TextField
 from common.api.roles import ROLES, Role
-from common.api.serializers import Answered, DocumentSerializer, StrictSerializer
-from common.documents.codecs import codec_of
-from common.documents.models import field_of
+from common.api.serializers import DocumentSerializer, StrictSerializer
+from common.documents.models import Document
 from common.documents.store import Stored
 
-ROLE_KEY = "role"
-"""Where the view puts a user's role beside what is stored."""
 MAX_PASSWORD = 1000
 
 
@@ -75,47 +74,43 @@ class UserSerializer(DocumentSerializer):
     """A user of Django's, with the role that its groups give."""
 
     username = NameField()
-    role = ChoiceField(choices=ROLE_CHOICES, allow_null=True)
     active = serializers.BooleanField(source="is_active", default=True)
     password = NewPasswordField(write_only=True)
 
     class Meta:
         model = Account
         fields = ["username", "role", "active", "password", "created_at", "updated_at"]
-        extra_kwargs: ClassVar[dict[str, Any]] = {}
-
-    @classmethod
-    def answered(cls) -> list[Answered]:
-        """Return the fields that come from the document itself."""
-        named = [("id", Account._meta.pk), ("_id", Account._meta.pk)]
-        named += [
-            ("username", field_of(Account, "username")),
-            ("active", field_of(Account, "is_active")),
-        ]
-        named += [(name, field_of(Account, name)) for name in ("created_at", "updated_at")]
-        return [Answered(name, codec_of(field)) for name, field in named]
+        extra_kwargs: ClassVar[dict[str, Any]] = {"role": {"required": True}}
 
     @classmethod
     def projection(cls) -> Stored:
         return {**super().projection(), "is_superuser": 1}
 
-    @classmethod
-    def show(cls, document: Stored) -> dict[str, Any]:
-        shown = super().show(document)
-        return {name: {**shown, "role": document.get(ROLE_KEY)}[name] for name in ORDER}
+    def shown(self) -> Mapping[str, Any]:
+        account: Any = self.instance
+        return self.show(with_roles([account.document])[0]) if account else {}
 
-    def with_values(self, values: Any) -> Any:
-        values = dict(values)
-        role, password = values.pop("role", empty), values.pop("password", None)
-        account: Any = super().with_values(values)
-        if role is not empty:
-            account.choose_role(ROLES[role] if role else Role.EVERYONE)
-        if password:
-            account.set_password(password)
-        return account
+    def with_values(self, values: Mapping[str, Any]) -> Document:
+        plain = {name: values[name] for name in ("username", "is_active") if name in values}
+        account: Any = super().with_values(plain)
+        if "role" in values:
+            account.choose_role(ROLES.get(values["role"], Role.EVERYONE))
+        if "password" in values:
+            account.set_password(values["password"])
+        return cast("Document", account)
 
 
-ORDER = ("id", "_id", "username", "role", "active", "created_at", "updated_at")
+def with_roles(documents: Sequence[Stored]) -> list[Stored]:
+    """Return the documents of users with the roles that they have now."""
+    granted = roles_in_groups([one["_id"] for one in documents])
+    roles = [
+        Role.ADMIN if one.get("is_superuser") else granted.get(one["_id"], Role.EVERYONE)
+        for one in documents
+    ]
+    return [
+        {**one, "role": role.word if role else None}
+        for one, role in zip(documents, roles, strict=True)
+    ]
 
 
 class LoginSerializer(StrictSerializer):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, ClassVar
 
@@ -20,11 +20,10 @@ from rest_framework.viewsets import ViewSet
 from access import attempts, tokens
 from access.authentication import REALM
 from access.callers import Caller
-from access.memberships import role_of, roles_in_groups
+from access.memberships import role_of
 from access.models import Account, Token
 from access.permissions import CsrfFailed, Forbidden
 from access.serializers import (
-    ROLE_KEY,
     LoginSerializer,
     MeSerializer,
     NewTokenSerializer,
@@ -32,6 +31,7 @@ from access.serializers import (
     SessionSerializer,
     TokenSerializer,
     UserSerializer,
+    with_roles,
 )
 from common import context
 from common.api.endpoints import names_for
@@ -258,24 +258,16 @@ class UserViewSet(DocumentViewSet):
     parameters = UserParameters()
     access = dict.fromkeys(records_access(writes=Role.ADMIN), Role.ADMIN)
 
-    def complete(self, documents: Iterable[Stored]) -> Iterable[Stored]:
-        return with_roles(list(documents))
+    def complete(self, documents: Sequence[Stored]) -> Sequence[Stored]:
+        return with_roles(documents)
 
     def etag(self, document: Stored) -> str:
-        return super().etag(next(iter(with_roles([document]))))
+        return super().etag(with_roles([document])[0])
 
     def record_response(self, document: Stored, status: int = 200) -> HttpResponse:
-        return super().record_response(next(iter(with_roles([document]))), status)
+        return super().record_response(with_roles([document])[0], status)
 
     def current_document(self, request: Request) -> Stored:
         document = self.get_document()
-        refuse_if_stale(request, next(iter(with_roles([document]))), self.model.kept)
+        refuse_if_stale(request, with_roles([document])[0], self.model.kept)
         return document
-
-
-def with_roles(documents: list[Stored]) -> Iterator[Stored]:
-    """Yield the documents of users, each with its role beside what is stored."""
-    granted = roles_in_groups([one["_id"] for one in documents])
-    for one in documents:
-        role = Role.ADMIN if one.get("is_superuser") else granted.get(one["_id"], Role.EVERYONE)
-        yield {**one, ROLE_KEY: role.word if role else None}

@@ -21,19 +21,19 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import psycopg
+import psycopg2
 import pymysql
 
 from benchmarks.load import Answer, Client, request
 from benchmarks.report import table
 from benchmarks.services import install
-from connections.drivers.base import SourceParams
-from connections.preview import run_preview
 from devtools.console import LauncherError, say
 from devtools.packages import Need, ensure_programs
 from devtools.processes import launch
 from devtools.servers import NAMES, servers
 from devtools.service import service
+from sources.contract import SourceParams
+from sources.preview import run_preview
 
 GOAL = 1.3
 ROWS = 100
@@ -217,13 +217,15 @@ def _fill(source: Source) -> None:
     params = source.params
     login: dict[str, Any] = {
         "host": params.host, "port": params.port, "user": params.username,
-        "password": params.password, "autocommit": True,
+        "password": params.password,
     }  # fmt: skip
     connection: Any = (
-        psycopg.connect(**login, dbname=params.database)
+        psycopg2.connect(**login, dbname=params.database)
         if source.kind == "postgresql"
-        else pymysql.connect(**login, database=params.database)
+        else pymysql.connect(**login, database=params.database, autocommit=True)
     )
+    if source.kind == "postgresql":
+        connection.autocommit = True
     with contextlib.closing(connection), connection.cursor() as cursor:
         for name, rows in TABLES.items():
             say(f"Filling {name} in {source.kind} with {rows:,} rows")

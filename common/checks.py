@@ -1,14 +1,15 @@
 """System checks: each wrong setting has an id, and a hint that says how to mend it.
 
 Those tagged `service` need nothing but the settings, and keep the service from starting. Those
-tagged `database` ask the store: `python manage.py check --database default`.
+tagged `database` ask the store: `python manage.py check --database default`. An app registers its
+own; those of what is stored with `store_check`.
 """
 
 from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,18 +19,26 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.db import DatabaseError, connections, models
 from django.db.migrations.executor import MigrationExecutor
+from django.urls import URLPattern, URLResolver, get_resolver
 from pymongo import timeout as within
 from pymongo.errors import PyMongoError
 from pymongo.uri_parser import parse_uri
 
-from common.documents import store
-from common.documents.models import Document
+from common.documents import names, store
+from common.documents.adoption import unique_fields
+from common.documents.models import Document, field_of
+from common.documents.store import Stored
 from common.secrets.fields import EncryptedTextField
 from common.secrets.keys import HOW_TO_MAKE_A_KEY
 
 KEEP_IT_SAFE = "Put the key into the environment or `.env`, and keep a copy safe."
 STORE_TIMEOUT_S = 2.0
 LONGEST_TIMEOUT_S = 60.0
+MAX_NAMES = 10_000
+"""So many names of a collection are looked at, of those that have more than visible ASCII."""
+MAX_LISTED = 10
+UNUSUAL = r"[^ -~]|^ | $|^$|.{101}"
+"""What a name matches that may break a rule."""
 TAKEN = ("", "admin", "health", "docs", "redoc", "openapi.json", "static")
 """What the service's other pages begin with."""
 
@@ -231,7 +240,71 @@ def debug_is_off(**kwargs: Any) -> list[CheckMessage]:
     ]
 
 
+# --- Access ---------------------------------------------------------------------------------------
+
+
+@register("service")
+def access_to_views(**kwargs: Any) -> list[CheckMessage]:
+    """Look whether every view of the API says who may call it."""
+    if api_prefix():
+        return []
+    return [
+        Error(
+            f"{_class_of(view).__qualname__} does not say who may {', '.join(actions)}.",
+            hint="Name a role for each action, or method, in the view's `access`.",
+            obj=f"/{route}",
+            id="service.E013",
+        )
+        for route, view in _views_of_the_api()
+        if (actions := _without_access(view))
+    ]
+
+
+def _views_of_the_api() -> Iterator[tuple[str, Any]]:
+    prefix = f"{settings.API_V1_PREFIX.strip('/')}/"
+    return (found for found in _views(get_resolver(), "", prefix) if found[0].startswith(prefix))
+
+
+def _views(resolver: URLResolver, path: str, prefix: str) -> Iterator[tuple[str, Any]]:
+    """Yield the route and callable of each view whose route may begin with `prefix`."""
+    for pattern in resolver.url_patterns:
+        route = path + str(pattern.pattern).removeprefix("^")
+        if isinstance(pattern, URLPattern):
+            yield route, pattern.callback
+        elif route.startswith(prefix) or prefix.startswith(route):
+            yield from _views(pattern, route, prefix)
+
+
+def _without_access(view: Any) -> list[str]:
+    """Return the actions of a view, or its methods, for which it names no role."""
+    access = getattr(_class_of(view), "access", {})
+    return [action for action in _actions(view) if action not in access]
+
+
+def _class_of(view: Any) -> Any:
+    """Return the class that a view was made of, or the function that it is."""
+    return getattr(view, "cls", None) or getattr(view, "view_class", view)
+
+
+def _actions(view: Any) -> list[str]:
+    if hasattr(view, "actions"):
+        return sorted({*view.actions.values()})
+    view_class = _class_of(view)
+    methods = set(getattr(view_class, "http_method_names", ["get"])) - {"head", "options"}
+    return sorted(method for method in methods if view is view_class or hasattr(view_class, method))
+
+
 # --- The store ------------------------------------------------------------------------------------
+
+
+StoreCheck = Callable[[], Iterable[CheckMessage]]
+store_checks: list[StoreCheck] = []
+
+
+def store_check(check: StoreCheck) -> StoreCheck:
+    """Have a check of what is stored asked once the store is ready."""
+    store_checks.append(check)
+    return check
 
 
 @register(Tags.database)
@@ -242,9 +315,16 @@ def store_is_ready(**kwargs: Any) -> list[CheckMessage]:
         with within(STORE_TIMEOUT_S):
             store.ping()
         # `migrate` asks this before it does what would be asked for.
-        return [] if "migrate" in sys.argv[1:2] else (_unmigrated() or _without_indexes())
+        if "migrate" in sys.argv[1:2]:
+            return []
+        with store.command_timeout():
+            return [*_transactions(), *(_unmigrated() or _without_indexes() or _stored())]
     except (PyMongoError, DatabaseError) as failure:
         return [_unavailable(failure)]
+
+
+def _stored() -> list[CheckMessage]:
+    return [message for check in store_checks for message in check()]
 
 
 def _unavailable(failure: Exception) -> CheckMessage:
@@ -266,7 +346,6 @@ def _unmigrated() -> list[CheckMessage]:
 
 
 def _without_indexes() -> list[CheckMessage]:
-    documents = [model for model in apps.get_models() if issubclass(model, Document)]
     return [
         Error(
             f"The collection {model._meta.db_table} lacks indexes on: {'; '.join(missing)}.",
@@ -275,7 +354,7 @@ def _without_indexes() -> list[CheckMessage]:
             "python manage.py migrate",
             id="service.E022",
         )
-        for model in documents
+        for model in _documents()
         if (missing := _missing_indexes(model))
     ]
 
@@ -296,11 +375,80 @@ def _columns(key: list[tuple[str, Any]]) -> str:
 
 def _expected_indexes(model: type[models.Model]) -> Iterator[tuple[str, bool]]:
     """Yield the columns of each index a model declares, and whether it is unique."""
-    for field in model._meta.local_concrete_fields:
-        if field.unique and not field.primary_key:
-            yield str(field.column), True
-    for index in [*model._meta.indexes, *model._meta.constraints]:
-        names = [name.lstrip("-") for name in getattr(index, "fields", ())]
-        by_name = {field.name: str(field.column) for field in model._meta.concrete_fields}
-        columns = [by_name[name] for name in names]
-        yield ", ".join(columns), isinstance(index, models.UniqueConstraint)
+    for fields in unique_fields(model):
+        yield ", ".join(str(field.column) for field in fields), True
+    for index in model._meta.indexes:
+        columns = [str(field_of(model, name.lstrip("-")).column) for name in index.fields]
+        yield ", ".join(columns), False
+
+
+# --- What is stored -------------------------------------------------------------------------------
+
+
+def _transactions() -> Iterator[CheckMessage]:
+    if not store.mongodb.features._supports_transactions:
+        yield Warning(
+            "The store is a stand-alone MongoDB, which has no transactions.",
+            hint="Make it a replica set, if of one server. Without, a reference that is made while "
+            "its target is being deleted may lead to nothing (check_references tells), and a crash "
+            "in the middle of a set of records leaves fewer of them.",
+            id="service.W020",
+        )
+
+
+@store_check
+def names_of_older_rules() -> Iterator[CheckMessage]:
+    for model in _documents():
+        if not any(field.name == "name" for field in model._meta.concrete_fields):
+            continue
+        found = _unusual_names(model)
+        broken = [f"{_named(one)}: {said}" for one in found if (said := _problem(one["name"]))]
+        if broken:
+            yield Warning(
+                f"{model._meta.db_table}: names that would be refused today: {listed(broken)}.",
+                hint="They work as before; rename them when it suits.",
+                id="service.W021",
+            )
+        if alike := _alike(model, found):
+            yield Warning(
+                f"{model._meta.db_table}: different names that look alike: {listed(alike)}.",
+                hint="They differ in white space or Unicode composition alone; rename all but one.",
+                id="service.W022",
+            )
+
+
+def _documents() -> list[type[Document]]:
+    return [model for model in apps.get_models() if issubclass(model, Document)]
+
+
+def _unusual_names(model: type[Document]) -> list[Stored]:
+    """Return the records whose names have more than visible ASCII, up to MAX_NAMES."""
+    condition = {"name": {"$regex": UNUSUAL}}
+    return list(store.find(model, condition, {"name": 1}, limit=MAX_NAMES))
+
+
+def _problem(name: str) -> str | None:
+    normal = names.normalized(name)
+    if problem := names.problem(normal):
+        return problem.rstrip(".")
+    return None if normal == name else "It is not trimmed, or not in Unicode's composed form"
+
+
+def _alike(model: type[Document], found: list[Stored]) -> list[str]:
+    """Return the names that several records have once these are normalized."""
+    normal = {names.normalized(one["name"]) for one in found} - {one["name"] for one in found}
+    normalized = store.find(model, {"name": {"$in": [*normal]}}, {"name": 1})
+    groups: dict[str, list[str]] = {}
+    for one in [*found, *normalized]:
+        groups.setdefault(names.normalized(one["name"]), []).append(_named(one))
+    return [" and ".join(group) for group in groups.values() if len(group) > 1]
+
+
+def _named(document: Stored) -> str:
+    return f'"{names.printable(document["name"])}" ({document["_id"]})'
+
+
+def listed(offenders: list[str]) -> str:
+    """Return the first few of what is wrong, and how many more there are."""
+    more = len(offenders) - MAX_LISTED
+    return "; ".join(offenders[:MAX_LISTED]) + (f"; and {more} more" if more > 0 else "")

@@ -1,11 +1,15 @@
-"""The base of the operators' commands: help with examples, progress, exit codes, a calm Ctrl-C."""
+"""The base of the operators' commands: help with examples, progress, exit codes, a calm Ctrl-C.
+
+What other programs stored, or answered, goes to a terminal through `tell` and `offenders` alone:
+nothing in it moves the cursor or hides.
+"""
 
 import argparse
 import json
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, TextIO, cast
 
 from django.core.management.base import (
@@ -17,7 +21,8 @@ from django.core.management.base import (
 from django.db import DatabaseError
 from pymongo.errors import PyMongoError
 
-from common.documents import store
+from common.documents import names, store
+from common.exceptions import ServiceError
 
 STORE_UNAVAILABLE = 3
 INTERRUPTED = 130
@@ -68,17 +73,32 @@ class OperatorCommand(BaseCommand):
     def execute(self, *args: Any, **options: Any) -> str | None:
         try:
             return super().execute(*args, **options)
+        except ServiceError as refusal:
+            raise CommandError(names.printable(refusal.detail)) from refusal
         except (PyMongoError, DatabaseError) as failure:
             if store.is_unavailable(failure) or store.is_unavailable(failure.__cause__):
                 raise unavailable() from failure
             raise
 
+    def tell(self, line: str) -> None:
+        """Print one line; what other programs stored in a name cannot move the cursor."""
+        self.stdout.write(names.printable(line))
+
     def write_json(self, value: Any) -> None:
-        """Print a result for a program: the only thing on standard output."""
-        self.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+        """Print a result for a program: the only thing on standard output.
+
+        It is exact: what a terminal would obey is spelled as JSON spells it.
+        """
+        text = json.dumps(value, indent=2, ensure_ascii=False, default=str)
+        self.stdout.write("".join(_in_json(character) for character in text))
 
     def progress(self, label: str, total: int) -> "Progress":
         return Progress(label, total, cast(TextIO, self.stderr._out))
+
+
+def _in_json(character: str) -> str:
+    is_harmless = character == "\n" or names.printable(character) == character
+    return character if is_harmless else json.dumps(character).strip('"')
 
 
 def unavailable() -> CommandError:
@@ -89,9 +109,10 @@ def unavailable() -> CommandError:
     )
 
 
-def offenders(sentence: str, lines: list[str]) -> CommandError:
+def offenders(sentence: str, lines: Iterable[str]) -> CommandError:
     """Return the failure that names everything that is wrong, one a line."""
-    return CommandError("\n".join([sentence, *(f"  {line}" for line in lines)]))
+    shown = [names.printable(sentence), *(f"  {names.printable(line)}" for line in lines)]
+    return CommandError("\n".join(shown))
 
 
 class Progress:

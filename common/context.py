@@ -38,6 +38,11 @@ def current() -> Context:
     return _current.get()
 
 
+def client_address() -> str:
+    """Return the address that asks; empty where a command does."""
+    return current().address or ""
+
+
 @contextmanager
 def use(context: Context) -> Iterator[Context]:
     """Make this the current context until the block ends."""

@@ -19,7 +19,7 @@ from django.http import (
 from django.middleware.common import CommonMiddleware as HostCheckingCommonMiddleware
 from django.utils.encoding import escape_uri_path
 
-from common.admin.pages import is_admin, refusal_response
+from common.admin.error_pages import is_admin, refusal_response
 from common.api.problems import Refused, translated
 from common.context import Context, use
 from common.exceptions import BodyTooLarge, ServiceError

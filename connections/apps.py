@@ -1,3 +1,7 @@
+"""The app of source databases."""
+
+from __future__ import annotations
+
 from django.apps import AppConfig
 from django.conf import settings
 
@@ -6,7 +10,12 @@ class ConnectionsConfig(AppConfig):
     name = "connections"
 
     def ready(self) -> None:
-        from connections import preview, probe
+        from connections import checks  # noqa: F401 - registers them
+        from connections.places import shared_folder_or_none
+        from sources import asking
 
-        probe.configure(max_probes=settings.PROBE_MAX_CONCURRENT)
-        preview.configure(max_previews=settings.PREVIEW_MAX_CONCURRENT)
+        asking.configure(
+            max_probes=settings.PROBE_MAX_CONCURRENT,
+            max_queries=settings.PREVIEW_MAX_CONCURRENT,
+            shared=shared_folder_or_none(),
+        )

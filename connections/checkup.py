@@ -8,10 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from common.exceptions import UnreadableSecret
-from connections.drivers.base import SourceParams
-from connections.drivers.errors import TooManyProbes
 from connections.models import Connection
-from connections.probe import ProbeResult, probe
+from sources.contract import SourceParams
+from sources.errors import TooManyProbes
+from sources.probe import ProbeResult, probe
 
 AT_ONCE = 6
 PATIENCE_S = 10.0

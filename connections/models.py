@@ -13,8 +13,8 @@ from common.documents import store, writes
 from common.documents.models import Document, RuleErrors, page_index
 from common.documents.writes import unchanged
 from common.secrets.fields import EncryptedTextField, Secret
-from connections.drivers import DRIVERS
-from connections.drivers.base import SourceParams, SshTunnel
+from sources.contract import SourceParams, SshTunnel
+from sources.kinds import KINDS
 
 is_host = RegexValidator(
     r"^[\w.:%\[\]-]+\Z",
@@ -36,12 +36,12 @@ TUNNEL = ("ssh_host", "ssh_username", "ssh_host_key", *TUNNEL_SECRETS)
 
 def kinds() -> list[tuple[str, str]]:
     """Return the kinds of source database there are; a new one needs no migration."""
-    return [(kind, driver.label) for kind, driver in DRIVERS.items()]
+    return [(kind, driver.label) for kind, driver in KINDS.items()]
 
 
 def default_port(kind: Any) -> Any:
     """Return the usual port of a kind of database, None of one that is unknown."""
-    return DRIVERS[kind].default_port if kind in DRIVERS else None
+    return KINDS[kind].default_port if kind in KINDS else None
 
 
 class SslMode(models.TextChoices):

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from common.api.problems import Invalid
 from common.exceptions import ServiceError
-from connections.drivers import errors
+from sources import errors
 
 
 class SourceFailed(ServiceError):
@@ -30,10 +30,9 @@ def as_refusals(query_field: str = "source_query") -> Iterator[None]:
         raise SourceFailed(silent, 504, "source_timeout") from silent
     except errors.SourceUnreachable as unreachable:
         raise SourceFailed(unreachable, 502, "source_unreachable") from unreachable
-    except errors.RequestAborted as gone:
-        # Nobody reads this; the log does.
-        raise SourceFailed(gone, 400, gone.error_code) from gone
     except (errors.StatementRefused, errors.QueryFailed, errors.AnswerTooLarge) as refusal:
         raise Invalid(
             [{"field": query_field, "code": refusal.error_code, "message": refusal.message}]
         ) from refusal
+    except errors.SourceError as trouble:
+        raise SourceFailed(trouble, 503, "busy") from trouble

@@ -12,11 +12,9 @@ from rest_framework.response import Response
 from common.api.parameters import ListParameters
 from common.api.roles import Role
 from common.api.views import DocumentViewSet, records_access
+from common.context import client_address
 from common.exceptions import NotFound
-from connections.drivers.base import SourceParams
 from connections.models import Connection
-from connections.preview import describe_table, list_tables
-from connections.probe import probe
 from connections.refusals import as_refusals
 from connections.serializers import (
     ConnectionSerializer,
@@ -26,6 +24,9 @@ from connections.serializers import (
     TableSerializer,
     TestResultSerializer,
 )
+from sources.contract import SourceParams
+from sources.preview import describe_table, list_tables
+from sources.probe import probe
 
 
 class ConnectionViewSet(DocumentViewSet):
@@ -75,7 +76,7 @@ class ConnectionViewSet(DocumentViewSet):
     def tables(self, request: Request, **kwargs: Any) -> Response:
         """List the tables and views that the connection's account may read."""
         with as_refusals():
-            found = list_tables(self._params(), settings.PREVIEW_TIMEOUT_S)
+            found = list_tables(self._params(), settings.PREVIEW_TIMEOUT_S, client_address())
         return Response([asdict(table) for table in found])
 
     @extend_schema(responses=TableColumnSerializer(many=True))
@@ -83,7 +84,9 @@ class ConnectionViewSet(DocumentViewSet):
     def table(self, request: Request, table: str, **kwargs: Any) -> Response:
         """Describe the columns of one table: `name`, or `schema.name`."""
         with as_refusals():
-            found = describe_table(self._params(), table, settings.PREVIEW_TIMEOUT_S)
+            found = describe_table(
+                self._params(), table, settings.PREVIEW_TIMEOUT_S, client_address()
+            )
         if not found:
             raise NotFound(f'The connection shows no table "{table}".')
         return Response([asdict(column) for column in found])
@@ -93,5 +96,5 @@ class ConnectionViewSet(DocumentViewSet):
 
     def _probe(self, connection: Connection) -> dict[str, Any]:
         with as_refusals():
-            result = probe(connection.params(), timeout_s=settings.PROBE_TIMEOUT_S)
+            result = probe(connection.params(), settings.PROBE_TIMEOUT_S, client_address())
         return {"success": result.success, "message": result.message, "details": result.details}

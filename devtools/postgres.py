@@ -9,7 +9,8 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-import psycopg
+import psycopg2
+from psycopg2 import extensions
 
 from devtools.accounts import Account, folder_for, unprivileged
 from devtools.console import LauncherError
@@ -133,9 +134,18 @@ def _initialise(binaries: Path, home: Path, password: str, account: Account | No
         raise LauncherError(f"initdb failed: {result.stderr.strip()}")
 
 
+@contextlib.contextmanager
+def session(url: str) -> Iterator[extensions.cursor]:
+    """Yield a cursor whose statements are each committed at once."""
+    with contextlib.closing(psycopg2.connect(url)) as connection:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            yield cursor
+
+
 def _answers(url: str) -> bool:
     try:
-        psycopg.connect(url, connect_timeout=2).close()
-    except psycopg.OperationalError:
+        psycopg2.connect(url, connect_timeout=2).close()
+    except psycopg2.OperationalError:
         return False
     return True

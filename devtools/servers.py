@@ -21,7 +21,6 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import psycopg
 import pymysql
 
 from devtools import mariadb as mariadb_module
@@ -30,7 +29,7 @@ from devtools.console import LauncherError, fail, say
 from devtools.mariadb import mariadb
 from devtools.mongodb import mongodb
 from devtools.packages import Need, ensure_programs
-from devtools.postgres import postgres
+from devtools.postgres import postgres, session
 from devtools.processes import (
     Child,
     free_port,
@@ -103,6 +102,7 @@ def programs_of_the_tests() -> list[Need]:
         Need("sshd", "openssh-server"),
         Need("ssh-keygen", "openssh-client"),
         Need("chromium", "chromium"),
+        Need("pgbouncer", "pgbouncer"),
     ]
     if not list(Path("/usr/lib/postgresql").glob("*/bin/postgres")):
         needs.append(Need("pg_ctlcluster", "postgresql"))
@@ -144,8 +144,8 @@ def _postgres_url(stack: contextlib.ExitStack, folder: Path, children: list[Chil
         postgres(folder / "postgres", free_port(), new_password(), durable=False)
     )
     children.append(server.child)
-    with psycopg.connect(server.url, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {DATABASE}")
+    with session(server.url) as cursor:
+        cursor.execute(f"CREATE DATABASE {DATABASE}")
     return server.url.rpartition("/")[0] + f"/{DATABASE}"
 
 
@@ -157,8 +157,8 @@ def _mysql_url(stack: contextlib.ExitStack, folder: Path, children: list[Child])
     port, password = free_port(), new_password()
     server = stack.enter_context(mariadb(folder / "mariadb", port, password))
     children.append(server.child)
-    with pymysql.connect(host="127.0.0.1", port=port, user="root", password=password) as session:
-        session.cursor().execute(f"CREATE DATABASE {DATABASE}")
+    with pymysql.connect(host="127.0.0.1", port=port, user="root", password=password) as root:
+        root.cursor().execute(f"CREATE DATABASE {DATABASE}")
     return f"{server.url}/{DATABASE}"
 
 

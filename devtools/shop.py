@@ -6,11 +6,10 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import psycopg
-from psycopg import sql
+from psycopg2 import extensions, sql
 
 from devtools.accounts import remove_folder
-from devtools.postgres import postgres
+from devtools.postgres import postgres, session
 from devtools.processes import LOOPBACK, Child, free_port, new_password, write_private
 
 DATABASE = "shop"
@@ -61,33 +60,30 @@ def _access(folder: Path) -> Access:
 
 
 def _ensure_database(superuser_url: str, reader_password: str) -> None:
-    with psycopg.connect(superuser_url, autocommit=True) as connection:
-        found = connection.execute(
-            "SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE]
-        ).fetchone()
-        if found:
+    with session(superuser_url) as cursor:
+        cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE])
+        if cursor.fetchone():
             return
         # Filled under another name: a run that is broken off leaves no half of a shop.
         draft = sql.Identifier(f"{DATABASE}_draft")
-        connection.execute(sql.SQL("DROP DATABASE IF EXISTS {}").format(draft))
-        connection.execute(sql.SQL("CREATE DATABASE {}").format(draft))
+        cursor.execute(sql.SQL("DROP DATABASE IF EXISTS {}").format(draft))
+        cursor.execute(sql.SQL("CREATE DATABASE {}").format(draft))
         _fill(superuser_url.rpartition("/")[0] + f"/{DATABASE}_draft", reader_password)
-        connection.execute(
+        cursor.execute(
             sql.SQL("ALTER DATABASE {} RENAME TO {}").format(draft, sql.Identifier(DATABASE))
         )
 
 
 def _fill(url: str, reader_password: str) -> None:
     tables = Path(__file__).with_name("shop.sql").read_text()
-    with psycopg.connect(url) as connection:
-        # Without parameters psycopg sends the whole script at once.
-        connection.execute(tables.encode())
-        _let_read(connection, reader_password)
+    with session(url) as cursor:
+        cursor.execute(tables)
+        _let_read(cursor, reader_password)
 
 
-def _let_read(connection: "psycopg.Connection[tuple[object, ...]]", password: str) -> None:
+def _let_read(cursor: extensions.cursor, password: str) -> None:
     """Make the account a pipeline's source should have: it logs in, reads, and nothing more."""
-    reader, database = sql.Identifier(READER), sql.Identifier(connection.info.dbname)
+    reader, database = sql.Identifier(READER), sql.Identifier(cursor.connection.info.dbname)
     for statement in (
         "DROP ROLE IF EXISTS {reader}",
         "CREATE ROLE {reader} LOGIN PASSWORD {password} NOSUPERUSER NOCREATEDB NOCREATEROLE",
@@ -96,7 +92,7 @@ def _let_read(connection: "psycopg.Connection[tuple[object, ...]]", password: st
         "GRANT CONNECT ON DATABASE {database} TO {reader}",
         "GRANT SELECT ON ALL TABLES IN SCHEMA public TO {reader}",
     ):
-        connection.execute(
+        cursor.execute(
             sql.SQL(statement).format(
                 reader=reader, database=database, password=sql.Literal(password)
             )

@@ -9,11 +9,13 @@ import importlib.util
 import shutil
 import subprocess
 import sys
+import sysconfig
+import tempfile
 import time
 from pathlib import Path
 
 from devtools.console import LauncherError, fail, say
-from devtools.packages import install_packages
+from devtools.packages import Need, ensure_programs, install_packages
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
@@ -47,13 +49,45 @@ def ensure() -> None:
     if not _works():
         _create()
     say("Installing Python packages into .venv (a minute or two the first time)")
-    _run(
-        [VENV / "bin" / "python", "-m", "pip", "install", "--quiet",
-         "--disable-pip-version-check", "-r", ROOT / "requirements-dev.txt"],
-        "Installing the Python packages failed",
-    )  # fmt: skip
+    _install()
     STAMP.write_text(wanted)
     say(f"Python packages are in place ({time.monotonic() - started:.0f} s)")
+
+
+def _install() -> None:
+    """Install the packages; without the one that has no wheel, where it cannot be built."""
+    try:
+        _prepare_build()
+        _pip_install(ROOT)
+    except LauncherError as error:
+        say(f"Trying without mysqlclient, PyMySQL serves alone then: {error}")
+        with tempfile.TemporaryDirectory() as folder:
+            for name in REQUIREMENTS:
+                lines = (ROOT / name).read_text().splitlines(keepends=True)
+                kept = [line for line in lines if not line.startswith("mysqlclient==")]
+                Path(folder, name).write_text("".join(kept))
+            _pip_install(Path(folder))
+
+
+def _prepare_build() -> None:
+    """Have what mysqlclient is built with, where it is here or may be installed."""
+    ensure_programs(
+        [
+            Need("cc", "gcc"),
+            Need("pkg-config", "pkg-config"),
+            Need("mariadb_config", "libmariadb-dev"),
+        ]
+    )
+    if not Path(sysconfig.get_path("include"), "Python.h").exists():
+        install_packages([f"python{sys.version_info.major}.{sys.version_info.minor}-dev"])
+
+
+def _pip_install(folder: Path) -> None:
+    _run(
+        [VENV / "bin" / "python", "-m", "pip", "install", "--quiet",
+         "--disable-pip-version-check", "-r", folder / "requirements-dev.txt"],
+        "Installing the Python packages failed",
+    )  # fmt: skip
 
 
 def fingerprint() -> str:

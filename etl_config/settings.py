@@ -61,9 +61,12 @@ LISTEN_HOST = env.text("LISTEN_HOST", "") or "127.0.0.1"
 PORT = env.whole("PORT", 8000)
 WEB_CONCURRENCY = env.whole("WEB_CONCURRENCY", 2)
 # Requests wait for other people's databases, so threads are many and processes few. However many
-# of those hang, WEB_THREADS are left for the rest; and as many again may wait for slow clients.
+# of those hang, and however many clients drip their bodies, WEB_THREADS are left for the rest.
 WEB_THREADS = env.whole("WEB_THREADS", 32)
-SERVER_THREADS = 2 * (WEB_THREADS + PROBE_MAX_CONCURRENT + PREVIEW_MAX_CONCURRENT)
+# Of tests and of previews ten more than the limit serve those for whom none runs.
+SOURCE_THREADS = PROBE_MAX_CONCURRENT + PREVIEW_MAX_CONCURRENT + 20
+BODY_THREADS = (WEB_THREADS + SOURCE_THREADS) // 2
+SERVER_THREADS = WEB_THREADS + SOURCE_THREADS + BODY_THREADS
 
 # --- The store -----------------------------------------------------------------------------------
 
@@ -100,7 +103,8 @@ MIGRATION_MODULES = {
 
 INSTALLED_APPS = [
     "etl_config.apps.ServiceConfig",
-    # Before the admin, whose templates it replaces.
+    # Each before those whose templates it replaces.
+    "dashboard",
     "unfold.apps.BasicAppConfig",
     "unfold.contrib.filters",
     "etl_config.apps.MongoAdminConfig",
@@ -120,7 +124,6 @@ INSTALLED_APPS = [
     "mappings",
     "schedules",
     "portability",
-    "dashboard",
 ]
 
 MIDDLEWARE = [
@@ -227,7 +230,7 @@ UNFOLD = {
     ],
     "SITE_URL": None,
     "SHOW_VIEW_ON_SITE": False,
-    "DASHBOARD_CALLBACK": "dashboard.dashboard.dashboard",
+    "DASHBOARD_CALLBACK": "dashboard.views.dashboard_callback",
     "COLORS": {
         "primary": {
             "50": "#eff6ff",
@@ -245,14 +248,14 @@ UNFOLD = {
     },
     "SIDEBAR": {
         "show_search": False,
-        "navigation": "dashboard.sidebar.navigation",
+        "navigation": "dashboard.navigation.navigation",
     },
 }
 LOGIN_REDIRECT_URL = "admin:index"
 # The default signs and reads a cookie with every request, the API's included.
 MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
-CSRF_FAILURE_VIEW = "common.admin.pages.expired"
-# A mapping's page has seven inputs for each of its rules.
+CSRF_FAILURE_VIEW = "common.admin.error_pages.expired"
+# A mapping's page has nine inputs for each of its column mappings.
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 10_000
 
 # --- Time, language, static files ----------------------------------------------------------------

@@ -37,7 +37,7 @@ urlpatterns = [
     path("admin/", admin.site.urls),
 ]
 
-handler400 = "common.admin.pages.bad_request"
-handler403 = "common.admin.pages.forbidden"
-handler404 = "common.admin.pages.not_found"
-handler500 = "common.admin.pages.server_error"
+handler400 = "common.admin.error_pages.bad_request"
+handler403 = "common.admin.error_pages.forbidden"
+handler404 = "common.admin.error_pages.not_found"
+handler500 = "common.admin.error_pages.server_error"

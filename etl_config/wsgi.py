@@ -27,7 +27,7 @@ PROCESS = frozenset(os.environ)
 DISCARDED_BYTES = 16 * 1024 * 1024
 PIECE_BYTES = 64 * 1024
 
-body_places = BoundedSemaphore(settings.SERVER_THREADS // 2)
+body_places = BoundedSemaphore(settings.BODY_THREADS)
 
 
 def application(environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -49,8 +49,8 @@ def of_request(environ: Environ) -> Environ:
 def with_body(environ: Environ) -> Environ:
     """Return the request with its body read, so that no view waits for a slow client.
 
-    At most half of the threads wait for bodies. Where all of these do, the request is marked
-    `BUSY`; the middleware refuses it, and whatever body is too large or too short.
+    At most `BODY_THREADS` wait for bodies. Where all of these do, the request is marked `BUSY`;
+    the middleware refuses it, and whatever body is too large or too short.
     """
     is_chunked = "HTTP_TRANSFER_ENCODING" in environ
     if not is_chunked and environ.get("CONTENT_LENGTH", "0") in ("", "0"):

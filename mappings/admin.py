@@ -1,4 +1,4 @@
-"""Mappings in the admin: what is read and what it becomes, its rules as rows and as a picture."""
+"""Mappings in the admin: what is read, and its column mappings as rows and as a picture."""
 
 from __future__ import annotations
 
@@ -16,40 +16,45 @@ from django.urls import path
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 from django.views.decorators.http import require_POST
-from rest_framework.exceptions import APIException
 from unfold.admin import TabularInline
 from unfold.contrib.filters.admin import AutocompleteSelectFilter
 
+from common.admin.actions import do_each, report
 from common.admin.badges import BAD, GOOD, QUIET, WARN, badge, link
-from common.admin.base import DocumentAdmin, attempt, count_uses, documents_of, uses_link
-from common.admin.forms import MONO, TEXTAREA, DocumentForm, LinesField
-from common.api.problems import translated
-from common.documents import store
-from common.documents.store import Stored
-from common.exceptions import ServiceError
+from common.admin.conflicts import Difference
+from common.admin.fields import MONO, TEXTAREA, LinesField
+from common.admin.forms import DocumentForm, version_of, version_of_all
+from common.admin.model_admin import DocumentAdmin
+from common.admin.permissions import may
+from common.admin.records import (
+    documents_of,
+    note_users,
+    record_of,
+    totals_by_reference,
+    users_link,
+)
+from common.documents import store, writes
 from connections.models import Connection
 from mappings import rules
 from mappings.copying import copy_mapping
 from mappings.models import ColumnMapping, Mapping, RuleConfig, texts
 from mappings.picture import Rule, draw, visible
-from mappings.preview import preview
+from mappings.preview_table import preview_context
 from mappings.rule_forms import LoneRuleForm, RuleForm, RulesFormSet
+from schemas.evolution import stored_columns
 from schemas.models import Schema
-
-PREVIEW_ROWS = 50
-MOST_COPIED = 20
 
 
 class RuleInline(TabularInline):
     model = ColumnMapping
     form = RuleForm
     formset = RulesFormSet
-    fields = ("version", "type", "source_columns", "target_fields", "option")
-    verbose_name = "rule"
+    fields = ("version", "type", "source_columns", "target_fields", "option", "overflow")
+    verbose_name = "column mapping"
     verbose_name_plural = "Column mappings"
     hide_title = True
     extra = 0
-    max_num = 1000
+    max_num = rules.MAX_RULES
 
     def get_extra(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> int:
         return 0 if obj else 1
@@ -61,6 +66,11 @@ class MappingForm(DocumentForm):
         widget=forms.Textarea({"rows": 8, "class": f"{TEXTAREA} {MONO}", "spellcheck": "false"}),
         help_text="One statement that only reads.",
     )
+
+    @property
+    def page_version(self) -> str:
+        stored = rules.in_order(self.instance.pk) if self.instance.is_stored else []
+        return version_of_all([self.stored_version, *map(version_of, stored)])
 
 
 @admin.register(Mapping)
@@ -74,7 +84,7 @@ class MappingAdmin(DocumentAdmin):
     )
     search_fields = ("name", "description")
     autocomplete_fields = ("source_connection", "target_schema")
-    actions = ("copy_chosen", "delete_selected")
+    actions = ("copy_selected", "delete_selected")
     readonly_fields = ("schedules", "created_at", "updated_at")
     fieldsets = (
         (None, {"fields": ("name", "description")}),
@@ -90,123 +100,104 @@ class MappingAdmin(DocumentAdmin):
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
-        picture = picture_of(object_id) if ObjectId.is_valid(object_id) else ""
-        context = {"picture": picture, **(extra_context or {})}
+        context = {"picture": picture_of(object_id), **(extra_context or {})}
         return super().change_view(request, object_id, form_url, context)
 
-    def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
-        formset.save()
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        context["may_preview"] = self.may_preview(request)
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    def inline_differences(self, formsets: Sequence[Any]) -> Iterable[Difference]:
+        return [found for formset in formsets for found in formset.differences()]
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        """Leave it to `save_related`, which writes the mapping and its rules as one step."""
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        def work() -> None:
+            form.instance.save()
+            for formset in formsets:
+                formset.save()
+
+        writes.transaction(work)
 
     # --- Columns ---------------------------------------------------------------------------------
 
-    def prepare_page(self, page: Sequence[Any]) -> None:
-        identifiers = [mapping.pk for mapping in page]
-        sources = documents_of(Connection, (m.source_connection_id for m in page), "name")
-        schemas = documents_of(Schema, (m.target_schema_id for m in page), "name", "columns")
-        written = written_by(identifiers)
-        for mapping in page:
+    def prefetch(self, records: Sequence[Any]) -> None:
+        sources = documents_of(Connection, (one.source_connection_id for one in records), "name")
+        schemas = documents_of(Schema, (one.target_schema_id for one in records), "name", "columns")
+        written = written_fields([mapping.pk for mapping in records])
+        for mapping in records:
             source = sources.get(mapping.source_connection_id)
             schema = schemas.get(mapping.target_schema_id)
-            mapping.shown_source = Connection.from_document(source) if source else None
-            mapping.shown_target = Schema.from_document(schema) if schema else None
+            mapping.prefetched_source = Connection.from_document(source) if source else None
+            mapping.prefetched_target = Schema.from_document(schema) if schema else None
             mapping.rule_count, mapping.written_count = written.get(mapping.pk, (0, 0))
-        count_uses(page, Mapping, "schedules")
+        note_users(records, Mapping, "schedules")
 
     @admin.display(description="Source")
     def source(self, obj: Any) -> SafeString:
-        return link(obj.shown_source) if obj.shown_source else badge("missing", BAD)
+        return link(obj.prefetched_source) if obj.prefetched_source else badge("missing", BAD)
 
     @admin.display(description="Target")
     def target(self, obj: Any) -> SafeString:
-        return link(obj.shown_target) if obj.shown_target else badge("missing", BAD)
+        return link(obj.prefetched_target) if obj.prefetched_target else badge("missing", BAD)
 
     @admin.display(description="Mapped fields")
     def mapped(self, obj: Any) -> SafeString:
         if not obj.rule_count:
             return badge("no column mappings", WARN)
-        total = len(obj.shown_target.columns or []) if obj.shown_target else 0
+        total = len(obj.prefetched_target.columns or []) if obj.prefetched_target else 0
         tone = GOOD if obj.written_count >= total else QUIET
-        return badge(f"{obj.written_count} of {total}", tone, f"by {obj.rule_count} rules")
+        title = f"by {obj.rule_count} column mapping{'s' if obj.rule_count > 1 else ''}"
+        return badge(f"{obj.written_count} of {total}", tone, title)
 
     @admin.display(description="Schedules")
     def schedules(self, obj: Any) -> SafeString:
-        return uses_link(obj, "schedules")
+        return users_link(obj, "schedules")
 
     # --- Actions ---------------------------------------------------------------------------------
 
-    @admin.action(permissions=["add"], description="Copy the chosen, with their rules")
-    def copy_chosen(self, request: HttpRequest, queryset: models.QuerySet[Mapping]) -> None:
+    @admin.action(permissions=["add"], description="Copy the selected, with their column mappings")
+    def copy_selected(self, request: HttpRequest, queryset: models.QuerySet[Mapping]) -> None:
         copies: list[Mapping] = []
-        outcomes = [
-            (str(mapping), attempt(lambda one: copies.append(copy_mapping(one)), mapping))
-            for mapping in self.chosen(request, queryset, MOST_COPIED)
-        ]
-        if outcomes:
-            self.report(request, "copied", outcomes)
+        selected = self.selected(request, queryset, self.list_per_page)
+        outcomes = do_each(selected, lambda mapping: copies.append(copy_mapping(mapping)))
+        report(request, "copied", outcomes)
         if copies:
             links = format_html_join(", ", "{}", ((link(one),) for one in copies))
             messages.info(request, format_html("Made {}.", links))
 
     def preview_view(self, request: HttpRequest) -> HttpResponse:
         """Run the query as the form has it; the answer is a table, or the sentence that refuses."""
-        if not (self.has_change_permission(request) or self.has_add_permission(request)):
+        if not self.may_preview(request):
             raise PermissionDenied
-        return render(request, "mappings/admin/preview.html", previewed(request))
+        return render(request, "mappings/admin/preview.html", preview_context(request))
+
+    def may_preview(self, request: HttpRequest) -> bool:
+        """Tell whether a person may write mappings, and read by connections."""
+        may_write = self.has_change_permission(request) or self.has_add_permission(request)
+        connections = ("connections.view_connection", "connections.change_connection")
+        return may_write and any(may(request, permission) for permission in connections)
 
 
-def previewed(request: HttpRequest) -> dict[str, Any]:
-    if not request.POST.get("source_connection"):
-        return {"refusal": "Choose a source connection first."}
-    query = {
-        "source_connection_id": request.POST["source_connection"],
-        "source_query": request.POST.get("source_query", ""),
-        "limit": PREVIEW_ROWS,
-    }
-    try:
-        found = preview(query)
-    except (ServiceError, APIException) as raised:
-        refusal = translated(raised)
-        return {"refusal": " ".join(e["message"] for e in refusal.errors) or refusal.detail}
-    heads = list(zip(found.columns, found.column_types, strict=True))
-    return {"preview": found, "heads": heads, "rows": [cells(row) for row in found.rows]}
-
-
-def cells(row: Iterable[Any]) -> list[dict[str, Any]]:
-    """Return how a preview's values look: numbers to the right, null unlike any text."""
-    return [
-        {"text": shown(value), "is_null": value is None, "is_number": is_number(value)}
-        for value in row
-    ]
-
-
-def shown(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def written_by(identifiers: list[ObjectId]) -> dict[ObjectId, tuple[int, int]]:
+def written_fields(identifiers: list[ObjectId]) -> dict[ObjectId, tuple[int, int]]:
     """Return how many rules each mapping has, and how many fields they write."""
     size = {"$cond": [{"$isArray": "$target_fields"}, {"$size": "$target_fields"}, 0]}
-    pipeline: list[Stored] = [
-        {"$match": {"mapping_id": {"$in": identifiers}}},
-        {"$group": {"_id": "$mapping_id", "rules": {"$sum": 1}, "fields": {"$sum": size}}},
-    ]
-    found = store.collection(ColumnMapping).aggregate(pipeline)
-    return {row["_id"]: (row["rules"], row["fields"]) for row in found}
+    found = totals_by_reference(ColumnMapping, "mapping_id", identifiers, fields={"$sum": size})
+    return {identifier: (row["count"], row["fields"]) for identifier, row in found.items()}
 
 
 def picture_of(object_id: str) -> str:
     """Return the picture of a stored mapping, nothing where there is none."""
-    found = store.collection(Mapping).find_one({"_id": ObjectId(object_id)})
-    if found is None:
+    mapping = record_of(Mapping, object_id)
+    if mapping is None:
         return ""
-    schemas = documents_of(Schema, [found.get("target_schema_id")], "columns")
-    columns = [c for schema in schemas.values() for c in schema.get("columns") or []]
-    fields = {str(c.get("name")): str(c.get("data_type")) for c in columns if isinstance(c, dict)}
-    drawn = [drawable(rule) for rule in rules.in_order(found["_id"])]
+    schema = store.find_one(Schema, {"_id": mapping.target_schema_id}, {"columns": 1}) or {}
+    fields = {str(one["name"]): str(one.get("data_type")) for one in stored_columns(schema)}
+    drawn = [drawable(rule) for rule in rules.in_order(mapping.pk)]
     return mark_safe(draw(drawn, fields))  # noqa: S308 - the picture escapes every text
 
 
@@ -216,43 +207,55 @@ def drawable(rule: ColumnMapping) -> Rule:
     return Rule(rule.type, texts(rule.source_columns), texts(rule.target_fields), option)
 
 
-class OfMapping(DocumentAdmin):
+class MappingChildAdmin(DocumentAdmin):
     """What belongs to a mapping shows which: one query a page."""
 
-    def prepare_page(self, page: Sequence[Any]) -> None:
-        mappings = documents_of(Mapping, (record.mapping_id for record in page), "name")
-        for record in page:
+    def prefetch(self, records: Sequence[Any]) -> None:
+        mappings = documents_of(Mapping, (record.mapping_id for record in records), "name")
+        for record in records:
             found = mappings.get(record.mapping_id)
-            record.shown_mapping = Mapping.from_document(found) if found else None
+            record.prefetched_mapping = Mapping.from_document(found) if found else None
 
     @admin.display(description="Mapping")
     def of_mapping(self, obj: Any) -> SafeString:
-        if not hasattr(obj, "shown_mapping"):
-            self.prepare_page([obj])
-        return link(obj.shown_mapping) if obj.shown_mapping else badge("missing", BAD)
+        if not hasattr(obj, "prefetched_mapping"):
+            self.prefetch([obj])
+        return link(obj.prefetched_mapping) if obj.prefetched_mapping else badge("missing", BAD)
 
 
 @admin.register(ColumnMapping)
-class ColumnMappingAdmin(OfMapping):
-    """Every rule there is, to be searched; rules are added on the page of their mapping."""
+class ColumnMappingAdmin(MappingChildAdmin):
+    """Every column mapping, to be searched; they are added on the page of their mapping."""
 
     form = LoneRuleForm
-    list_display = ("rule", "kind", "of_mapping", "changed")
-    # Not by type: each is a third of all rules, and no index would be worth its writes.
+    list_display = ("column_mapping", "kind", "of_mapping", "changed")
+    # Not by type: each is a third of all, and no index would be worth its writes.
     list_filter = (("mapping", AutocompleteSelectFilter),)
     ordering = ("-updated_at", "-id")
     search_fields = ("source_columns", "target_fields")
     readonly_fields = ("of_mapping", "created_at", "updated_at")
     fieldsets = (
-        (None, {"fields": ("of_mapping", "type", "source_columns", "target_fields", "option")}),
+        (
+            None,
+            {
+                "fields": (
+                    "of_mapping",
+                    "type",
+                    "source_columns",
+                    "target_fields",
+                    "option",
+                    "overflow",
+                )
+            },
+        ),
         ("History", {"fields": ("created_at", "updated_at"), "classes": ["collapse"]}),
     )
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
-    @admin.display(description="Rule")
-    def rule(self, obj: ColumnMapping) -> SafeString:
+    @admin.display(description="Column mapping")
+    def column_mapping(self, obj: ColumnMapping) -> SafeString:
         sources, targets = (
             ", ".join(texts(names)) for names in (obj.source_columns, obj.target_fields)
         )

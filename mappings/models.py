@@ -13,12 +13,12 @@ from pymongo.errors import DuplicateKeyError
 from common.documents import store
 from common.documents.codecs import reference_to
 from common.documents.models import Document, Held, RuleErrors, page_index
-from connections.drivers.errors import StatementRefused
 from connections.models import Connection, connection_kind
-from connections.statement import check_statement
 from mappings import validation
 from schemas.evolution import stored_columns
 from schemas.models import Schema
+from sources.errors import StatementRefused
+from sources.statement import check_statement
 
 
 class Mapping(Document):

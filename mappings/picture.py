@@ -18,7 +18,7 @@ LEFT = 8
 RIGHT = WIDTH - BOX_WIDTH - LEFT
 NODE_WIDTH = 96
 NODE_X = (WIDTH - NODE_WIDTH) / 2
-SHOWN = 26
+NAME_LENGTH = 26
 """Characters of a name that fit; the whole one shows on hovering."""
 
 
@@ -99,17 +99,17 @@ def describe(rules: Sequence[Rule], place: Layout) -> str:
     lacking = [name for name in place.targets if name in place.unmapped]
     if lacking:
         said.append(f"unmapped: {', '.join(lacking)}")
-    return "; ".join(said) or "no rules"
+    return "; ".join(said) or "no column mappings"
 
 
 def _nodes(rules: Sequence[Rule], place: Layout) -> list[float | None]:
     """Return the height of each split's and join's sign; those of one height move apart."""
-    wanted = [
+    heights = [
         (_middle(rule, place), index) for index, rule in enumerate(rules) if rule.kind != "direct"
     ]
     nodes: list[float | None] = [None] * len(rules)
     last = float("-inf")
-    for height, index in sorted(wanted):
+    for height, index in sorted(heights):
         last = nodes[index] = max(height, last + BOX + 4)
     return nodes
 
@@ -151,12 +151,12 @@ def _node(rule: Rule, y: float) -> str:
 
 def _box(x: float, y: float, name: str, note: str, css_class: str) -> str:
     label = "unmapped" if css_class == "unmapped" else note
-    shown = _cut(name, SHOWN - min(len(label), 18) // 2)
+    text = _cut(name, NAME_LENGTH - min(len(label), 18) // 2)
     return (
         f'<g class="box {css_class}"><title>{_text(f"{name} {note}".strip())}'
         f"{', unmapped' if css_class == 'unmapped' else ''}</title>"
         f'<rect x="{x:g}" y="{y - BOX / 2:g}" width="{BOX_WIDTH}" height="{BOX}" rx="5"/>'
-        f'<text x="{x + 10:g}" y="{y + 4:g}">{_text(shown)}</text>'
+        f'<text x="{x + 10:g}" y="{y + 4:g}">{_text(text)}</text>'
         f'<text class="note" x="{x + BOX_WIDTH - 10:g}" y="{y + 4:g}" text-anchor="end">'
         f"{_text(label)}</text></g>"
     )

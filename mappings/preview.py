@@ -4,10 +4,11 @@ from typing import Any
 
 from django.conf import settings
 
-from connections.drivers.base import SourceParams
-from connections.preview import Preview, propose_schema, run_preview
+from common.context import client_address
 from connections.refusals import as_refusals
 from mappings.serializers import PreviewQuerySerializer, ProposalQuerySerializer
+from sources.contract import SourceParams
+from sources.preview import Preview, propose_schema, run_preview
 
 
 def preview(data: Any) -> Preview:
@@ -23,6 +24,7 @@ def preview(data: Any) -> Preview:
             query["source_query"],
             limit_rows=query["limit"],
             timeout_s=settings.PREVIEW_TIMEOUT_S,
+            client=client_address(),
         )
 
 
@@ -35,6 +37,7 @@ def propose(data: Any) -> list[dict[str, str]]:
             _source(query),
             query["source_query"],
             timeout_s=settings.PREVIEW_TIMEOUT_S,
+            client=client_address(),
         )
 
 

@@ -1,22 +1,31 @@
-"""Forms of a mapping's rules: one is a row of the mapping's page, or a page of its own."""
+"""Forms of column mappings: one is a row of its mapping's page, or a page of its own."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from django import forms
-from django.core.exceptions import ValidationError
 from django.forms.formsets import DELETION_FIELD_NAME
 from unfold.forms import PaginationInlineFormSet
+from unfold.widgets import UnfoldAdminSelectWidget
 
-from common.admin.forms import INPUT, MONO, DocumentForm, NamesField
-from common.exceptions import Stale
+from common.admin.conflicts import Difference
+from common.admin.fields import INPUT, MONO, NamesField, SourceNamesField
+from common.admin.forms import (
+    CHANGED_MEANWHILE,
+    OVERWRITE,
+    DocumentForm,
+    offer_stored,
+    version_of,
+    version_of_all,
+)
 from mappings import options, rules
 from mappings.models import (
     ColumnMapping,
     Mapping,
+    Overflow,
     RuleConfig,
     RuleKind,
     column_names,
@@ -35,25 +44,29 @@ class OptionField(forms.CharField):
     def to_python(self, value: Any) -> str:
         return options.from_text(value or "")
 
-    def prepare_value(self, value: Any) -> Any:
-        return value
-
     def has_changed(self, initial: Any, data: Any) -> bool:
         return options.from_text(initial or "") != options.from_text(data or "")
 
 
 class RuleForm(DocumentForm):
-    """One rule; the formset says which fields it may write."""
+    """One column mapping; the formset says which fields it may write."""
 
-    path_fields: ClassVar = {"config": "option"}
+    path_fields: ClassVar = {"config": "option", "config.overflow": "overflow"}
 
-    source_columns = NamesField()
-    target_fields = NamesField()
+    source_columns = SourceNamesField(help_text="Commas or line breaks between them.")
+    target_fields = NamesField(help_text="Commas or line breaks between them.")
     option = OptionField(label="Delimiter or separator")
+    overflow = forms.ChoiceField(
+        choices=[("", "(drop)"), *((value, value) for value in Overflow.values)],
+        required=False,
+        widget=UnfoldAdminSelectWidget,
+        help_text="What becomes of the pieces that a split has no field for.",
+    )
 
     instance: ColumnMapping
     formset: RulesFormSet | None = None
     words = ""
+    """What others are told of the column mapping which has written a field already."""
 
     class Meta:
         model = ColumnMapping
@@ -64,14 +77,27 @@ class RuleForm(DocumentForm):
         config = self.instance.config or RuleConfig()
         stored = config.delimiter if config.delimiter is not None else config.separator
         self.initial["option"] = options.to_text(stored or "")
+        self.initial["overflow"] = config.overflow or ""
+        offer_stored(cast("forms.ChoiceField", self.fields["overflow"]), config.overflow)
 
     def clean(self) -> dict[str, Any] | None:
-        kind, option = self.cleaned_data.get("type"), self.cleaned_data.get("option", "")
-        if kind == RuleKind.JOIN:
-            self.instance.config = RuleConfig(separator=option)
-        else:
-            self.instance.config = RuleConfig(delimiter=option or None)
+        if {"type", "option", "overflow"} & set(self.changed_data) or not self.instance.is_stored:
+            self.instance.config = self._config()
+        targets = self.targets()
+        if targets and "target_fields" in self.cleaned_data:
+            named = [targets.named(field) for field in self.cleaned_data["target_fields"]]
+            self.cleaned_data["target_fields"] = named
         return super().clean()
+
+    def _config(self) -> RuleConfig:
+        option = self.cleaned_data.get("option", "")
+        overflow = self.cleaned_data.get("overflow") or None
+        if self.cleaned_data.get("type") == RuleKind.JOIN:
+            return RuleConfig(separator=option, overflow=overflow)
+        return RuleConfig(delimiter=option or None, overflow=overflow)
+
+    def overwrites(self) -> bool:
+        return self.formset.overwrites if self.formset else super().overwrites()
 
     def targets(self) -> Targets | None:
         """Return what the rule may write, None while that cannot be told."""
@@ -90,24 +116,50 @@ class RuleForm(DocumentForm):
 
 
 class RulesFormSet(PaginationInlineFormSet):
-    """The rules of a mapping: loaded as documents, checked and written as one set."""
+    """The column mappings of a mapping: loaded as documents, checked and written as one set."""
 
     instance: Mapping
 
+    @cached_property
+    def stored(self) -> list[ColumnMapping]:
+        return rules.in_order(self.instance.pk) if self.instance.pk else []
+
     def get_queryset(self) -> Any:
         if not hasattr(self, "_queryset"):
-            stored = rules.in_order(self.instance.pk) if self.instance.pk else []
-            self._queryset = self._as_posted(stored) if self.is_bound else stored
+            self._queryset = self._as_posted() if self.is_bound else self.stored
         return self._queryset
 
-    def _as_posted(self, stored: list[ColumnMapping]) -> list[ColumnMapping]:
+    def _as_posted(self) -> list[ColumnMapping]:
         """Return the rules that the form shows, in its order; one that is gone stands empty."""
-        by_id = {str(rule.pk): rule for rule in stored}
-        shown = [self.data.get(f"{self.prefix}-{i}-id") for i in range(self.initial_form_count())]
-        self.lost = [identifier for identifier in shown if identifier not in by_id]
-        return [by_id.get(identifier) or ColumnMapping() for identifier in shown]
+        by_id = {str(rule.pk): rule for rule in self.stored}
+        posted = [self.data.get(f"{self.prefix}-{i}-id") for i in range(self.initial_form_count())]
+        self.gone = [identifier for identifier in posted if identifier not in by_id]
+        return [by_id.get(identifier) or ColumnMapping() for identifier in posted]
 
-    lost: Sequence[Any] = ()
+    gone: Sequence[Any] = ()
+    """The ids of rules that the page shows, and that are no longer stored."""
+
+    # --- Versions ---------------------------------------------------------------------------------
+
+    @cached_property
+    def overwrites(self) -> bool:
+        """Tell whether the sender has seen what is stored now, and saves over it."""
+        seen = self.data.get(OVERWRITE) if self.is_bound else None
+        return bool(seen) and seen == version_of_all(
+            version_of(record) for record in (self.instance, *self.stored)
+        )
+
+    def is_stale(self) -> bool:
+        return bool(self.gone) or any(form.is_stale() for form in self.forms)
+
+    def differences(self) -> list[Difference]:
+        """Return where the rules as they are typed are not those that are stored now."""
+        kept = [form.instance for form in self.forms if form not in self.deleted_forms]
+        typed = "\n".join(str(rule) for rule in kept if rule.type)
+        stored = "\n".join(map(str, rules.in_order(self.instance.pk)))
+        return [Difference("Column mappings", typed, stored)] if typed != stored else []
+
+    # --- Forms ------------------------------------------------------------------------------------
 
     @cached_property
     def targets(self) -> Targets | None:
@@ -124,17 +176,23 @@ class RulesFormSet(PaginationInlineFormSet):
         )
         return form
 
+    def add_fields(self, form: Any, index: int | None) -> None:
+        super().add_fields(form, index)
+        if self.overwrites and not form.instance.is_stored:
+            # What it names is gone, and is made anew.
+            form.fields["id"] = forms.CharField(required=False, widget=forms.HiddenInput)
+
     def clean(self) -> None:
-        if self.lost:
-            raise ValidationError(Stale().detail, code=Stale.code)
+        if self.gone and not self.overwrites:
+            raise CHANGED_MEANWHILE
 
     def save(self, commit: bool = True) -> list[Any]:
-        doomed = self.deleted_forms
-        live = [form for form in self.forms if form.has_changed() and form not in doomed]
-        changed = [form for form in live if form in self.initial_forms]
+        deleted = self.deleted_forms
+        live = [form for form in self.forms if form.has_changed() and form not in deleted]
+        changed = [form for form in live if form.instance.is_stored]
         self.new_objects = [form.instance for form in live if form not in changed]
         self.changed_objects = [(form.instance, form.changed_data) for form in changed]
-        self.deleted_objects = [form.instance for form in doomed if form.instance.is_stored]
+        self.deleted_objects = [form.instance for form in deleted if form.instance.is_stored]
         for rule in self.new_objects:
             rule.mapping = self.instance
         rules.change(
@@ -150,7 +208,7 @@ class RulesFormSet(PaginationInlineFormSet):
 
 
 class LoneRuleForm(RuleForm):
-    """A rule on a page of its own; its mapping stays what it is."""
+    """A column mapping on a page of its own; its mapping stays what it is."""
 
     class Meta(RuleForm.Meta):
         fields = ("type", "source_columns", "target_fields")

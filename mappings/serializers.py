@@ -8,10 +8,9 @@ from rest_framework import serializers
 
 from common.api.fields import ChoiceField, IdField, SourceNameField, TextField, TextListField
 from common.api.serializers import DocumentSerializer, StrictSerializer
-from common.documents import names, store
+from common.documents import store
 from connections.models import Connection
 from mappings.models import ColumnMapping, Mapping, Overflow, RuleConfig, targets_of
-from mappings.validation import Targets
 from schemas.serializers import ColumnSerializer
 
 
@@ -96,16 +95,11 @@ class ColumnMappingSerializer(DocumentSerializer):
             values = {**values, "mapping_id": self.context["mapping_id"]}
             targets = self.context["targets"]
         if "target_fields" in values:
-            named = [_named(field, targets) for field in values["target_fields"]]
+            named = [targets.named(field) for field in values["target_fields"]]
             values = {**values, "target_fields": named}
         record: Any = super().with_values(values)
         record.targets = targets
         return record
-
-
-def _named(field: str, targets: Targets) -> str:
-    """Return a target field as the schema has it, which may be a name of older rules."""
-    return field if field in targets.columns else names.normalized(field)
 
 
 class ProposalQuerySerializer(StrictSerializer):

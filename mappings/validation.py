@@ -7,6 +7,8 @@ wrong part and a sentence.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from common.documents import names
+
 Config = Mapping[str, str | None]
 Problem = tuple[str, str]
 
@@ -52,6 +54,10 @@ class Targets:
 
     columns: set[str]
     written: dict[str, str]
+
+    def named(self, field: str) -> str:
+        """Return a target field as the schema has it, which may be a name of older rules."""
+        return field if field in self.columns else names.normalized(field)
 
     def problems(self, target_fields: Sequence[str]) -> Iterator[Problem]:
         """Yield target fields that the schema lacks, or that are written twice."""

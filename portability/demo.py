@@ -6,6 +6,7 @@ import hashlib
 import io
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from functools import partial
 from itertools import islice
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -13,14 +14,17 @@ from urllib.parse import unquote, urlsplit
 from bson import ObjectId
 from pymongo.errors import BulkWriteError
 
-from common.documents import store
-from common.documents.models import Document
+from common.documents import store, writes
+from common.documents.models import Document, references_of, target, verbose_name
+from common.documents.references import identifier_of
 from common.documents.store import Stored
+from common.exceptions import Conflict
 from connections.models import Connection, TestStatus
 from mappings.models import ColumnMapping, Mapping, RuleConfig
-from portability import text
+from portability import kinds, text
 from portability.apply import apply
 from portability.plan import Plan, plan
+from portability.text import Problems
 from schedules.models import Schedule
 from schemas.models import Column, Schema
 
@@ -35,6 +39,7 @@ NAMES: dict[type[Document], str] = {
 DEFAULT_SOURCE = "postgresql://shop_reader@localhost:54320/shop"
 
 LOAD = "Load test"
+LOAD_NAMES = f"^{LOAD} [0-9]{{6,}}$"
 BATCH = 1000
 DUPLICATE_KEY = 11000
 
@@ -62,17 +67,37 @@ def seed(source_url: str | None) -> Plan:
     """Make the demo's records what they should be; return what was changed.
 
     Without an address, that of a demo connection which is there already stays.
+
+    Raises CannotBeSeeded, Interfered.
     """
     environment = {"DEMO_SHOP_PASSWORD": _password(source_url)}
-    changes = plan(_file(source_url), environment, only=NAMES.values())
+    try:
+        changes = plan(_file(source_url), environment, only=NAMES.values())
+    except Problems as found:
+        raise _refusal(found) from found
     apply(changes)
     return changes
+
+
+class CannotBeSeeded(Conflict):
+    """What is stored, or the address that was given, does not allow the demo's records."""
+
+
+def _refusal(found: Problems) -> CannotBeSeeded:
+    if any(problem.path.endswith(", password") for problem in found.problems):
+        return CannotBeSeeded(
+            f'The connection "{NAMES[Connection]}" needs the password of this place: give it in '
+            "the address, postgresql://USER:PASSWORD@HOST:PORT/DATABASE."
+        )
+    said = " ".join(f"{problem.path}: {problem.message}" for problem in found.problems)
+    return CannotBeSeeded(f"The demo's records cannot be made as they should be. {said}")
 
 
 def _file(source_url: str | None) -> str:
     out = io.StringIO()
     text.write(
         {
+            "version": kinds.VERSION,
             "connections": {NAMES[Connection]: _connection(source_url)},
             "schemas": {
                 NAMES[Schema]: {"description": "Customers of the demo shop.", "columns": _columns()}
@@ -145,10 +170,38 @@ def _rule(kind: str, sources: list[str], targets: list[str], **config: str) -> d
     return rule | {"config": config} if config else rule
 
 
+def used_by_others() -> Iterator[str]:
+    """Yield a sentence for each record of the demo, or of load tests, that another one uses."""
+    for user in NAMES:
+        for field in references_of(user):
+            column, model = str(field.column), target(field)
+            for users in _batches(user, {"$nor": _is_ours(user)}, "name", column):
+                names = _names_of_ours(model, {identifier_of(one.get(column)) for one in users})
+                for one in users:
+                    if name := names.get(identifier_of(one.get(column))):
+                        yield (
+                            f'The {verbose_name(model)} "{name}" is in use by the '
+                            f'{verbose_name(user)} "{one.get("name")}".'
+                        )
+
+
+def _is_ours(model: type[Document]) -> list[Stored]:
+    """Return the conditions of which a record fulfils one that this command made."""
+    return [{"name": NAMES[model]}, {"name": {"$regex": LOAD_NAMES}}]
+
+
+def _names_of_ours(
+    model: type[Document], identifiers: set[ObjectId | None]
+) -> dict[ObjectId | None, str]:
+    condition = {"_id": {"$in": [*identifiers]}, "$or": _is_ours(model)}
+    with store.command_timeout():
+        return {one["_id"]: one["name"] for one in store.find(model, condition, {"name": 1})}
+
+
 def remove(advance: Advance) -> int:
     """Delete the demo's records and those of load tests; return how many there were.
 
-    Raises InUse where others use the demo's.
+    Ask `used_by_others` first. Raises InUse where others have come to use the demo's since.
     """
     removed = _remove_load(advance)
     for model, name in NAMES.items():
@@ -266,22 +319,30 @@ def _insert_missing(model: type[Document], records: list[Document]) -> int:
 
 
 def _remove_load(advance: Advance) -> int:
-    named = {"name": {"$regex": f"^{LOAD} [0-9]{{6,}}$"}}
     removed = 0
-    for model in (Schedule, Mapping, Schema, Connection):
-        for batch in _ids(model, named):
-            removed += _delete_all(model, {"_id": {"$in": batch}})
-            if model is Mapping:
-                removed += _delete_all(ColumnMapping, {"mapping_id": {"$in": batch}})
+    for model in NAMES:
+        for batch in _batches(model, {"name": {"$regex": LOAD_NAMES}}):
+            identifiers = [document["_id"] for document in batch]
+            removed += writes.transaction(partial(_remove_whole, model, identifiers))
             advance(len(batch))
     return removed
 
 
-def _ids(model: type[Document], condition: Stored) -> Iterator[list[ObjectId]]:
-    found = iter(store.collection(model).find(condition, {"_id": 1}, batch_size=BATCH))
+def _remove_whole(model: type[Document], identifiers: list[ObjectId]) -> int:
+    """Remove records, mappings with their rules; return how many documents that were."""
+    removed = _delete_all(model, {"_id": {"$in": identifiers}})
+    if model is Mapping:
+        removed += _delete_all(ColumnMapping, {"mapping_id": {"$in": identifiers}})
+    return removed
+
+
+def _batches(model: type[Document], condition: Stored, *fields: str) -> Iterator[list[Stored]]:
+    """Yield the ids, and what else is asked for, of all records that meet a condition."""
+    projection = dict.fromkeys(["_id", *fields], 1)
+    found = iter(store.collection(model).find(condition, projection, batch_size=BATCH))
     while True:
         with store.command_timeout():
-            batch = [document["_id"] for document in islice(found, BATCH)]
+            batch = list(islice(found, BATCH))
         if not batch:
             return
         yield batch
@@ -289,4 +350,5 @@ def _ids(model: type[Document], condition: Stored) -> Iterator[list[ObjectId]]:
 
 def _delete_all(model: type[Document], condition: Stored) -> int:
     with store.command_timeout():
-        return store.collection(model).delete_many(condition).deleted_count
+        deleted = store.collection(model).delete_many(condition, session=store.mongodb.session)
+        return deleted.deleted_count

@@ -26,16 +26,16 @@ class Snapshot:
     def __init__(self, only: Iterable[str] | None = None) -> None:
         condition = {} if only is None else {"name": {"$in": list(only)}}
         read = {kind.section: kind.documents(condition) for kind in reversed(KINDS)}
-        mappings = [found["_id"] for found in read["mappings"]]
-        self.rules = kinds.rules_by_mapping(
-            {"$type": "objectId"} if only is None else {"$in": mappings}
-        )
+        mappings = None if only is None else [found["_id"] for found in read["mappings"]]
+        self.rules = kinds.rules_by_mapping(mappings)
         self.documents = {kind.section: read[kind.section] for kind in KINDS}
         self.names: Names = {
             section: {found["_id"]: found["name"] for found in documents if _has_name(found)}
             for section, documents in self.documents.items()
         }
-        self.variables: Variables = kinds.variables_for(self.names["connections"].values())
+        self.variables: Variables = kinds.variables_for(
+            {section: named.values() for section, named in self.names.items()}
+        )
 
     def form(self, kind: Kind, document: Stored) -> Form:
         rules = self.rules.get(document["_id"], [])
@@ -62,12 +62,12 @@ def _section(snapshot: Snapshot, kind: Kind, lost: list[str], advance: Advance) 
     for document in sorted(snapshot.documents[kind.section], key=_by_name):
         advance(1)
         if not _has_name(document):
-            lost.append(f"The {kind.noun} {document['_id']} has no name.")
+            lost.append(f"The {kind.verbose_name} {document['_id']} has no name.")
             continue
         forms[document["name"]] = form = snapshot.form(kind, document)
+        this = f'The {kind.verbose_name} "{document["name"]}"'
         lost += [
-            f'The {kind.noun} "{document["name"]}" refers to a {reference.replace("_", " ")} '
-            "that is gone."
+            f"{this} refers to a {reference.replace('_', ' ')} that is gone."
             for reference in kind.references
             if reference not in form
         ]

@@ -8,6 +8,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cached_property
 from typing import Any, cast
 
@@ -17,7 +18,9 @@ from django.db import models
 from common.api.fields import SecretField
 from common.api.serializers import DocumentSerializer
 from common.documents import store
+from common.documents.codecs import reference_to
 from common.documents.models import Document, verbose_name
+from common.documents.references import identifier_of
 from common.documents.store import Stored
 from connections.serializers import ConnectionSerializer
 from mappings.models import ColumnMapping
@@ -26,14 +29,16 @@ from portability.text import OneLine, OneLineMapping
 from schedules.serializers import ScheduleSerializer
 from schemas.serializers import SchemaSerializer
 
-VERSION = 1
+VERSION = 2
+"""What is written. A file that says nothing, or 1, is of the older form."""
+
 RULES = "column_mappings"
 
 Form = dict[str, Any]
 """A record as the file has it, without its name."""
 
-Variables = Mapping[tuple[str, str], str]
-"""The environment variable of each connection's secret, by name and field."""
+Variables = Mapping[tuple[str, str, str], str]
+"""The environment variable of each secret, by section, name and field."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +55,19 @@ class Kind:
         return self.serializer.Meta.model
 
     @property
-    def noun(self) -> str:
+    def verbose_name(self) -> str:
         return verbose_name(self.model)
+
+    def is_in(self, version: int) -> bool:
+        """Tell whether files of a version have this section."""
+        return version > 1 or self.section in FIELDS_OF_VERSION_1
+
+    def fields_in(self, version: int) -> dict[str, Any]:
+        """Return the fields that files of a version know."""
+        if version > 1:
+            return self.fields
+        known = FIELDS_OF_VERSION_1.get(self.section, frozenset())
+        return {name: declared for name, declared in self.fields.items() if name in known}
 
     @cached_property
     def fields(self) -> dict[str, Any]:
@@ -97,6 +113,35 @@ KINDS = (
 
 BY_SECTION = {kind.section: kind for kind in KINDS}
 
+FIELDS_OF_VERSION_1: Mapping[str, frozenset[str]] = {
+    "connections": frozenset(
+        {
+            "db_type",
+            "host",
+            "port",
+            "database",
+            "username",
+            "password",
+            "ssl_mode",
+            "ssl_ca",
+            "ssl_cert",
+            "ssl_key",
+            "ssh_host",
+            "ssh_port",
+            "ssh_username",
+            "ssh_password",
+            "ssh_private_key",
+            "ssh_host_key",
+        }
+    ),
+    "schemas": frozenset({"description", "columns"}),
+    "mappings": frozenset({"description", "source_connection", "source_query", "target_schema"}),
+    "schedules": frozenset({"mapping", "cron_expression", "timezone", "enabled"}),
+}
+"""All that files of the older form can say; they leave everything else as it is stored."""
+
+RULE_OPTIONS_OF_VERSION_1 = frozenset({"delimiter", "separator"})
+
 Names = dict[str, dict[ObjectId, str]]
 """The name of each record, by section and id."""
 
@@ -110,11 +155,10 @@ def form_of(
     for name in kind.fields:
         if name in kind.secrets:
             has_one = document.get(kind.column(name)) is not None
-            value = reference_to(variables, record["name"], name) if has_one else None
+            value = f"${{{variables[kind.section, record['name'], name]}}}" if has_one else None
         elif name in kind.references:
-            found = document.get(kind.column(name))
-            named = names[kind.references[name]]
-            value = named.get(found) if isinstance(found, ObjectId) else None
+            referred = identifier_of(document.get(kind.column(name)))
+            value = names[kind.references[name]].get(referred) if referred else None
         else:
             value = _readable(record[name])
         if value is not None:
@@ -124,7 +168,8 @@ def form_of(
     return form
 
 
-def rule_form(document: Stored) -> Form:
+def rule_form(document: Stored, version: int = VERSION) -> Form:
+    """Return a column mapping as files of a version have it."""
     record = ColumnMappingSerializer.show(document)
     config = record["config"] if isinstance(record["config"], dict) else {}
     form = {
@@ -132,7 +177,11 @@ def rule_form(document: Stored) -> Form:
         "source_columns": _readable(record["source_columns"]),
         "target_fields": _readable(record["target_fields"]),
         "config": OneLineMapping(
-            {name: value for name, value in config.items() if value is not None}
+            {
+                name: value
+                for name, value in config.items()
+                if value is not None and (version > 1 or name in RULE_OPTIONS_OF_VERSION_1)
+            }
         ),
     }
     return {name: value for name, value in form.items() if value not in (None, {})}
@@ -147,16 +196,14 @@ def _readable(value: Any) -> Any:
     return OneLine(value)
 
 
-def reference_to(variables: Variables, name: str, field_name: str) -> str:
-    return f"${{{variables[name, field_name]}}}"
-
-
-def rules_by_mapping(mappings: Stored) -> dict[ObjectId, list[Stored]]:
-    """Return the column mappings of these mappings, in the order they were added."""
+def rules_by_mapping(mappings: Iterable[ObjectId] | None) -> dict[ObjectId, list[Stored]]:
+    """Return the column mappings of these mappings, None for all, in the order they were added."""
+    condition = {} if mappings is None else {"mapping_id": reference_to(*mappings)}
     found: dict[ObjectId, list[Stored]] = {}
     with store.command_timeout():
-        for rule in store.collection(ColumnMapping).find({"mapping_id": mappings}):
-            found.setdefault(rule["mapping_id"], []).append(rule)
+        for rule in store.collection(ColumnMapping).find(condition):
+            if mapping := identifier_of(rule.get("mapping_id")):
+                found.setdefault(mapping, []).append(rule)
     for rules in found.values():
         rules.sort(key=_age)
     return found
@@ -164,22 +211,27 @@ def rules_by_mapping(mappings: Stored) -> dict[ObjectId, list[Stored]]:
 
 def _age(rule: Stored) -> tuple[bool, Any, str]:
     created_at = rule.get("created_at")
-    return created_at is not None, created_at, str(rule["_id"])
+    is_date = isinstance(created_at, datetime)
+    return is_date, created_at if is_date else None, str(rule["_id"])
 
 
 # --- The variables of secrets ---------------------------------------------------------------------
 
 
-def variables_for(names: Iterable[str]) -> Variables:
-    """Return a variable for each secret of these connections, such as CRM_PASSWORD.
+def variables_for(names: Mapping[str, Iterable[str]]) -> Variables:
+    """Return a variable for each secret of these records, by section: such as CRM_PASSWORD.
 
-    Where two would share one, each gets a few digits made of its connection's name.
+    Where two would share one, each gets a few digits made of its record's name.
     """
-    secrets = BY_SECTION["connections"].secrets
-    plain = {(name, secret): _variable(name, secret) for name in names for secret in secrets}
+    plain = {
+        (kind.section, name, secret): _variable(name, secret)
+        for kind in KINDS
+        for name in names[kind.section]
+        for secret in kind.secrets
+    }
     uses = Counter(plain.values())
     return {
-        key: variable if uses[variable] == 1 else _variable(f"{key[0]} {_digits(key[0])}", key[1])
+        key: variable if uses[variable] == 1 else _variable(f"{key[1]} {_digits(key[1])}", key[2])
         for key, variable in plain.items()
     }
 

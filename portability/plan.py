@@ -7,6 +7,7 @@ name, to records of the file or, unless others are deleted, of the store.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -17,20 +18,34 @@ from bson import ObjectId
 from common.api.problems import flattened
 from common.documents import store
 from common.documents.models import Document
+from common.documents.references import identifier_of
 from common.documents.store import Stored
-from common.exceptions import InUse, UnreadableSecret
+from common.exceptions import FieldError, InUse, UnreadableSecret
 from common.secrets.fields import Secret
-from mappings.models import ColumnMapping, column_names
+from mappings.models import ColumnMapping, RuleKind, column_names
+from mappings.rules import MAX_RULES
 from mappings.serializers import ColumnMappingSerializer
 from mappings.validation import Targets
 from portability import kinds
 from portability.export import Snapshot
-from portability.kinds import BY_SECTION, KINDS, RULES, VERSION, Form, Kind
+from portability.kinds import (
+    BY_SECTION,
+    KINDS,
+    RULE_OPTIONS_OF_VERSION_1,
+    RULES,
+    VERSION,
+    Form,
+    Kind,
+)
 from portability.text import Node, Place, Problem, Problems, read
 from schemas import evolution
 
 VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}\Z", re.ASCII)
 RULES_ARE_REPLACED = "missing_columns"
+"""The code of a mapping's error that new rules mend."""
+NEEDED_AGAIN = "password_required"
+"""The code of an error that a secret mends which is stored already."""
+IS_NEWER = 'Older files have none: write "version: 2" at the top.'
 
 Advance = Callable[[int], None]
 Environment = Mapping[str, str]
@@ -53,7 +68,10 @@ class FieldChange:
 
 @dataclass
 class Change:
-    """One record to write or delete, and for a mapping the rules to replace, None to keep them."""
+    """One record to write or delete, and for a mapping its rules, None to keep them.
+
+    The new rules take the place of `stored_rules`, if these are still all there are.
+    """
 
     action: Action
     kind: Kind
@@ -61,6 +79,7 @@ class Change:
     record: Document
     fields: list[FieldChange] = field(default_factory=list)
     rules: list[ColumnMapping] | None = None
+    stored_rules: list[Stored] = field(default_factory=list)
 
 
 @dataclass
@@ -96,7 +115,7 @@ def plan(
 
 
 @dataclass
-class _Wanted:
+class _Entry:
     """A record of the file: its stored document, if there is one, and its id here and there."""
 
     kind: Kind
@@ -108,7 +127,7 @@ class _Wanted:
 
     @property
     def path(self) -> str:
-        return f'{self.kind.noun} "{self.name}"'
+        return f'{self.kind.verbose_name} "{self.name}"'
 
 
 class _Planner:
@@ -116,9 +135,10 @@ class _Planner:
         self.snapshot = snapshot
         self.environment = environment
         self.prune = prune
+        self.version = VERSION
         self.problems: list[Problem] = []
         self.plan = Plan()
-        self.wanted: dict[str, dict[str, _Wanted]] = {kind.section: {} for kind in KINDS}
+        self.entries: dict[str, dict[str, _Entry]] = {kind.section: {} for kind in KINDS}
         self.listed: set[str] = set()
         """The sections that the file has; of others nothing is deleted."""
         self.pending: dict[ObjectId, Stored] = {}
@@ -135,14 +155,22 @@ class _Planner:
             message = f"Expected the sections {', '.join(BY_SECTION)}."
             self.problems.append(Problem(tree.place, "", message))
             return
-        for section, node in tree.value.items():
-            if section in BY_SECTION:
-                self._take_section(BY_SECTION[section], node)
-            elif section != "version":
+        sections = dict(tree.value)
+        self._take_version(sections.pop("version", None))
+        for section, node in sections.items():
+            if section not in BY_SECTION:
                 there_are = f"There is no such section; there are {', '.join(BY_SECTION)}."
                 self.problems.append(Problem(tree.keys[section], section, there_are))
-            elif node.value != VERSION:
-                self._note(node, section, f"Expected {VERSION}, the version this program reads.")
+            elif not BY_SECTION[section].is_in(self.version):
+                self.problems.append(Problem(tree.keys[section], section, IS_NEWER))
+            else:
+                self._take_section(BY_SECTION[section], node)
+
+    def _take_version(self, node: Node | None) -> None:
+        self.version = 1 if node is None else node.value
+        if node and (isinstance(node.value, bool) or node.value not in (1, VERSION)):
+            self.version = VERSION
+            self._note(node, "version", f"Expected {VERSION}, or 1 for a file of the older form.")
 
     def _take_section(self, kind: Kind, section: Node) -> None:
         self.listed.add(kind.section)
@@ -151,21 +179,27 @@ class _Planner:
         if not isinstance(section.value, dict):
             self._note(section, kind.section, "Expected records by their names.")
             return
-        for name, node in section.value.items():
-            place = section.keys[name]
-            wanted = self._wanted(kind, name, node, place)
-            self.wanted[kind.section][name] = wanted
-            if not isinstance(node.value, dict):
-                self.problems.append(Problem(place, wanted.path, "Expected its fields."))
-            elif name != name.strip():
-                message = "The name begins or ends with white space."
-                self.problems.append(Problem(place, wanted.path, message))
+        for written, node in section.value.items():
+            self._take_record(kind, written, node, section.keys[written])
 
-    def _wanted(self, kind: Kind, name: str, node: Node, place: Place) -> _Wanted:
+    def _take_record(self, kind: Kind, written: str, node: Node, place: Place) -> None:
+        name = self._name(kind.section, written)
         stored = self.stored[kind.section].get(name)
         identifier = stored["_id"] if stored else ObjectId()
         self.snapshot.names[kind.section].setdefault(identifier, name)
-        return _Wanted(kind, name, node, place, stored, identifier)
+        entry = _Entry(kind, name, node, place, stored, identifier)
+        if name in self.entries[kind.section]:
+            self.problems.append(Problem(place, entry.path, "It stands here twice."))
+        self.entries[kind.section][name] = entry
+        if not isinstance(node.value, dict):
+            self.problems.append(Problem(place, entry.path, "Expected its fields."))
+        elif name != name.strip() and not stored:
+            message = "The name begins or ends with white space."
+            self.problems.append(Problem(place, entry.path, message))
+
+    def _name(self, section: str, written: str) -> str:
+        """Return the name that a record is known by: that of the file, composed where it is new."""
+        return written if written in self.stored[section] else unicodedata.normalize("NFC", written)
 
     def _note(self, node: Node, path: str, message: str) -> None:
         self.problems.append(Problem(node.place, path, message))
@@ -174,95 +208,141 @@ class _Planner:
 
     def check(self, advance: Advance) -> None:
         """Check every record, each as if those before it were stored; plan what differs."""
-        names = {*self.wanted["connections"], *self.snapshot.names["connections"].values()}
-        self.snapshot.variables = kinds.variables_for(names)
+        self.snapshot.variables = kinds.variables_for(
+            {
+                section: {*entries, *self.snapshot.names[section].values()}
+                for section, entries in self.entries.items()
+            }
+        )
         with store.as_if_stored(self.pending):
             for kind in KINDS:
-                for wanted in self.wanted[kind.section].values():
-                    if isinstance(wanted.node.value, dict):
-                        self._check_record(wanted)
+                for entry in self.entries[kind.section].values():
+                    if isinstance(entry.node.value, dict):
+                        self._check_record(entry)
                     advance(1)
         if self.prune:
             self._plan_deletions()
 
-    def _check_record(self, wanted: _Wanted) -> None:
-        draft = _Draft(wanted, self)
+    def _check_record(self, entry: _Entry) -> None:
+        draft = _Draft(entry, self)
         record = draft.checked()
-        record.pk = wanted.id
-        rules = self._checked_rules(wanted, record) if wanted.kind.section == "mappings" else None
+        record.pk = entry.id
+        rules = self._checked_rules(entry, record) if entry.kind.section == "mappings" else None
         self.problems += draft.problems
-        self.pending[wanted.id] = {"_id": wanted.id, **_best_effort(record)}
+        self.pending[entry.id] = {"_id": entry.id, **_best_effort(record)}
         if not draft.problems:
-            self._plan_change(wanted, record, draft.new_secrets, rules)
+            self._plan_change(entry, record, draft.new_secrets, rules)
 
     def resolve(self, section: str, name: Any) -> ObjectId | str:
         """Return the id of the record that a reference names, or what is wrong with it."""
         if not isinstance(name, str):
-            return f"Expected the name of a {BY_SECTION[section].noun}."
-        if name in self.wanted[section]:
-            return self.wanted[section][name].id
+            return f"Expected the name of a {BY_SECTION[section].verbose_name}."
+        name = self._name(section, name)
+        if name in self.entries[section]:
+            return self.entries[section][name].id
         found = self.stored[section].get(name)
         if found is None:
-            return f'There is no {BY_SECTION[section].noun} "{name}".'
+            return f'There is no {BY_SECTION[section].verbose_name} "{name}".'
         if self.prune and section in self.listed:
-            return f'The {BY_SECTION[section].noun} "{name}" is not in the file: it would go.'
+            return (
+                f'The {BY_SECTION[section].verbose_name} "{name}" is not in the file: it would go.'
+            )
         return found["_id"]
 
-    def _checked_rules(self, wanted: _Wanted, mapping: Any) -> list[ColumnMapping]:
-        node = wanted.node.value.get(RULES)
-        if node is None or node.value is None:
-            return []
-        if not isinstance(node.value, list):
-            self._note(node, f"{wanted.path}, {RULES}", "Expected a list of rules.")
-            return []
+    # --- Rules of mappings ------------------------------------------------------------------------
+
+    def _checked_rules(self, entry: _Entry, mapping: Any) -> list[ColumnMapping] | None:
+        """Return the rules that the file gives a mapping, None where it has them already."""
+        node = entry.node.value.get(RULES)
+        items = [] if node is None or node.value is None else node.value
+        if not isinstance(items, list):
+            self._note(node, f"{entry.path}, {RULES}", "Expected a list of rules.")
+            return None
+        if self._has_these_rules(entry, mapping, [item.plain() for item in items]):
+            return None
+        if len(items) > MAX_RULES:
+            said = f"A mapping has at most {MAX_RULES} rules; here are {len(items)}."
+            self._note(node, f"{entry.path}, {RULES}", said)
+            return None
         schema = mapping.target_schema_id
         targets = Targets(column_names(schema) if schema else _AnyName(), {})
-        return list(self._valid_rules(wanted, node, targets))
+        return list(self._valid_rules(entry, items, targets))
+
+    def _has_these_rules(self, entry: _Entry, mapping: Any, forms: list[Any]) -> bool:
+        """Tell whether the rules are stored like this: under older rules, too, they may stay."""
+        stays = entry.stored and not mapping.has_changed("target_schema_id")
+        return bool(stays) and forms == [
+            kinds.rule_form(rule, self.version) for rule in self._stored_rules(entry)
+        ]
+
+    def _stored_rules(self, entry: _Entry) -> list[Stored]:
+        return self.snapshot.rules.get(entry.id, [])
 
     def _valid_rules(
-        self, wanted: _Wanted, node: Node, targets: Targets
+        self, entry: _Entry, items: list[Node], targets: Targets
     ) -> Iterator[ColumnMapping]:
-        for position, item in enumerate(node.value):
+        for position, item in enumerate(items):
             serializer = ColumnMappingSerializer(
-                data=item.plain(), context={"mapping_id": wanted.id, "targets": targets}
+                data=item.plain(), context={"mapping_id": entry.id, "targets": targets}
             )
+            path = f"{entry.path}, {RULES}.{position}"
+            self.problems += self._newer_options(item, path)
             if serializer.is_valid():
                 rule: Any = serializer.record
                 targets.take(rule.target_fields, f"the rule at position {position}")
-                yield rule
+                yield self._with_newer_options(entry, rule)
             for error in flattened(serializer.errors):
-                path = f"{wanted.path}, {RULES}.{position}.{error['field']}".rstrip(".")
                 place = item.place_of(error["field"])
-                self.problems.append(Problem(place, path, error["message"]))
+                where = f"{path}.{error['field']}".rstrip(".")
+                self.problems.append(Problem(place, where, error["message"]))
+
+    def _newer_options(self, item: Node, path: str) -> Iterator[Problem]:
+        config = item.value.get("config") if isinstance(item.value, dict) else None
+        if self.version > 1 or config is None or not isinstance(config.value, dict):
+            return
+        for name in config.value.keys() - RULE_OPTIONS_OF_VERSION_1:
+            yield Problem(config.keys[name], f"{path}.config.{name}", IS_NEWER)
+
+    def _with_newer_options(self, entry: _Entry, rule: ColumnMapping) -> ColumnMapping:
+        """Return a rule with the options that an older file cannot say, as they are stored."""
+        if self.version == 1 and rule.type == RuleKind.SPLIT:
+            for stored in self._stored_rules(entry):
+                before = ColumnMapping.from_document(stored)
+                if (before.type, before.target_fields) == (rule.type, rule.target_fields):
+                    rule.config.overflow = before.config.overflow
+        return rule
 
     # --- Differences ------------------------------------------------------------------------------
 
     def _plan_change(
         self,
-        wanted: _Wanted,
+        entry: _Entry,
         record: Document,
         new_secrets: Mapping[str, str],
         rules: list[ColumnMapping] | None,
     ) -> None:
-        before = self.snapshot.form(wanted.kind, _loaded(wanted)) if wanted.stored else {}
-        after = self._form_after(wanted, record, rules or [])
+        before = self.snapshot.form(entry.kind, _loaded(entry)) if entry.stored else {}
+        after = self._form_after(entry, record, rules)
         fields = list(_differences(before, after, new_secrets))
-        if wanted.stored and not fields:
+        if entry.stored and not fields:
             self.plan.unchanged += 1
             return
         if before.get(RULES) == after.get(RULES):
             rules = None
-        action = Action.CHANGE if wanted.stored else Action.CREATE
-        change = Change(action, wanted.kind, wanted.name, record, fields, rules)
+        action = Action.CHANGE if entry.stored else Action.CREATE
+        stored_rules = self._stored_rules(entry)
+        change = Change(action, entry.kind, entry.name, record, fields, rules, stored_rules)
         self.plan.changes.append(change)
 
-    def _form_after(self, wanted: _Wanted, record: Document, rules: list[ColumnMapping]) -> Form:
-        document = {"_id": wanted.id, **record.to_document()}
+    def _form_after(
+        self, entry: _Entry, record: Document, rules: list[ColumnMapping] | None
+    ) -> Form:
         snapshot = self.snapshot
-        stored_rules = [rule.to_document() for rule in rules]
-        return kinds.form_of(
-            wanted.kind, document, snapshot.names, snapshot.variables, stored_rules
+        document = {"_id": entry.id, **record.to_document()}
+        documents = (
+            self._stored_rules(entry) if rules is None else [rule.to_document() for rule in rules]
         )
+        return kinds.form_of(entry.kind, document, snapshot.names, snapshot.variables, documents)
 
     def _plan_deletions(self) -> None:
         for kind in reversed(KINDS):
@@ -273,7 +353,7 @@ class _Planner:
         for name, document in sorted(
             self.stored[kind.section].items(), key=lambda item: str(item[0])
         ):
-            if name in self.wanted[kind.section]:
+            if name in self.entries[kind.section]:
                 continue
             record = kind.model.from_document(document)
             self.plan.changes.append(Change(Action.DELETE, kind, str(name), record))
@@ -287,74 +367,98 @@ class _Planner:
                     continue
                 column = user.column(reference)
                 for document in self.snapshot.documents[user.section]:
-                    if document.get(column) == identifier:
-                        said = f'It would go, but the {user.noun} "{document.get("name")}" uses it.'
-                        yield Problem((1, 1), f'{kind.noun} "{name}"', said)
+                    if identifier_of(document.get(column)) == identifier:
+                        it = f'{user.verbose_name} "{document.get("name")}"'
+                        said = f"It would go, but the {it} uses it."
+                        yield Problem((1, 1), f'{kind.verbose_name} "{name}"', said)
 
 
 class _Draft:
     """One record of the file on its way through its serializer."""
 
-    def __init__(self, wanted: _Wanted, planner: _Planner) -> None:
-        self.wanted, self.planner = wanted, planner
-        self.kind = wanted.kind
-        self.node = wanted.node
+    def __init__(self, entry: _Entry, planner: _Planner) -> None:
+        self.entry, self.planner = entry, planner
+        self.kind = entry.kind
+        self.node = entry.node
+        self.fields = entry.kind.fields_in(planner.version)
         self.problems: list[Problem] = []
         self.new_secrets: dict[str, str] = {}
         """The references of the secrets that differ from the stored ones, by field."""
-        self.instance = self.kind.model.from_document(wanted.stored) if wanted.stored else None
+        self.same_secrets: dict[str, str] = {}
+        """The secrets that the environment has as they are stored, by field."""
+        self.instance = self.kind.model.from_document(entry.stored) if entry.stored else None
 
     def checked(self) -> Document:
-        """Return the record as the file wants it; what is wrong is in `problems`."""
+        """Return the record as the file has it; what is wrong is in `problems`."""
         self._reset_absent_fields()
-        serializer = self.kind.serializer(self.instance, data=self._data())
+        data = self._data()
+        record, errors = self._validated(data)
+        asked = {error["field"] for error in errors if error["code"] == NEEDED_AGAIN}
+        if asked & self.same_secrets.keys():
+            # It leads elsewhere, and whoever applies the file knows what would be sent there.
+            record, errors = self._validated(data | self.same_secrets)
+        self._take_errors(errors)
+        if self.kind.section == "schemas" and self.instance:
+            self._check_growth(record)
+        return record
+
+    def _validated(self, data: dict[str, Any]) -> tuple[Document, list[FieldError]]:
+        serializer = self.kind.serializer(self.instance, data=data)
         serializer.is_valid()
+        return serializer.record, flattened(serializer.errors)
+
+    def _take_errors(self, errors: list[FieldError]) -> None:
         said_already = {problem.path for problem in self.problems}
-        for error in flattened(serializer.errors):
+        for error in errors:
             if error["code"] == RULES_ARE_REPLACED or self._path(error["field"]) in said_already:
                 continue
-            self._note(error["field"], error["message"])
-        if self.kind.section == "schemas" and self.instance:
-            self._check_growth(serializer.record)
-        return serializer.record
+            message = error["message"]
+            if error["code"] == NEEDED_AGAIN and (variable := self._variable(error["field"])):
+                message = f"{message} Set {variable} in the environment."
+            self._note(error["field"], message)
 
     def _path(self, field_path: str) -> str:
         if field_path in ("", "name"):
-            return self.wanted.path
+            return self.entry.path
         head, dot, rest = field_path.partition(".")
-        return f"{self.wanted.path}, {self.kind.in_file(head)}{dot}{rest}"
+        return f"{self.entry.path}, {self.kind.in_file(head)}{dot}{rest}"
 
     def _note(self, field_path: str, message: str) -> None:
         head, dot, rest = field_path.partition(".")
         in_file = f"{self.kind.in_file(head)}{dot}{rest}"
         is_there = self.kind.in_file(head) in self.node.value
-        place = self.node.place_of(in_file) if is_there else self.wanted.place
+        place = self.node.place_of(in_file) if is_there else self.entry.place
         self.problems.append(Problem(place, self._path(field_path), message))
 
     def _reset_absent_fields(self) -> None:
         """Give what the file leaves out its default: the file says all there is to a record."""
-        for name, declared in self.kind.fields.items():
+        for name, declared in self.fields.items():
             if self.instance and name not in self.node.value and not declared.required:
                 model_field = self.kind.model_field(name)
                 setattr(self.instance, model_field.attname, model_field.get_default())
 
     def _data(self) -> dict[str, Any]:
-        data: dict[str, Any] = {"name": self.wanted.name}
+        data: dict[str, Any] = {"name": self.entry.name}
         for name, node in self.node.value.items():
-            if name in self.kind.references:
-                data |= self._reference(name, node)
-            elif name in self.kind.secrets:
-                data |= self._secret(name, node)
+            if name in self.fields:
+                data |= self._field(name, node)
             elif name in self.kind.fields:
-                data[name] = node.plain()
+                self._note(name, IS_NEWER)
             elif not (name == RULES and self.kind.section == "mappings"):
-                self._note(name, f"A {self.kind.noun} has no such field.")
+                self._note(name, f"A {self.kind.verbose_name} has no such field.")
         if self.instance:
             # Absent or empty, a secret that every record has is kept.
             data = {
                 name: "" for name in self.kind.secrets if self.kind.fields[name].required
             } | data
         return data
+
+    def _field(self, name: str, node: Node) -> dict[str, Any]:
+        if name in self.kind.references:
+            return self._reference(name, node)
+        if name in self.kind.secrets:
+            return self._secret(name, node)
+        return {name: node.plain()}
 
     def _reference(self, name: str, node: Node) -> dict[str, str]:
         found = self.planner.resolve(self.kind.references[name], node.value)
@@ -366,27 +470,34 @@ class _Draft:
     def _secret(self, name: str, node: Node) -> dict[str, Any]:
         if node.value is None:
             return {name: None}
-        reference = VARIABLE.match(node.value) if isinstance(node.value, str) else None
-        if not reference:
+        variable = self._variable(name)
+        if not variable:
             self._note(name, "Expected a reference such as ${CRM_PASSWORD}, not a secret itself.")
             return {}
-        value = self.planner.environment.get(reference[1], "")
+        value = self.planner.environment.get(variable, "")
         held = self._held(name)
         if not value and not held:
-            self._note(name, f"Set {reference[1]} in the environment.")
+            self._note(name, f"Set {variable} in the environment.")
             return {}
-        if not value:
+        if value and _opens_to(held, value):
+            # As it is, so is its token.
+            self.same_secrets[name] = value
             return {}
-        if not _opens_to(held, value):
+        if value:
             self.new_secrets[name] = node.value
-        # Also the one that is stored: a connection that leads elsewhere needs it said again.
         return {name: value}
+
+    def _variable(self, name: str) -> str | None:
+        """Return the environment variable that the file names for a secret."""
+        node = self.node.value.get(name)
+        reference = VARIABLE.match(node.value) if node and isinstance(node.value, str) else None
+        return reference[1] if reference else None
 
     def _held(self, name: str) -> Secret | None:
         return getattr(self.instance, name, None) if self.instance else None
 
     def _check_growth(self, schema: Any) -> None:
-        before = (self.wanted.stored or {}).get("columns") or []
+        before = (self.entry.stored or {}).get("columns") or []
         after = schema.to_document()["columns"]
         for change in evolution.changed_types(before, after):
             said = f'"{change.name}" is {change.old} and cannot become {change.new}.'
@@ -412,9 +523,9 @@ def _opens_to(secret: Secret | None, plain: str) -> bool:
         return False
 
 
-def _loaded(wanted: _Wanted) -> Stored:
+def _loaded(entry: _Entry) -> Stored:
     """Return the stored document, defaults filled in: a file that says them changes nothing."""
-    return wanted.kind.model.from_document(wanted.stored or {}).to_document() | {"_id": wanted.id}
+    return entry.kind.model.from_document(entry.stored or {}).to_document() | {"_id": entry.id}
 
 
 def _best_effort(record: Document) -> Stored:

@@ -1,7 +1,9 @@
 """The YAML of configuration files: plain values only, each with its place in the file.
 
 Of YAML 1.2's core: text, whole numbers, true, false and null. Anchors, aliases, tags and repeated
-keys are refused, so that a file is what it looks like, and never larger than it is.
+keys are refused, so that a file is what it looks like, and never larger than it is. What is written
+means the same to readers of YAML 1.1 and 1.2: a text that either would take for something else is
+quoted.
 """
 
 from __future__ import annotations
@@ -12,6 +14,8 @@ from dataclasses import dataclass, field
 from typing import Any, TextIO, TypeAlias
 
 import yaml
+
+from common.documents import names
 
 MAX_BYTES = 32 * 1024 * 1024
 MAX_DEPTH = 12
@@ -25,6 +29,18 @@ BOOLEANS = {
     "FALSE": False,
 }
 WHOLE = re.compile(r"[-+]?(0|[1-9][0-9]{0,17})\Z", re.ASCII)
+
+NOT_TEXT = re.compile(
+    r"""(?xi)
+    [-+]? (\. [0-9_]+ | [0-9_] [0-9_,]* (\. [0-9_]*)?) (e [-+]? [0-9_]+)? # 12, 1_000, 12e5, .5
+    | [-+]? 0 (x [0-9a-f_]+ | o [0-7_]+ | b [01_]+)
+    | [-+]? [0-9] [0-9_]* (: [0-9]+)+ (\. [0-9_]*)?                        # 12:30, to the base 60
+    | [-+]? \. (inf | nan)
+    | [0-9]{4} - [0-9]{1,2} - [0-9]{1,2} ([t\ ] .*)?
+    | null | true | false | yes | no | on | off | y | n | [~=] | <<
+    """
+)
+"""What one reader of YAML or another takes for a number, a moment, a boolean, null, or a merge."""
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _BaseDumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
@@ -208,9 +224,24 @@ class _Dumper(_BaseDumper):
 
 
 def _represent_text(dumper: Any, text: str) -> Any:
-    return dumper.represent_scalar(
-        "tag:yaml.org,2002:str", text, style="|" if "\n" in text else None
-    )
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=_style(text))
+
+
+def _style(text: str) -> str | None:
+    if any(_is_unseen(character) for character in text):
+        return '"'
+    if "\n" in text:
+        return "|"
+    return "'" if NOT_TEXT.fullmatch(text) else None
+
+
+def _is_unseen(character: str) -> bool:
+    return character != "\n" and names.printable(character) != character
+
+
+def _spelled(character: str) -> str:
+    """Return what cannot be seen as YAML spells it between double quotes, where all of it is."""
+    return f"\\U{ord(character):08X}" if _is_unseen(character) else character
 
 
 _Dumper.add_representer(str, _represent_text)
@@ -233,13 +264,16 @@ _Dumper.add_multi_representer(object, lambda dumper, value: _represent_text(dump
 
 
 def write(value: Any, out: TextIO) -> None:
-    """Write a value as YAML: block style, keys in their order, long lines left whole."""
-    yaml.dump(
+    """Write a value as YAML: block style, keys in their order, long lines left whole.
+
+    Nothing in it moves a terminal's cursor, or hides.
+    """
+    text: str = yaml.dump(
         value,
-        out,
         Dumper=_Dumper,
         sort_keys=False,
         default_flow_style=False,
         allow_unicode=True,
         width=1 << 30,
     )
+    out.write(text if text.replace("\n", "").isprintable() else "".join(map(_spelled, text)))

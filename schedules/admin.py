@@ -20,11 +20,12 @@ from django.views.decorators.http import require_POST
 from unfold.contrib.filters.admin import AutocompleteSelectFilter
 
 import clock
+from common.admin.actions import do_each, report
 from common.admin.badges import BAD, GOOD, NOTHING, QUIET, age, badge, span
-from common.admin.base import attempt
-from common.admin.forms import INPUT, MONO, DocumentForm
+from common.admin.fields import INPUT, MONO
+from common.admin.forms import DocumentForm
 from common.documents import store
-from mappings.admin import OfMapping
+from mappings.admin import MappingChildAdmin
 from schedules.models import Schedule, upcoming_run
 
 RUNS = 10
@@ -71,7 +72,7 @@ class Run(NamedTuple):
 
 
 @admin.register(Schedule)
-class ScheduleAdmin(OfMapping):
+class ScheduleAdmin(MappingChildAdmin):
     form = ScheduleForm
     list_display = ("name", "of_mapping", "cron", "next_run", "last_run", "state", "changed")
     list_filter = ("enabled", ("mapping", AutocompleteSelectFilter))
@@ -152,30 +153,27 @@ class ScheduleAdmin(OfMapping):
 
     # --- Actions ---------------------------------------------------------------------------------
 
-    @admin.action(permissions=["change"], description="Enable the chosen")
+    @admin.action(permissions=["change"], description="Enable the selected")
     def enable(self, request: HttpRequest, queryset: models.QuerySet[Schedule]) -> None:
         self._switch(request, queryset, True)
 
-    @admin.action(permissions=["change"], description="Disable the chosen")
+    @admin.action(permissions=["change"], description="Disable the selected")
     def disable(self, request: HttpRequest, queryset: models.QuerySet[Schedule]) -> None:
         self._switch(request, queryset, False)
 
     def _switch(
         self, request: HttpRequest, queryset: models.QuerySet[Schedule], enabled: bool
     ) -> None:
-        chosen = self.chosen(request, queryset)
-        wanting = [schedule for schedule in chosen if schedule.enabled is not enabled]
+        selected = self.selected(request, queryset)
+        others = [schedule for schedule in selected if schedule.enabled is not enabled]
         word = "enabled" if enabled else "disabled"
-        if len(wanting) < len(chosen):
-            before = len(chosen) - len(wanting)
-            messages.info(request, f"{before} of {len(chosen)} had been {word} before.")
-        switch = partial(switched, enabled=enabled)
-        outcomes = [(str(schedule), attempt(switch, schedule)) for schedule in wanting]
-        if outcomes:
-            self.report(request, word, outcomes)
+        if len(others) < len(selected):
+            before = len(selected) - len(others)
+            messages.info(request, f"{before} of {len(selected)} had been {word} before.")
+        report(request, word, do_each(others, partial(switch, enabled=enabled)))
 
 
-def switched(schedule: Schedule, enabled: bool) -> None:
+def switch(schedule: Schedule, enabled: bool) -> None:
     """Enable or disable a schedule, by the rules of any other change."""
     schedule.enabled = enabled
     schedule.clean()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
 from django import forms
 from django.contrib import admin
@@ -13,29 +13,37 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.widgets import INPUT_CLASSES, SELECT_CLASSES
 
-from common.admin.base import DocumentAdmin, count_uses, uses_link
 from common.admin.forms import DocumentForm
+from common.admin.model_admin import DocumentAdmin
+from common.admin.records import note_users, users_link
+from common.documents import names
 from common.exceptions import InUse, ServiceError
-from schemas.models import Column, DataType, Schema
+from schemas.models import MAX_COLUMNS, Column, DataType, Schema
 
 Row = tuple[str, str]
-SHOWN = 5
+"""A column's name and type."""
+
+COLUMNS_LISTED = 5
 EMPTY_ROWS = 3
 
 
 class ColumnsWidget(forms.Widget):
-    """Rows of a name and a type, in the order of the table; their inputs share two names."""
+    """Rows of a name and a type, in the order of the table; their inputs share two names.
+
+    The type of a stored column can be seen, and not be chosen: it never changes.
+    """
 
     template_name = "schemas/admin/columns.html"
 
     def __init__(self, attrs: Any = None) -> None:
         super().__init__(attrs)
         self.marked: set[int] = set()
+        self.stored: dict[str, str] = {}
 
     def __deepcopy__(self, memo: dict[int, Any]) -> ColumnsWidget:
         # Django copies a form's widgets flat: a mark of one request would stay for all others.
         copied: ColumnsWidget = super().__deepcopy__(memo)
-        copied.marked = set()
+        copied.marked, copied.stored = set(), {}
         return copied
 
     def get_context(self, name: str, value: Any, attrs: Any) -> dict[str, Any]:
@@ -43,7 +51,12 @@ class ColumnsWidget(forms.Widget):
         rows = [_row(item) for item in value or []]
         context["widget"] |= {
             "rows": [
-                {"name": column, "type": data_type, "marked": index in self.marked}
+                {
+                    "name": column,
+                    "type": data_type,
+                    "marked": index in self.marked,
+                    "is_stored": column in self.stored and data_type == self.stored[column],
+                }
                 for index, (column, data_type) in enumerate(rows or [("", "")] * EMPTY_ROWS)
             ],
             "types": DataType.values,
@@ -55,7 +68,7 @@ class ColumnsWidget(forms.Widget):
     def value_from_datadict(self, data: Mapping[str, Any], files: Any, name: str) -> list[Row]:
         assert isinstance(data, QueryDict)  # noqa: S101 - what a form in a page sends
         sent = zip(data.getlist(f"{name}-name"), data.getlist(f"{name}-data_type"), strict=False)
-        return [(column.strip(), data_type) for column, data_type in sent if column.strip()]
+        return [(column, data_type) for column, data_type in sent if column.strip()]
 
     def value_omitted_from_data(self, data: Any, files: Any, name: str) -> bool:
         return f"{name}-name" not in data
@@ -73,40 +86,51 @@ def _row(item: Any) -> Row:
 class ColumnsField(forms.Field):
     """The columns of a schema; a row without a name is none."""
 
-    widget = ColumnsWidget
+    widget: ColumnsWidget = ColumnsWidget  # type: ignore[assignment]  # an instance of it, once made
+
+    def keep(self, stored: Any) -> None:
+        """Note the columns that are stored, whose names may be of older rules."""
+        self.widget.stored = dict(map(_row, stored or []))
 
     def clean(self, value: Sequence[Row]) -> list[Column]:
         if not value:
             raise ValidationError("This list may not be empty.", code="empty")
+        if len(value) > MAX_COLUMNS:
+            said = f"Ensure this field has no more than {MAX_COLUMNS} elements."
+            raise ValidationError(said, code="max_length")
+        rows = [(self._known_name(name), data_type) for name, data_type in value]
         errors = []
-        for index, row in enumerate(value):
-            if found := _row_errors(*row):
+        for index, row in enumerate(rows):
+            if found := self._row_errors(*row):
                 self.mark(f"columns.{index}")
                 errors += found
         if errors:
             raise ValidationError(errors)
-        return [Column(name=name, data_type=data_type) for name, data_type in value]
+        return [Column(name=name, data_type=data_type) for name, data_type in rows]
+
+    def _known_name(self, name: str) -> str:
+        return name if name in self.widget.stored else names.normalized(name)
+
+    def _row_errors(self, name: str, data_type: str) -> list[ValidationError]:
+        errors = []
+        if name not in self.widget.stored and (problem := names.problem(name)):
+            errors.append(ValidationError(problem, code="invalid"))
+        if data_type not in DataType.values and self.widget.stored.get(name) != data_type:
+            message = f"Expected one of {', '.join(DataType.values)}."
+            errors.append(ValidationError(message, code="invalid_choice"))
+        return errors
 
     def mark(self, path: str) -> None:
         """Mark the row that a path such as `columns.2.name` leads to."""
         index = path.split(".")[1:2]
         if index and index[0].isdigit():
-            widget = cast(ColumnsWidget, self.widget)
-            widget.marked.add(int(index[0]))
+            self.widget.marked.add(int(index[0]))
 
     def has_changed(self, initial: Any, data: Any) -> bool:
         return [_row(item) for item in initial or []] != list(data or [])
 
-
-def _row_errors(name: str, data_type: str) -> list[ValidationError]:
-    errors = []
-    if len(name) > 100:
-        message = "Ensure this field has no more than 100 characters."
-        errors.append(ValidationError(message, code="max_length"))
-    if data_type not in DataType.values:
-        message = f"Expected one of {', '.join(DataType.values)}."
-        errors.append(ValidationError(message, code="invalid_choice"))
-    return errors
+    def as_text(self, value: Any) -> str:
+        return "\n".join(" ".join(_row(item)) for item in value or [])
 
 
 class SchemaForm(DocumentForm):
@@ -125,7 +149,7 @@ class SchemaForm(DocumentForm):
 @admin.register(Schema)
 class SchemaAdmin(DocumentAdmin):
     form = SchemaForm
-    list_display = ("name", "columns_shown", "about", "mappings", "changed")
+    list_display = ("name", "column_names", "about", "mappings", "changed")
     search_fields = ("name", "description")
     readonly_fields = ("mappings", "created_at", "updated_at")
     fieldsets = (
@@ -134,16 +158,16 @@ class SchemaAdmin(DocumentAdmin):
         ("History", {"fields": ("mappings", "created_at", "updated_at"), "classes": ["collapse"]}),
     )
 
-    def prepare_page(self, page: Sequence[Any]) -> None:
-        count_uses(page, Schema, "mappings")
+    def prefetch(self, records: Sequence[Any]) -> None:
+        note_users(records, Schema, "mappings")
 
     @admin.display(description="Columns")
-    def columns_shown(self, obj: Schema) -> SafeString:
-        names = [_row(column)[0] for column in obj.columns or []]
-        more = ", …" if len(names) > SHOWN else ""
+    def column_names(self, obj: Schema) -> SafeString:
+        columns = [_row(column)[0] for column in obj.columns or []]
+        more = ", …" if len(columns) > COLUMNS_LISTED else ""
         return format_html(
             '<strong>{}</strong> <span class="etl-quiet etl-mono">{}{}</span>',
-            len(names), ", ".join(names[:SHOWN]), more,
+            len(columns), ", ".join(columns[:COLUMNS_LISTED]), more,
         )  # fmt: skip
 
     @admin.display(description="Description")
@@ -153,4 +177,4 @@ class SchemaAdmin(DocumentAdmin):
 
     @admin.display(description="Mappings")
     def mappings(self, obj: Schema) -> SafeString:
-        return uses_link(obj, "mappings")
+        return users_link(obj, "mappings")

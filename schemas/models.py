@@ -52,7 +52,7 @@ class Schema(Document):
 
     def rule_errors(self) -> RuleErrors:
         errors = super().rule_errors()
-        if self.has_changed("columns"):
+        if self.to_document()["columns"] != self._loaded.get("columns"):
             errors |= self._column_errors()
         return errors
 

@@ -8,7 +8,7 @@ record by the codecs of the model's fields, without a model instance.
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
@@ -79,6 +79,10 @@ class StrictMixin(_Serializer):
         """Return the record as it was answered: what is sent back like that is no change."""
         return {}
 
+    def field_names(self) -> Set[str]:
+        """Return the names that a body may have."""
+        return self.fields.keys()
+
     def _absent(self, name: str, field: Any, values: Any, errors: dict[str, Any]) -> None:
         """Note what a field that is not sent means.
 
@@ -92,7 +96,7 @@ class StrictMixin(_Serializer):
             values[field.source] = field.default
 
     def _unknown(self, data: Mapping[str, Any]) -> dict[str, Any]:
-        unknown = data.keys() - self.fields.keys()
+        unknown = data.keys() - self.field_names()
         found = [name for name in data if name in unknown][:MAX_ERRORS] if unknown else []
         errors = {
             str(name): [serializers.ErrorDetail("There is no such field.", code="unknown_field")]
@@ -155,8 +159,20 @@ class DocumentSerializer(StrictMixin, serializers.ModelSerializer):
     # --- Fields -----------------------------------------------------------------------------------
 
     def get_fields(self) -> dict[str, Any]:
-        """Return the declared fields, the id under both of its names first."""
-        return copy.deepcopy(self._built_fields())
+        """Return the declared fields, the id under both of its names first; of a body, its own."""
+        built = self._built_fields()
+        if hasattr(self, "initial_data"):
+            built = {name: field for name, field in built.items() if self._is_read(name, field)}
+        return copy.deepcopy(built)
+
+    def _is_read(self, name: str, field: Any) -> bool:
+        """Tell whether a body's field, or its absence, means something."""
+        sent: Any = self.initial_data
+        is_sent = not isinstance(sent, Mapping) or name in sent
+        return not field.read_only and (is_sent or not self.partial)
+
+    def field_names(self) -> Set[str]:
+        return self._built_fields().keys()
 
     @classmethod
     @cache

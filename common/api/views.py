@@ -1,6 +1,6 @@
 """The base of every ViewSet: lists, ETags and compare-and-set writes of documents."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from itertools import islice
 from typing import Any, ClassVar
@@ -62,14 +62,14 @@ class DocumentViewSet(GenericViewSet):
         with lists.search_timeout(query.searches):
             page = lists.read_page(self.model, self.serializer_class.projection(), query)
         if isinstance(page.documents, Sequence):
-            page = page._replace(documents=list(self.complete(page.documents)))
+            page = page._replace(documents=self.complete(page.documents))
         response = _array_response(page, self.serializer_class.show)
         response["X-Total-Count"] = str(page.total)
         if link := lists.link_header(request, query, page):
             response["Link"] = link
         return response
 
-    def complete(self, documents: Iterable[Stored]) -> Iterable[Stored]:
+    def complete(self, documents: Sequence[Stored]) -> Sequence[Stored]:
         """Return the documents of a page with what is told beside what they hold."""
         return documents
 

@@ -175,7 +175,7 @@ class EmbeddedCodec(Codec):
         return self.record.read(stored)
 
     def store(self, value: Any) -> Any:
-        return value if value is None else self.record.store(value)
+        return self.record.store(value)
 
     def show(self, stored: Any) -> Any:
         if stored is None:
@@ -196,7 +196,7 @@ class EmbeddedListCodec(Codec):
         return [self.record.read(item) for item in stored]
 
     def store(self, value: Any) -> Any:
-        return value if value is None else [self.record.store(item) for item in value]
+        return [self.record.store(item) for item in value]
 
     def show(self, stored: Any) -> Any:
         if not isinstance(stored, list):
@@ -233,6 +233,7 @@ class RecordCodec:
     def __init__(self, model: type[models.Model]) -> None:
         self.model = model
         self.fields = [codec_of(field) for field in model._meta.concrete_fields]
+        self.by_column = {codec.column: codec for codec in self.fields}
         self.only_where_set: frozenset[str] = getattr(model, "only_where_set", frozenset())
 
     def read(self, document: Mapping[str, Any]) -> Any:
@@ -243,7 +244,7 @@ class RecordCodec:
         """Return a record as it is stored, an id that it has not got left out."""
         values = record.__dict__
         stored = {
-            codec.column: codec.store(values[codec.name])
+            codec.column: _stored(codec, values[codec.name])
             for codec in self.fields
             if codec.name in values
         }
@@ -251,6 +252,11 @@ class RecordCodec:
             if column in stored and stored[column] is None:
                 del stored[column]
         return stored
+
+    def stored_as(self, record: Any, column: str) -> Any:
+        """Return one value of a record as it is stored."""
+        codec = self.by_column[column]
+        return _stored(codec, record.__dict__.get(codec.name))
 
     def show(self, document: Mapping[str, Any]) -> dict[str, Any]:
         """Return what is embedded as answers have it."""
@@ -260,6 +266,10 @@ class RecordCodec:
             if codec.column != "_id"
             and (codec.column not in self.only_where_set or document.get(codec.column) is not None)
         }
+
+
+def _stored(codec: Codec, value: Any) -> Any:
+    return None if value is None else codec.store(value)
 
 
 @cache

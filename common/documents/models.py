@@ -101,8 +101,8 @@ class Document(models.Model):
 
     def has_changed(self, *columns: str) -> bool:
         """Tell whether the next write changes one of these; all of a new record is a change."""
-        values = record_codec(type(self)).store(self)
-        return any(values.get(column) != self._loaded.get(column) for column in columns)
+        stored_as = record_codec(type(self)).stored_as
+        return any(stored_as(self, column) != self._loaded.get(column) for column in columns)
 
     def _name_errors(self) -> Iterator[tuple[str, ValidationError]]:
         name = getattr(self, "name", None)

@@ -189,13 +189,26 @@ def transaction(work: Callable[[], T]) -> T:
 
 def _attempt(work: Callable[[], T]) -> T:
     try:
-        with atomic():
+        with _outside_of_atomic(), atomic():
             return work()
     finally:
         # The backend keeps a session whose commit failed, and would write on in it.
         if mongodb.session is not None:
             mongodb.session.end_session()
             mongodb.session = None
+
+
+@contextmanager
+def _outside_of_atomic() -> Iterator[None]:
+    """Let a transaction commit inside of `django.db.transaction.atomic`, as the admin's views are.
+
+    Django's own means nothing to MongoDB, and yet keeps what waits for a commit from being done.
+    """
+    is_inside, mongodb.in_atomic_block = mongodb.in_atomic_block, False
+    try:
+        yield
+    finally:
+        mongodb.in_atomic_block = is_inside
 
 
 class WriteConflict(Exception):

@@ -18,11 +18,9 @@ from cryptography.fernet import Fernet, InvalidToken
 from django.apps import apps
 from django.conf import settings
 from django.db import models
-from pymongo import UpdateOne
-from pymongo.collection import Collection
 from pymongo.errors import AutoReconnect, BulkWriteError, CursorNotFound
 
-from common.documents import store
+from common.documents import store, writes
 from common.documents.store import Stored
 from common.secrets import keys as crypto
 from common.secrets.fields import EncryptedTextField
@@ -35,6 +33,8 @@ MAX_LOSSES = 5
 
 FIRST_KEY = 0
 Advance = Callable[[int], None]
+Swap = tuple[Stored, Stored]
+"""The condition that a token is still the one that was read, and what takes its place."""
 
 
 @dataclass(frozen=True)
@@ -117,18 +117,18 @@ class Keys:
 
 @dataclass(frozen=True)
 class SecretFields:
-    """The columns of one collection that hold secrets."""
+    """The columns of one model's collection that hold secrets."""
 
-    collection: Collection[Stored]
+    model: type[models.Model]
     columns: tuple[str, ...]
 
     def documents(self, after: Any = None) -> Iterator[Stored]:
         """Yield the secrets of each document that has some, by `_id`."""
-        wanted: Stored = {"$or": [{column: {"$ne": None}} for column in self.columns]}
+        condition: Stored = {"$or": [{column: {"$ne": None}} for column in self.columns]}
         if after is not None:
-            wanted["_id"] = {"$gt": after}
+            condition["_id"] = {"$gt": after}
         projection = dict.fromkeys([*self.columns, "name"], 1)
-        return self.collection.find(wanted, projection, sort=[("_id", 1)], batch_size=BATCH)
+        return store.find(self.model, condition, projection, sort=[("_id", 1)], batch_size=BATCH)
 
     def secrets(self, document: Stored) -> Iterator[tuple[str, object]]:
         for column in self.columns:
@@ -146,15 +146,11 @@ def secret_fields() -> list[SecretFields]:
         ]
         for model in apps.get_models()
     }
-    return [
-        SecretFields(store.collection(model), tuple(found))
-        for model, found in columns.items()
-        if found
-    ]
+    return [SecretFields(model, tuple(found)) for model, found in columns.items() if found]
 
 
 def count_documents() -> int:
-    return sum(fields.collection.estimated_document_count() for fields in secret_fields())
+    return sum(store.count(fields.model, {}) for fields in secret_fields())
 
 
 def look(keys: Keys, advance: Advance, *, write: bool) -> Report:
@@ -201,7 +197,7 @@ def _pass_over(
             changes = [due for document in batch for due in _due(fields, keys, document, report)]
             if changes and write:
                 report.rotated += writing.result() if writing else 0
-                writing = writer.submit(_written, fields.collection, changes)
+                writing = writer.submit(_written, fields.model, changes)
             advance(len(batch))
         report.rotated += writing.result() if writing else 0
 
@@ -227,7 +223,7 @@ def _batches(fields: SecretFields) -> Iterator[list[Stored]]:
         last = batch[-1]["_id"]
 
 
-def _due(fields: SecretFields, keys: Keys, document: Stored, report: Report) -> Iterator[UpdateOne]:
+def _due(fields: SecretFields, keys: Keys, document: Stored, report: Report) -> Iterator[Swap]:
     """Yield the compare-and-sets that a document needs, and count what it holds."""
     for column, stored in fields.secrets(document):
         found = keys.examine(stored)
@@ -239,18 +235,18 @@ def _due(fields: SecretFields, keys: Keys, document: Stored, report: Report) -> 
         if found.replacement is not None:
             report.due += 1
             unchanged = {"_id": document["_id"], column: stored}
-            yield UpdateOne(unchanged, {"$set": {column: found.replacement}})
+            yield unchanged, {column: found.replacement}
 
 
 def _named(fields: SecretFields, document: Stored, column: str) -> Unreadable:
     name = str(document.get("name", ""))
-    return Unreadable(fields.collection.name, name, str(document["_id"]), column)
+    return Unreadable(fields.model._meta.db_table, name, str(document["_id"]), column)
 
 
-def _written(collection: Collection[Stored], changes: list[UpdateOne]) -> int:
+def _written(model: type[models.Model], changes: list[Swap]) -> int:
     with store.command_timeout():
         try:
-            return collection.bulk_write(changes, ordered=False).modified_count
+            return writes.keep_many(model, changes)
         except BulkWriteError as failure:
             # What the store refused is still due: the next pass tries it again, and counts it.
             return int((failure.details or {}).get("nModified", 0))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from html.parser import HTMLParser
 from typing import Any
 
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Permission, User
 from django.http import HttpResponse
 from django.test import Client
 from django.urls import reverse
@@ -57,8 +57,22 @@ class Operator:
 
 
 def operator() -> Operator:
-    client = Client()
     user, _ = User.objects.get_or_create(username="operator", is_staff=True, is_superuser=True)
+    return _logged_in(user)
+
+
+def someone(*permissions: str) -> Operator:
+    """Return someone with these permissions alone, such as `mappings.view_mapping`."""
+    user = User.objects.create_user(f"someone{User.objects.count()}", is_staff=True)
+    for permission in permissions:
+        app, _, codename = permission.partition(".")
+        found = Permission.objects.get(content_type__app_label=app, codename=codename)
+        user.user_permissions.add(found)
+    return _logged_in(user)
+
+
+def _logged_in(user: User) -> Operator:
+    client = Client()
     client.force_login(user)
     return Operator(client)
 

@@ -7,10 +7,19 @@ import sys
 from pathlib import Path
 
 import pytest
+from bson import ObjectId
 from cryptography.fernet import Fernet
 from django.conf import settings as project
 from django.core.checks import run_checks
 from django.core.management import call_command
+from django.urls import include, path
+from rest_framework.views import APIView
+from rest_framework.viewsets import ViewSet
+
+from common.api.roles import Role
+from common.tests.client import column_mapping_document, document
+from devtools.mongodb import mongodb
+from devtools.processes import free_port
 
 KEY, OTHER_KEY = Fernet.generate_key().decode(), Fernet.generate_key().decode()
 MANAGE = Path(project.BASE_DIR, "manage.py")
@@ -114,6 +123,127 @@ def test_an_index_that_is_missing_is_named(stored):
         call_command("migrate", "schemas", "zero", fake=True, stdout=io.StringIO())
         call_command("migrate", stdout=io.StringIO())
     assert found("database") == {}
+
+
+NFD, NFC = "cafe\u0301", "café"
+
+
+def test_names_that_break_todays_rules_are_told(stored):
+    hidden, long = ObjectId(f"{1:024}"), ObjectId(f"{2:024}")
+    stored.mappings.insert_many(
+        [
+            {"_id": hidden, "name": "a\u202e\x1b[2J"},
+            {"_id": long, "name": "x" * 101},
+            {"name": "é 数据"},
+            {"name": "plain"},
+            {"name": None},
+            {"name": 5},
+            {},
+        ]
+    )
+    assert found("database") == {
+        "service.W021": "mappings: names that would be refused today: "
+        rf'"a\u202e\u001b[2J" ({hidden}): A name has only characters that can be seen: take out '
+        f'U+202E at position 2; "{"x" * 101}" ({long}): Ensure this field has no more than 100 '
+        "characters."
+    }
+
+
+def test_two_names_that_are_one_are_told(stored):
+    ids = [ObjectId(f"{number:024}") for number in range(4)]
+    for identifier, name in zip(ids, [NFD, NFC, " plain", "plain"], strict=True):
+        stored.schemas.insert_one({"_id": identifier, "name": name})
+
+    assert found("database")["service.W022"] == (
+        f'schemas: different names that look alike: "{NFD}" ({ids[0]}) and "{NFC}" ({ids[1]}); '
+        f'" plain" ({ids[2]}) and "plain" ({ids[3]}).'
+    )
+
+
+def test_no_more_than_a_few_are_listed(stored):
+    stored.schedules.insert_many({"name": f" {number}"} for number in range(14))
+
+    assert found("database")["service.W021"].endswith("; and 4 more.")
+
+
+def test_a_mapping_with_too_many_rules_is_told(stored, monkeypatch):
+    monkeypatch.setattr("mappings.checks.MAX_RULES", 2)
+    mapping = document(stored, "mappings", name="large\x07")
+    stored.column_mappings.insert_many(
+        column_mapping_document(mapping_id=mapping["_id"], target_fields=[str(number)])
+        for number in range(3)
+    )
+    said = {one.id: one.msg for one in run_checks(tags=["database"], databases=["default"])}
+
+    assert said["mappings.W001"] == (
+        rf'Mappings have at most 2 column mappings today: "large\u0007" ({mapping["_id"]}) has 3.'
+    )
+
+
+def test_a_store_without_transactions_is_worth_a_word(tmp_path):
+    with mongodb(tmp_path, free_port(), standalone=True) as server:
+        process = checked("--database", "default", MONGODB_URL=server.url)
+
+    assert "(service.W020) The store is a stand-alone MongoDB" in process.stderr
+    assert "a crash in the middle of a set of records leaves fewer" in process.stderr
+
+
+# --- Access ---------------------------------------------------------------------------------------
+
+
+class Open(APIView):
+    access = {"get": Role.VIEWER}
+
+    def get(self, request):
+        """Nobody calls it."""
+
+    def post(self, request):
+        """It says nothing of this one."""
+
+
+def closed(request):
+    """It says nothing at all."""
+
+
+class Listing(ViewSet):
+    access = {"list": Role.VIEWER}
+
+    def list(self, request):
+        """Nobody calls it."""
+
+    def clear(self, request):
+        """It says nothing of this one."""
+
+
+urlpatterns = [
+    path(
+        project.API_V1_PREFIX.strip("/") + "/",
+        include(
+            [
+                path("open", Open.as_view()),
+                path("more/", include([path("closed", closed)])),
+                path("listing", Listing.as_view({"get": "list", "delete": "clear"})),
+                path("well", Listing.as_view({"get": "list"})),
+            ]
+        ),
+    ),
+    path("elsewhere", closed),
+]
+
+
+def test_a_view_that_does_not_say_who_may_call_it_is_an_error(settings):
+    settings.ROOT_URLCONF = __name__
+
+    said = [(one.msg, one.obj) for one in run_checks(tags=["service"]) if one.is_serious()]
+    prefix = settings.API_V1_PREFIX
+    assert said == [
+        ("Open does not say who may post.", f"{prefix}/open"),
+        ("closed does not say who may get.", f"{prefix}/more/closed"),
+        ("Listing does not say who may clear.", f"{prefix}/listing"),
+    ]
+
+
+# --- A process of its own -------------------------------------------------------------------------
 
 
 def checked(*arguments, **environment):

@@ -1,6 +1,7 @@
 """What every operators' command has in common: help, exit codes, progress, a calm end."""
 
 import io
+import json
 import os
 import runpy
 import subprocess
@@ -10,12 +11,22 @@ from pathlib import Path
 import pytest
 from cryptography.fernet import Fernet
 from django.conf import settings
-from django.core.management import get_commands, load_command_class
+from django.core.management import (
+    CommandError,
+    call_command,
+    get_commands,
+    load_command_class,
+)
 
-from common.commands import OperatorCommand, Progress
+from common.commands import OperatorCommand, Progress, offenders
+from common.exceptions import Conflict
 
 MANAGE = Path(settings.BASE_DIR, "manage.py")
-COMMANDS = sorted(name for name, app in get_commands().items() if app == "etl_config")
+APPS = {
+    name: app
+    for name, app in sorted(get_commands().items())
+    if app in ("common", "connections", "schemas", "mappings", "schedules", "portability")
+}
 DEAD_STORE = "mongodb://127.0.0.1:1"
 
 
@@ -29,9 +40,9 @@ def run(*arguments, **environment):
     )
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", APPS)
 def test_its_help_has_examples_and_exit_codes(name):
-    command = load_command_class("etl_config", name)
+    command = load_command_class(APPS[name], name)
     assert isinstance(command, OperatorCommand)
     said = command.create_parser("manage.py", name).format_help()
 
@@ -40,9 +51,9 @@ def test_its_help_has_examples_and_exit_codes(name):
     assert "130  stopped by Ctrl-C" in said
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", APPS)
 def test_ctrl_c_ends_it_with_130_and_a_word(name, monkeypatch, capsys):
-    command = load_command_class("etl_config", name)
+    command = load_command_class(APPS[name], name)
     monkeypatch.setattr(
         command, "handle", lambda *args, **options: (_ for _ in ()).throw(KeyboardInterrupt)
     )
@@ -92,6 +103,50 @@ def test_a_reader_that_has_seen_enough_is_no_failure():
 
         assert process.stderr.read() == b""
     assert process.returncode == 141
+
+
+# --- Nothing raw on a terminal --------------------------------------------------------------------
+
+NASTY = "\x1b[2J\rok\n\u202e\x9b\u2028\U000e0001é"
+SPELLED = r"\u001b[2J\u000dok\u000a\u202e\u009b\u2028\ue0001é"
+
+
+class Telling(OperatorCommand):
+    def handle(self, *args, **options):
+        self.tell(f'"{NASTY}"')
+        if options["json"]:
+            self.write_json({NASTY: [NASTY, "line\nline"]})
+        if options["refused"]:
+            raise Conflict(NASTY)
+        raise offenders(f"{NASTY}:", [NASTY, "well"])
+
+    def add_arguments(self, parser):
+        parser.add_argument("--json", action="store_true")
+        parser.add_argument("--refused", action="store_true")
+
+
+def told(**options):
+    """Return what a command printed, and the text of its failure."""
+    out = io.StringIO()
+    with pytest.raises(CommandError) as failure:
+        call_command(Telling(), stdout=out, **options)
+    return out.getvalue(), str(failure.value)
+
+
+def test_lines_and_failures_are_spelled():
+    assert told() == (f'"{SPELLED}"\n', f"{SPELLED}:\n  {SPELLED}\n  well")
+    assert told(refused=True)[1] == SPELLED
+
+
+def test_json_is_spelled_and_exact():
+    said = told(json=True)[0].split("\n", 1)[1]
+
+    assert json.loads(said) == {NASTY: [NASTY, "line\nline"]}
+    assert said.replace("\n", "").isprintable()
+    assert "é" in said
+
+
+# --- Progress -------------------------------------------------------------------------------------
 
 
 class Terminal(io.StringIO):

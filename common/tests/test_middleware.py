@@ -2,6 +2,7 @@
 
 import logging
 import re
+from ipaddress import ip_network
 
 import pytest
 from django.http import StreamingHttpResponse
@@ -38,6 +39,7 @@ def test_a_request_for_another_host_is_refused(path):
 
 @pytest.mark.parametrize("path", PATHS)
 def test_behind_a_proxy_that_ends_tls_plain_requests_are_sent_there(stored, settings, path):
+    settings.TRUSTED_PROXIES = [ip_network(PROXY)]
     settings.SECURE_SSL_REDIRECT = True
     settings.SECURE_HSTS_SECONDS = 60
     https = {"X-Forwarded-Proto": "https"}

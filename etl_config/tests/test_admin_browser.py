@@ -9,10 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import psycopg
 import pytest
 from django.contrib.auth.models import User
 from playwright.sync_api import Page, expect, sync_playwright
+
+from devtools.postgres import session
 
 CHROMIUM = "/usr/bin/chromium"
 OPTIONS = [
@@ -25,7 +26,7 @@ OPTIONS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+WIDE, NARROW = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
 COLUMNS = [
     ("id", "integer"),
     ("first_name", "string"),
@@ -46,16 +47,16 @@ RULES = [
 def source() -> Iterator[object]:
     """The address of a database with two hundred people."""
     url = os.environ["TEST_POSTGRES_URL"]
-    with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute("DROP TABLE IF EXISTS people")
-        connection.execute(
+    with session(url) as cursor:
+        cursor.execute("DROP TABLE IF EXISTS people")
+        cursor.execute(
             "CREATE TABLE people AS SELECT n AS id, 'Ada ' || n AS full_name, "
             "'Road ' || n AS street, CASE WHEN n % 3 > 0 THEN 'London' END AS city, "
             "n * 1.25 AS balance, date '1990-01-01' + n AS born, n % 2 = 0 AS active "
             "FROM generate_series(1, 200) AS n"
         )
         yield urlsplit(url)
-        connection.execute("DROP TABLE people")
+        cursor.execute("DROP TABLE people")
 
 
 class Browser:
@@ -178,7 +179,7 @@ def map_columns(browser: Browser) -> None:
     browser.picture("preview")
     for index, (kind, sources, targets, option) in enumerate(RULES):
         if index:
-            browser.page.click("text=Add another Rule")
+            browser.page.click("text=Add another Column mapping")
         row = f"column_mappings-{index}"
         browser.page.select_option(f"[name={row}-type]", kind)
         browser.page.fill(f"[name={row}-source_columns]", sources)
@@ -218,7 +219,7 @@ def schedule(browser: Browser) -> None:
 def act(browser: Browser) -> None:
     browser.open("connections/connection/")
     browser.page.check("input.action-select >> nth=0")
-    browser.page.select_option("select[name=action]", "test_chosen")
+    browser.page.select_option("select[name=action]", "test_selected")
     browser.page.click("button[name=index]")
     expect(browser.page.get_by_text("1 of 1 connection answered.")).to_be_visible()
     browser.picture("connections")
@@ -237,6 +238,34 @@ PAGES = [
     "schedules/schedule/add/",
     "auth/user/",
 ]
+
+
+def save_over_a_newer_version(browser: Browser, stored, mapping) -> None:
+    """Somebody changes the mapping while it is open."""
+    path = f"mappings/mapping/{mapping}/change/"
+    browser.open(path)
+    browser.fill(description="mine")
+    stored.mappings.update_one({"_id": mapping}, {"$set": {"description": "theirs"}})
+    browser.page.click("button[name=_save]")
+    conflict = browser.page.locator("#etl-conflict")
+    expect(conflict.locator("tbody tr")).to_have_count(1)
+    expect(conflict).to_contain_text("theirs")
+    browser.page.set_viewport_size(NARROW)
+    assert not browser.is_wider_than_its_window()
+    browser.page.set_viewport_size(WIDE)
+    browser.picture("conflict")
+    browser.page.click("text=Save what I typed")
+    expect(browser.page.get_by_text("was changed successfully")).to_be_visible()
+    assert stored.mappings.find_one()["description"] == "mine"
+
+
+def ask_whether_to_delete(browser: Browser, stored, mapping) -> None:
+    browser.open(f"mappings/mapping/{mapping}/delete/")
+    expect(browser.page.get_by_text("is in use by the schedule")).to_be_visible()
+    stored.schedules.delete_many({})
+    browser.open(f"mappings/mapping/{mapping}/delete/")
+    expect(browser.page.get_by_text("and with it 4 column mappings")).to_be_visible()
+    browser.picture("delete")
 
 
 def look_through_a_narrow_window(browser: Browser, records: list[str]) -> None:
@@ -266,6 +295,11 @@ def test_an_operator_goes_from_the_login_to_the_picture(browser, source, stored)
         f"schedules/schedule/{stored.schedules.find_one()['_id']}/change/",
     ]
     look_through_a_narrow_window(browser, records)
+    browser.page.set_viewport_size(WIDE)
+    browser.page.emulate_media(color_scheme="light")
+    save_over_a_newer_version(browser, stored, mapping)
+    ask_whether_to_delete(browser, stored, mapping)
+    browser.page.set_viewport_size(NARROW)
     browser.open(records[0])
     browser.page.click("button:text-is('Preview')")
     expect(browser.page.locator("#etl-preview")).to_contain_text("50 rows")

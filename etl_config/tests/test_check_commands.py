@@ -2,21 +2,25 @@
 
 import io
 import json
-from datetime import UTC, datetime, timedelta
 
 import pytest
+from bson import ObjectId
+from cryptography.fernet import Fernet
+from django.conf import settings
 from django.core.management import CommandError, call_command
 
+from common.documents import references
 from common.tests.client import (
     column_mapping_document,
     connection_body,
     connection_document,
     direct,
+    document,
     mapping_body,
     mapping_document,
 )
 from connections import checkup
-from connections.probe import ProbeResult
+from sources.probe import ProbeResult
 
 
 def run(*arguments: str) -> str:
@@ -110,6 +114,35 @@ def test_a_password_that_no_key_opens_fails_alone(api, stored):
     assert printed.endswith("1 of 2 connections answered.\n")
 
 
+NASTY = "\x1b[2J\r\n0 \u202eko\x9b"
+SPELLED = r"\u001b[2J\u000d\u000a0 \u202eko\u009b"
+
+
+def test_nothing_that_others_stored_or_answered_moves_the_cursor(stored, monkeypatch):
+    stored.connections.insert_many(
+        connection_document(
+            name=name, password=Fernet(settings.ENCRYPTION_KEY).encrypt(b"x").decode()
+        )
+        for name in (NASTY, "b")
+    )
+    refusal = {"db_type": "mysql", "error_code": "unknown", "hint": "", "stage": "login"}
+    result = ProbeResult(False, f"It said {NASTY}", refusal)
+    monkeypatch.setattr(checkup, "probe", lambda params, timeout_s: result)
+
+    printed, failure = failing("check_connections")
+
+    assert printed == (
+        f"{SPELLED}  failed  unknown: It said {SPELLED}\n"
+        f"{'b':<{len(SPELLED)}}  failed  unknown: It said {SPELLED}\n"
+        "0 of 2 connections answered.\n"
+    )
+    assert f'"{SPELLED}": It said {SPELLED}' in failure
+    assert failing("check_connections", NASTY + "x")[1].endswith(f"  {SPELLED}x")
+    by_program = json.loads(failing("check_connections", "--json")[0])
+    assert by_program[0]["name"] == NASTY
+    assert by_program[0]["message"] == f"It said {NASTY}"
+
+
 def test_no_connections_are_no_failure(stored):
     assert run("check_connections") == "0 of 0 connections answered.\n"
 
@@ -130,42 +163,48 @@ def test_a_store_without_damage_has_nothing_to_mend(api, stored):
     assert run("check_references") == (
         "Orphans, which --mend removes: 0.\n"
         "Other references to nothing, for you to change or delete: 0.\n"
-        "Expired leases, which block nobody: 0.\n"
     )
 
 
 def test_orphans_and_dangling_references_are_named(stored):
-    orphan, lost = column_mapping_document(), mapping_document(name="lost")
+    orphan, lost = column_mapping_document(), mapping_document(name="lost\x1b[2J")
     stored.column_mappings.insert_one(orphan)
     stored.mappings.insert_one(lost)
 
     printed, failure = failing("check_references")
 
     assert "Orphans, which --mend removes: 1.\n" in printed
+    this = rf'mapping "lost\u001b[2J" ({lost["_id"]})'
     assert set(failure.splitlines()) == {
         "These refer to nothing:",
-        f'  mapping "lost" ({lost["_id"]}): source_connection_id '
-        f"{lost['source_connection_id']} is gone",
-        f'  mapping "lost" ({lost["_id"]}): target_schema_id {lost["target_schema_id"]} is gone',
+        f"  {this}: source_connection_id {lost['source_connection_id']} is gone",
+        f"  {this}: target_schema_id {lost['target_schema_id']} is gone",
         f"  column mapping ({orphan['_id']}): mapping_id {orphan['mapping_id']} is gone",
     }
 
 
-def test_mend_removes_orphans_and_expired_leases_alone(api, stored):
+def test_mend_removes_orphans_alone(api, stored):
     mapping = api.create("mappings", mapping_body(api))["id"]
     api.post(f"mappings/{mapping}/column-mappings", direct())
-    stored.column_mappings.insert_many([column_mapping_document() for _ in range(3)])
-    now = datetime.now(UTC)
-    leases = [{"holder": "x", "expires_at": now + timedelta(minutes=age)} for age in (-1, 5)]
-    stored.schemas.insert_many({"name": f"s{at}", "_lease": leases[at]} for at in range(2))
+    stored.column_mappings.insert_many([column_mapping_document() for _ in range(2)])
+    stored.column_mappings.insert_one(column_mapping_document(mapping_id=str(ObjectId()).upper()))
 
     assert run("check_references", "--mend") == (
         "Orphans, which --mend removes: 3; 3 removed.\n"
         "Other references to nothing, for you to change or delete: 0.\n"
-        "Expired leases, which block nobody: 1; removed.\n"
     )
     assert stored.column_mappings.count_documents({}) == 1
-    assert stored.schemas.count_documents({"_lease": {"$exists": True}}) == 1
+
+
+def test_a_reference_in_text_leads_where_it_says(stored):
+    mapping = document(stored, "mappings")
+    for name in ("source_connection_id", "target_schema_id"):
+        stored.mappings.update_one({}, {"$set": {name: str(mapping[name]).upper()}})
+    for number, spelled in enumerate([str(mapping["_id"]), str(mapping["_id"]).upper()]):
+        document(stored, "column_mappings", mapping_id=spelled, target_fields=[str(number)])
+
+    assert run("check_references", "--mend").startswith("Orphans, which --mend removes: 0; 0 r")
+    assert stored.column_mappings.count_documents({}) == 2
 
 
 def test_what_a_person_must_decide_is_not_mended(stored):
@@ -176,10 +215,32 @@ def test_what_a_person_must_decide_is_not_mended(stored):
     assert stored.mappings.count_documents({}) == 1
 
 
-def test_references_of_other_types_lead_nowhere(stored):
+ODD = [None, "text", ["a", "list"], {"a": "document"}, 5, [ObjectId()], "0" * 23, b"0" * 12]
+
+
+def test_documents_of_another_shape_are_named_and_left(stored):
     stored.column_mappings.insert_many(
         column_mapping_document(mapping_id=odd, target_fields=[str(number)])
-        for number, odd in enumerate([None, "text", ["a", "list"], {"a": "document"}])
+        for number, odd in enumerate(ODD)
     )
+    bare = {"_id": {"another": "id"}, "note": "of another program"}
+    stored.column_mappings.insert_one(bare)
+    before = list(stored.column_mappings.find())
 
-    assert len(json.loads(failing("check_references", "--json")[0])["orphans"]) == 4
+    printed, failure = failing("check_references", "--mend", "--json")
+
+    found = json.loads(printed)
+    assert (len(found["orphans"]), len(found["dangling"]), found["removed"]) == (0, 9, 0)
+    assert "mapping_id text is no id" in failure
+    assert failure.count("mapping_id is not there") == 2
+    assert list(stored.column_mappings.find()) == before
+
+
+def test_an_orphan_whose_mapping_comes_back_stays(stored):
+    orphan = column_mapping_document()
+    stored.column_mappings.insert_one(orphan)
+    (found,) = references.dangling(lambda count: None)
+    stored.mappings.insert_one(mapping_document(_id=orphan["mapping_id"]))
+
+    assert references.remove(found) is False
+    assert stored.column_mappings.count_documents({}) == 1

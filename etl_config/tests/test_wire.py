@@ -24,6 +24,7 @@ MEBIBYTE = 1024 * 1024
 PATH = "/api/v1/connections"
 SETTINGS = {
     "LOG_FORMAT": "json",
+    "TRUSTED_PROXIES": "127.0.0.0/8",
     "PROBE_MAX_CONCURRENT": "5",
     "PREVIEW_MAX_CONCURRENT": "3",
     "PROBE_TIMEOUT_S": "0.9",

@@ -4,13 +4,17 @@ import io
 
 import pytest
 from bson import Decimal128
+from django.contrib.admin.models import LogEntry
+from django.core.exceptions import ValidationError
 from django.core.management import CommandError, call_command
 from django.urls import reverse
 
+from common.admin.conflicts import Difference
+from common.admin.forms import CHANGED_MEANWHILE, OVERWRITE
 from common.tests.client import column, direct, document, join, made, split
-from common.tests.operator import form_fields
-from connections.drivers.errors import QueryFailed, SourceTimeout
-from connections.preview import Preview
+from common.tests.operator import form_fields, someone
+from sources.errors import QueryFailed, SourceTimeout
+from sources.preview import Preview
 
 LIST, ADD, CHANGE = (f"mappings_mapping_{page}" for page in ("changelist", "add", "change"))
 PREVIEW = "mappings_mapping_preview"
@@ -183,9 +187,88 @@ def test_a_rule_deleted_meanwhile_is_told(operator, api, mapping):
     fields = form_fields(operator.html(CHANGE, mapping["id"]))
     api.delete(f"mappings/{mapping['id']}/column-mappings/{rule['id']}")
     errors = operator.errors(operator.post(CHANGE, mapping["id"], **fields))
-    assert errors["rules"] == [
-        "The record changed since it was read; read it again and repeat the change."
+    assert errors["rules"] == [str(CHANGED_MEANWHILE.message)]
+
+
+def test_what_was_typed_of_rules_is_saved_over_newer_ones_on_purpose(operator, api, mapping):
+    changed, gone = add_rules(api, mapping, direct("a", "id"), direct("b", "name"))
+    typed = form_fields(operator.html(CHANGE, mapping["id"]))
+    typed |= {f"{RULES}-0-source_columns": ["mine"], f"{RULES}-1-source_columns": ["mine too"]}
+    path = f"mappings/{mapping['id']}/column-mappings"
+    api.patch(f"{path}/{changed['id']}", {"source_columns": ["theirs"]})
+    api.delete(f"{path}/{gone['id']}")
+    page = operator.post(CHANGE, mapping["id"], **typed)
+    (difference,) = page.context["conflict"].differences
+    assert difference == Difference(
+        "Column mappings", "direct mine → id\ndirect mine too → name", "direct theirs → id"
+    )
+    again = form_fields(page.content.decode()) | {OVERWRITE: [page.context["conflict"].version]}
+    assert operator.errors(operator.post(CHANGE, mapping["id"], **again)) == {}
+    assert [rule[1] for rule in rules_of(api, mapping)] == [["mine"], ["mine too"]]
+
+
+def test_a_mapping_whose_rules_are_refused_stays_as_it_was(operator, api, mapping, monkeypatch):
+    """The rules are written after the mapping, and both in one transaction."""
+
+    def refuse(*args):
+        raise ValidationError({"0.target_fields": ["Another program wrote it first."]})
+
+    monkeypatch.setattr("mappings.rules._refuse_misfits", refuse)
+    changes = {f"{RULES}-TOTAL_FORMS": "1", **direct_row(0, "a", "id")}
+    assert operator.save(CHANGE, mapping["id"], name="renamed", **changes) != {}
+    assert api.names("mappings") == ["orders"]
+    assert not LogEntry.objects.exists()
+
+
+def test_names_of_a_source_are_kept_as_they_are(operator, api, mapping):
+    long = "x" * 256
+    rule = row(0, type="join", source_columns=f'" total "\r\n"last, first"\r\n{long}')
+    fields = {**rule, f"{RULES}-0-target_fields": "name", f"{RULES}-0-option": "-"}
+    changes = {f"{RULES}-TOTAL_FORMS": "1", **fields}
+    assert operator.save(CHANGE, mapping["id"], **changes) == {}
+    assert rules_of(api, mapping)[0][1] == [" total ", "last, first", long]
+    assert operator.save(CHANGE, mapping["id"]) == {}
+    assert rules_of(api, mapping)[0][1] == [" total ", "last, first", long]
+
+
+def test_target_fields_are_named_as_the_schema_has_them(operator, api):
+    schema = made(api, "schemas", columns=[column("caf\u00e9")])
+    mapping = made(api, "mappings", target_schema_id=schema["id"])
+    changes = {f"{RULES}-TOTAL_FORMS": "1", **direct_row(0, "a", "cafe\u0301")}
+    assert operator.save(CHANGE, mapping["id"], **changes) == {}
+    assert rules_of(api, mapping)[0][2] == ["caf\u00e9"]
+
+
+def test_a_split_says_what_becomes_of_more_pieces(operator, api, mapping):
+    add_rules(api, mapping, split("id", "name"), direct("a", "email"))
+    assert operator.save(CHANGE, mapping["id"], **row(0, overflow="keep")) == {}
+    assert rules_of(api, mapping)[0][3] == config(delimiter=" ") | {"overflow": "keep"}
+    assert operator.save(CHANGE, mapping["id"], **row(1, overflow="drop")) == {
+        "1.overflow": ["A direct rule has no overflow."]
+    }
+    assert operator.save(CHANGE, mapping["id"], **row(0, overflow="")) == {}
+    assert rules_of(api, mapping)[0][3] == config(delimiter=" ")
+
+
+def test_deleting_a_mapping_says_what_goes_with_it(operator, api, mapping):
+    add_rules(api, mapping, direct("a", "id"), direct("b", "name"))
+    page = operator.html("mappings_mapping_delete", mapping["id"])
+    assert "Delete the mapping &quot;orders&quot;, and with it 2 column mappings?" in page
+    made(api, "schedules", name="nightly", mapping_id=mapping["id"])
+    page = operator.html("mappings_mapping_delete", mapping["id"])
+    assert "is in use by the schedule &quot;nightly&quot;." in page
+
+
+def test_references_in_text_count(operator, stored):
+    mapping = document(stored, "mappings", name="orders")
+    as_text = {"source_connection_id": str(mapping["source_connection_id"])}
+    stored.mappings.update_one({"_id": mapping["_id"]}, {"$set": as_text})
+    source = {"source_connection__id__exact": as_text["source_connection_id"]}
+    assert [one.name for one in operator.get(LIST, **source).context["cl"].result_list] == [
+        "orders"
     ]
+    page = operator.html("connections_connection_changelist")
+    assert f'__id__exact={as_text["source_connection_id"]}">1</a>' in page
 
 
 def test_the_picture_is_in_the_page(operator, api, mapping):
@@ -220,7 +303,7 @@ def test_a_mapping_whose_references_are_gone_breaks_no_page(operator, stored):
 def test_mappings_are_copied_with_their_rules(operator, api, mapping):
     add_rules(api, mapping, direct("a", "id"), join("b", "c"))
     made(api, "mappings", name="orders (copy)")
-    messages = operator.act(LIST, "copy_chosen", [mapping["id"]])
+    messages = operator.act(LIST, "copy_selected", [mapping["id"]])
     assert messages[0] == "1 of 1 mapping copied."
     (copy,) = [one for one in api.get("mappings").json() if one["name"] == "orders (copy 2)"]
     assert rules_of(api, copy) == rules_of(api, mapping)
@@ -229,14 +312,14 @@ def test_mappings_are_copied_with_their_rules(operator, api, mapping):
 
 def test_a_copy_of_a_long_name_is_cut(operator, api):
     long = made(api, "mappings", name="x" * 100)
-    operator.act(LIST, "copy_chosen", [long["id"]])
+    operator.act(LIST, "copy_selected", [long["id"]])
     assert "x" * 93 + " (copy)" in api.names("mappings")
 
 
 def test_what_cannot_be_copied_is_told(operator, stored):
     lost = document(stored, "mappings", name="lost")
     stored.connections.delete_many({})
-    (message,) = operator.act(LIST, "copy_chosen", [lost["_id"]])
+    (message,) = operator.act(LIST, "copy_selected", [lost["_id"]])
     assert message.startswith('0 of 1 mapping copied: "lost":')
     assert stored.mappings.count_documents({}) == 1
 
@@ -292,6 +375,19 @@ def test_a_preview_without_a_connection_says_what_to_choose(operator):
 
 def test_an_empty_query_is_refused_as_by_the_api(previewing):
     assert "This field may not be blank." in previewing(None, query=" ")
+
+
+@pytest.mark.parametrize(
+    ("permissions", "status"),
+    [
+        ((), 403),
+        (("mappings.change_mapping",), 403),
+        (("mappings.view_mapping", "connections.view_connection"), 403),
+        (("mappings.change_mapping", "connections.view_connection"), 200),
+    ],
+)
+def test_a_preview_takes_the_right_to_read_by_connections(stored, permissions, status):
+    assert someone(*permissions).post(PREVIEW).status_code == status
 
 
 def test_a_preview_takes_a_post_and_a_person_who_may_change(operator, client):

@@ -74,7 +74,7 @@ def test_no_two_boxes_and_no_two_signs_overlap():
 
 
 def test_an_empty_mapping_is_a_picture_too():
-    assert read([], {}).get("aria-label") == "no rules"
+    assert read([], {}).get("aria-label") == "no column mappings"
 
 
 @pytest.mark.parametrize("name", ["<script>alert(1)</script>", 'a" onload="x', "a & b", "\0\x1b￿"])

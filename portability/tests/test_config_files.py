@@ -22,13 +22,16 @@ from common.tests.client import (
     schema_body,
     split,
 )
+from portability import kinds
+from portability.apply import Interfered, apply as apply_plan
+from portability.plan import plan
 
 COLLECTIONS = ("connections", "schemas", "mappings", "column_mappings", "schedules")
 
 SHOP = """\
 # The configuration of an ETL engine. Apply it with: python manage.py import_config FILE
 # Secrets are read from the environment variables that stand in their place.
-version: 1
+version: 2
 
 connections:
   crm:
@@ -269,6 +272,79 @@ def test_documents_of_other_programs_count_as_unchanged_though_they_lack_default
     assert contents(stored) == before
 
 
+def test_a_reference_in_text_counts_as_one(shop, stored):
+    mapping = stored.mappings.find_one()
+    for name in ("source_connection_id", "target_schema_id"):
+        stored.mappings.update_one({}, {"$set": {name: str(mapping[name]).upper()}})
+    stored.column_mappings.update_many({}, {"$set": {"mapping_id": str(mapping["_id"])}})
+    stored.schedules.update_many({}, {"$set": {"mapping_id": str(mapping["_id"])}})
+
+    assert exported() == SHOP
+
+
+def test_what_breaks_newer_rules_may_stay_and_change_elsewhere(shop, stored, apply, monkeypatch):
+    name = " e\u0301\u202e"
+    stored.connections.update_one({}, {"$set": {"name": name}})
+    stored.column_mappings.update_many({}, {"$set": {"source_columns": ["id"] * 3}})
+    monkeypatch.setenv("E_PASSWORD", PASSWORD)
+    content = exported()
+    before = contents(stored)
+
+    assert apply(content).startswith("0 to create, 0 to change, 0 to delete; 4 unchanged.")
+    assert contents(stored) == before
+    apply(content.replace("database: shop", "database: shop2"))
+    assert stored.connections.find_one()["database"] == "shop2"
+
+
+def test_a_name_in_another_composition_is_the_same(shop, stored, apply):
+    stored.schedules.update_one({}, {"$set": {"name": "é"}})
+
+    assert apply(SHOP.replace("nightly", "e\u0301")) == (
+        "0 to create, 0 to change, 0 to delete; 4 unchanged.\n"
+    )
+
+
+# --- Versions -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("first_line", ["", "version: 1\n"])
+def test_an_older_file_leaves_what_it_cannot_say(shop, stored, apply, monkeypatch, first_line):
+    monkeypatch.setitem(kinds.FIELDS_OF_VERSION_1, "schemas", frozenset({"columns"}))
+    monkeypatch.delitem(kinds.FIELDS_OF_VERSION_1, "schedules")
+    split = {"type": "split"}
+    stored.column_mappings.update_one(split, {"$set": {"config.overflow": "keep"}})
+    before = contents(stored)
+    older = SHOP.replace("version: 2\n", first_line).replace("    description: Who buys.\n", "")
+    older = older[: older.index("schedules:")]
+
+    assert apply(older, "--prune") == "0 to create, 0 to change, 0 to delete; 3 unchanged.\n"
+    assert contents(stored) == before
+    apply(older.replace("[full]", "[full_name]"))
+    (rule,) = stored.column_mappings.find(split)
+    assert rule["source_columns"] == ["full_name"]
+    assert rule["config"]["overflow"] == "keep"
+
+
+def test_an_older_file_cannot_say_what_is_newer(stored, refused, monkeypatch):
+    monkeypatch.setitem(kinds.FIELDS_OF_VERSION_1, "schemas", frozenset({"columns"}))
+    monkeypatch.delitem(kinds.FIELDS_OF_VERSION_1, "schedules")
+    older = SHOP.replace("version: 2\n", "").replace("{delimiter: ' '}", "{overflow: keep}")
+
+    newer = 'Older files have none: write "version: 2" at the top.'
+    assert [said for said in refused(older) if newer in said] == [
+        f'17:5: schema "people", description: {newer}',
+        f'38:16: mapping "Crm people", column_mappings.1.config.overflow: {newer}',
+        f"44:1: schedules: {newer}",
+    ]
+
+
+@pytest.mark.parametrize("version", ["0", "3", "true", "'2'", "1.0", ""])
+def test_a_file_of_another_version_is_refused(stored, refused, version):
+    (problem,) = refused(SHOP.replace("version: 2", f"version: {version}"))
+
+    assert problem.endswith(": version: Expected 2, or 1 for a file of the older form.")
+
+
 # --- Plans ----------------------------------------------------------------------------------------
 
 CHANGES = {
@@ -356,8 +432,10 @@ def test_a_change_keeps_the_id_and_what_other_programs_noted(shop, stored, apply
     after = stored.connections.find_one()
     assert after["host"] == "db2.example.com"
     assert after["updated_at"] > before["updated_at"]
-    changed = {"host": "", "updated_at": ""}
+    # The secret that goes to the new place was brought, and is stored anew.
+    changed = {"host": "", "updated_at": "", "password": ""}
     assert after | changed == before | changed
+    assert opened(shop, stored) == PASSWORD
 
 
 def test_a_mapping_moves_to_another_schema_with_its_rules(shop, stored, apply):
@@ -400,10 +478,46 @@ def test_a_secret_comes_from_the_environment(shop, stored, apply, monkeypatch):
 
 def test_a_variable_that_is_not_set_keeps_the_stored_secret(shop, stored, apply, monkeypatch):
     monkeypatch.delenv("CRM_PASSWORD")
+    before = stored.connections.find_one()
 
+    apply(SHOP.replace("database: shop", "database: shop2"))
+
+    after = stored.connections.find_one()
+    assert (after["database"], after["password"]) == ("shop2", before["password"])
+
+
+def test_a_secret_that_is_stored_already_keeps_its_token(shop, stored, apply):
+    before = stored.connections.find_one()
+
+    apply(SHOP.replace("database: shop", "database: shop2"))
+
+    assert stored.connections.find_one()["password"] == before["password"]
+
+
+def test_a_stored_secret_does_not_go_to_another_place(shop, stored, apply, refused, monkeypatch):
+    monkeypatch.delenv("CRM_PASSWORD")
+    before = contents(stored)
+
+    assert refused(CHANGED) == [
+        '12:5: connection "crm", password: The connection would lead elsewhere: give password '
+        "again with the new place. Set CRM_PASSWORD in the environment."
+    ]
+    assert refused(CHANGED.replace("    password: ${CRM_PASSWORD}\n", "")) == [
+        '6:3: connection "crm", password: The connection would lead elsewhere: give password '
+        "again with the new place."
+    ]
+    assert contents(stored) == before
+
+
+def test_a_secret_that_is_brought_goes_along(shop, stored, apply, monkeypatch):
+    plan = apply(CHANGED, "--plan")
+    assert plan.startswith('~ connection "crm"\n    host: db.example.com → db2.example.com\n~')
     apply(CHANGED)
-
     assert opened(shop, stored) == PASSWORD
+
+    monkeypatch.setenv("CRM_PASSWORD", "another")
+    apply(SHOP)
+    assert opened(shop, stored) == "another"
 
 
 def test_a_new_connection_needs_its_secret(stored, refused):
@@ -427,13 +541,93 @@ def test_no_secret_is_printed(stored, apply):
     assert PASSWORD not in said
 
 
+# --- Others write at the same time ----------------------------------------------------------------
+
+
+@pytest.fixture
+def planned(stored, monkeypatch):
+    """Return what applying a file would do, to be applied later."""
+
+    def planned(content: str):
+        return plan(content, {"CRM_PASSWORD": PASSWORD})
+
+    return planned
+
+
+NEW_RULES = SHOP.replace("separator: ', '", "separator: ''")
+
+
+@pytest.mark.parametrize(
+    "interfere",
+    [
+        lambda api, mapping: api.patch(f"mappings/{mapping}", {"description": "mine"}),
+        lambda api, mapping: api.delete(f"mappings/{mapping}/column-mappings"),
+        lambda api, mapping: api.put(f"mappings/{mapping}/column-mappings", [direct("x", "name")]),
+        lambda api, mapping: api.patch(
+            f"mappings/{mapping}/column-mappings/"
+            + api.get(f"mappings/{mapping}/column-mappings").json()[0]["id"],
+            {"source_columns": ["other"]},
+        ),
+    ],
+)
+def test_a_mapping_that_changes_before_its_turn_is_left_as_it_is(shop, stored, planned, interfere):
+    changes = planned(NEW_RULES)
+    assert interfere(shop, shop.get("mappings").json()[0]["id"]).status < 300
+    before = contents(stored)
+
+    with pytest.raises(Interfered) as failure:
+        apply_plan(changes)
+
+    assert str(failure.value) == (
+        'mapping "Crm people": The record changed since it was read; read it again and repeat the '
+        "change. 0 records were written before; run the command again, it goes on from there."
+    )
+    assert contents(stored) == before
+
+
+def test_a_rule_that_is_added_before_its_turn_is_not_lost(shop, stored, planned, apply):
+    stored.column_mappings.delete_many({"type": "join"})
+    changes = planned(SHOP)
+    mapping = shop.get("mappings").json()[0]["id"]
+    shop.create(f"mappings/{mapping}/column-mappings", direct("x", "name"))
+
+    with pytest.raises(Interfered):
+        apply_plan(changes)
+
+    assert stored.column_mappings.count_documents({}) == 3
+    assert "- join a, b" not in apply(SHOP)
+    assert exported() == SHOP
+
+
+def test_a_column_that_goes_before_its_turn_is_told(shop, stored, planned):
+    for path in ("schedules", "mappings"):
+        assert shop.delete(f"{path}/{shop.get(path).json()[0]['id']}").status == 204
+    changes = planned(SHOP)
+    stored.schemas.update_one({}, {"$pull": {"columns": {"name": "last"}}})
+
+    with pytest.raises(Interfered, match="The target schema has lost last"):
+        apply_plan(changes)
+
+    assert stored.mappings.count_documents({}) == stored.column_mappings.count_documents({}) == 0
+
+
+def test_a_reference_that_goes_before_its_turn_is_told_in_words(shop, stored, planned):
+    for path in ("schedules", "mappings"):
+        assert shop.delete(f"{path}/{shop.get(path).json()[0]['id']}").status == 204
+    changes = planned(SHOP)
+    stored.connections.delete_many({})
+
+    with pytest.raises(Interfered, match=r'^mapping "Crm people": There is no connection with'):
+        apply_plan(changes)
+
+
 # --- Problems -------------------------------------------------------------------------------------
 
 
 def test_all_problems_are_told_at_once_with_their_places_and_nothing_is_written(stored, refused):
     assert refused(
         """\
-version: 2
+version: 3
 conections: {}
 connections:
   crm: {db_type: oracle, host: "http://x", port: 70000, database: d, usernme: u, password: x}
@@ -453,7 +647,7 @@ schedules:
   empty:
 """
     ) == [
-        "1:10: version: Expected 1, the version this program reads.",
+        "1:10: version: Expected 2, or 1 for a file of the older form.",
         "2:1: conections: There is no such section; there are connections, schemas, mappings, "
         "schedules.",
         '4:3: connection "crm", username: This field is required.',
@@ -483,10 +677,10 @@ schedules:
 
 def test_programs_are_told_the_problems_too(stored, tmp_path):
     file, out = tmp_path / "config.yaml", io.StringIO()
-    file.write_text("version: 2")
+    file.write_text("version: 3")
     with pytest.raises(CommandError, match="Nothing was written"):
         call_command("import_config", file, "--json", stdout=out)
-    message = "Expected 1, the version this program reads."
+    message = "Expected 2, or 1 for a file of the older form."
     problem = {"line": 1, "column": 10, "path": "version", "message": message}
     assert json.loads(out.getvalue()) == {"problems": [problem]}
 
@@ -505,8 +699,6 @@ def test_a_schema_only_grows_here_too(shop, refused):
         '19:5: schema "people", columns: Drops first. The schema "people" is in use by the '
         'mapping "Crm people".',
         '20:18: schema "people", columns.0.data_type: "id" is integer and cannot become string.',
-        '37:23: mapping "Crm people", column_mappings.1.target_fields.0: The target schema has '
-        'no column "first".',
     ]
 
 

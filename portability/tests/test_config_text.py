@@ -4,6 +4,8 @@ import io
 import random
 
 import pytest
+import yaml
+from ruamel.yaml import YAML
 
 from portability import text
 from portability.text import OneLine, OneLineMapping, Problems
@@ -57,6 +59,51 @@ def test_any_text_stays_that_text():
         value = "".join(source.choices(letters, k=source.randint(0, 12)))
         tree = {"a": value, "b": OneLine([value]), "c": [OneLineMapping(d=value)]}
         assert text.read(written(tree)).plain() == tree
+
+
+NUMBERS_AND_THE_LIKE = [
+    "12e5", "12E+5", "1.5e3", "1.e-3", "0o17", "0O17", "017", "0x1F", "0b101", "1_000", "12:30:45",
+    "-1", "+1", ".5", "5.", "-.inf", ".NaN", ".Inf", "190:20:30.15", "2026-01-01", "2026-1-1",
+    "2026-01-01T00:00:00Z", "2026-01-01 00:00:00 +1", "y", "N", "YES", "Off", "oN", "TRUE", "False",
+    "Null", "NULL", "~", "", "=", "<<", "1,000", "0", "-0", "00", "0.0", "_1", "1_", "-", "+", ".",
+    "..", "e5", "0x", "0o", "1e", "10.0.0.1", "::1", "12:30 Uhr", "v1", "0 2 * * *", "nully",
+]  # fmt: skip
+
+
+def yaml_1_2(content):
+    return YAML(typ="safe", pure=True).load(content)
+
+
+def yaml_1_1(content):
+    return YAML(typ="safe", pure=True).load("%YAML 1.1\n---\n" + content)
+
+
+@pytest.mark.parametrize("load", [yaml.safe_load, yaml_1_1, yaml_1_2])
+def test_text_is_text_to_readers_of_yaml_1_1_and_1_2(load):
+    tree = {
+        "values": NUMBERS_AND_THE_LIKE,
+        "one line": OneLine(NUMBERS_AND_THE_LIKE),
+        "keys": dict.fromkeys(NUMBERS_AND_THE_LIKE, "x"),
+        "port": 5432,
+        "enabled": True,
+    }
+
+    assert load(written(tree)) == tree
+
+
+@pytest.mark.parametrize("load", [yaml.safe_load, yaml_1_1, yaml_1_2])
+def test_any_text_is_that_text_to_other_readers(load):
+    letters = "0123456789.eExXoObB+-_:,~ nytfNYTFul\u202e\x1b\n\"'\U000e0001#"
+    source = random.Random(2)  # noqa: S311
+    for _ in range(40):
+        tree = ["".join(source.choices(letters, k=source.randint(0, 8))) for _ in range(50)]
+        assert load(written(tree)) == tree
+
+
+def test_what_cannot_be_seen_is_spelled():
+    said = written({"a": "\x1b[2J\u202e\u2028\x85\U000e0001é", "b": "x\ny\u200d"})
+
+    assert said == 'a: "\\e[2J\\U0000202E\\L\\N\\U000E0001é"\nb: |-\n  x\n  y\u200d\n'
 
 
 @pytest.mark.parametrize("value", [True, False, None, 0, -5, 5432])

@@ -5,7 +5,7 @@ import io
 import pytest
 from django.core.management import CommandError, call_command
 
-from common.tests.client import mapping_body
+from common.tests.client import mapping_body, mapping_document, schedule_body
 from connections.models import Connection
 
 URL = "postgresql://shop_reader:p%40ss@127.0.0.1:54320/shop"
@@ -61,6 +61,35 @@ def test_another_address_is_taken_over(stored):
     assert stored.connections.find_one()["port"] == 54321
 
 
+def test_another_place_needs_its_password_in_the_address(stored):
+    said = (
+        'The connection "Demo shop" needs the password of this place: give it in the address, '
+        "postgresql://USER:PASSWORD@HOST:PORT/DATABASE."
+    )
+    with pytest.raises(CommandError) as new:
+        seed("--source-url", URL.replace(":p%40ss", ""))
+    seed("--source-url", URL)
+    before = contents(stored)
+    with pytest.raises(CommandError) as moved:
+        seed("--source-url", "postgresql://shop_reader@127.0.0.1:54321/shop")
+
+    assert [str(new.value), str(moved.value)] == [said, said]
+    assert contents(stored) == before
+
+
+def test_a_demo_record_that_cannot_be_mended_is_told(stored):
+    seed()
+    stored.schemas.update_one({}, {"$set": {"columns.0.data_type": "string"}})
+
+    with pytest.raises(CommandError) as failure:
+        seed()
+
+    assert str(failure.value) == (
+        'The demo\'s records cannot be made as they should be. schema "Demo customers", '
+        'columns.0.data_type: "customer_id" is string and cannot become integer.'
+    )
+
+
 def test_reset_deletes_what_it_made_and_nothing_else(api, stored):
     seed("--scale", "3")
     other = api.create("mappings", mapping_body(api))
@@ -73,15 +102,31 @@ def test_reset_deletes_what_it_made_and_nothing_else(api, stored):
     assert stored.mappings.find_one({"name": other["name"]})
 
 
-def test_reset_refuses_what_others_use(api, stored):
-    seed()
+def test_reset_deletes_nothing_while_others_use_something(api, stored):
+    seed("--scale", "3")
     shop = stored.connections.find_one({"name": "Demo shop"})
-    api.create("mappings", mapping_body(api, name="mine", source_connection_id=str(shop["_id"])))
+    load = stored.mappings.find_one({"name": "Load test 000002"})
+    schema = stored.schemas.find_one({"name": "Demo customers"})
+    stored.mappings.insert_one(
+        mapping_document(
+            name="mine\x1b[2J",
+            source_connection_id=str(shop["_id"]).upper(),
+            target_schema_id=schema["_id"],
+        )
+    )
+    api.create("schedules", schedule_body(api, name="nightly", mapping_id=str(load["_id"])))
+    before = contents(stored)
 
-    with pytest.raises(
-        CommandError, match='The connection "Demo shop" is in use by the mapping "mine"'
-    ):
+    with pytest.raises(CommandError) as failure:
         seed("--reset")
+
+    assert str(failure.value) == (
+        "Nothing was deleted, as records of others use what would go:\n"
+        '  The mapping "Load test 000002" is in use by the schedule "nightly".\n'
+        '  The connection "Demo shop" is in use by the mapping "mine\\u001b[2J".\n'
+        '  The schema "Demo customers" is in use by the mapping "mine\\u001b[2J".'
+    )
+    assert contents(stored) == before
 
 
 def test_scale_makes_records_as_the_api_does(api, stored):

@@ -3,7 +3,7 @@
 import pytest
 from django.urls import reverse
 
-from common.tests.client import column, made
+from common.tests.client import column, made, schema_document
 from common.tests.operator import form_fields
 
 LIST, ADD, CHANGE = (f"schemas_schema_{page}" for page in ("changelist", "add", "change"))
@@ -36,6 +36,7 @@ def test_columns_are_added_and_moved(operator, api):
         ([("id", "string"), ("ID", "string")], "columns.1.name"),
         ([("x" * 101, "string")], "columns.0.name"),
         ([("id", "money")], "columns.0.data_type"),
+        ([("a\u202eb", "string")], "columns.0.name"),
     ],
 )
 def test_what_the_api_refuses_is_refused_with_the_same_sentence(operator, api, columns, field):
@@ -56,6 +57,23 @@ def test_a_changed_type_is_refused_and_its_row_marked(operator, api):
     assert 'value="date" selected' in answer.content.decode()
 
 
+def test_the_type_of_a_stored_column_is_shown_and_not_to_be_chosen(operator, api):
+    record = made(api, "schemas")
+    page = operator.html(CHANGE, record["id"])
+    rows = page[: page.index("<template>")]
+    assert rows.count("The type of a stored column never changes.") == 3
+    assert '<select name="columns-data_type"' not in rows
+    assert '<select name="columns-data_type"' in page
+
+
+def test_columns_of_older_rules_stay(operator, api, stored):
+    odd = [{"name": " total ", "data_type": "money"}, {"name": "x" * 120, "data_type": "string"}]
+    stored.schemas.insert_one(schema := schema_document(name="old", columns=odd))
+    assert operator.save(CHANGE, schema["_id"], description="changed") == {}
+    after = stored.schemas.find_one()
+    assert (after["columns"], after["description"]) == (odd, "changed")
+
+
 def test_a_column_in_use_is_not_dropped(operator, api):
     record = made(api, "schemas")
     made(api, "mappings", name="orders", target_schema_id=record["id"])
@@ -73,8 +91,8 @@ def test_deleting_what_is_in_use_says_by_what(operator, api):
     record = made(api, "schemas", name="customers")
     made(api, "mappings", name="orders", target_schema_id=record["id"])
     url = reverse("admin:schemas_schema_delete", args=[record["id"]])
-    answer = operator.client.post(url, {"post": "yes"}, follow=True)
-    assert [str(message) for message in answer.context["messages"]] == [
+    answer = operator.client.post(url, {"post": "yes"})
+    assert answer.context["protected"] == [
         'The schema "customers" is in use by the mapping "orders".'
     ]
 

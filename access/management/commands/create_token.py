@@ -42,8 +42,8 @@ class Command(OperatorCommand):
         if document is None:
             raise CommandError(f'There is no user "{username}".')
         account = Account.from_document(document)
-        if account.role < ROLES[role]:
-            has = account.role.word if account.role else "no role"
+        if account.granted < ROLES[role]:
+            has = account.granted.word if account.granted else "no role"
             self.stderr.write(f'"{username}" is {has}: the token may no more than that.')
         return account.pk
 

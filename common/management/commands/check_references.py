@@ -17,8 +17,8 @@ class Found:
 
 class Command(OperatorCommand):
     help = (
-        "Look for what a crash can leave: column mappings of mappings that are gone, other "
-        "references to nothing."
+        "Look for what a crash can leave: records of others that are gone, and other references "
+        "that lead to nothing."
     )
     examples = ("", "--mend    # remove orphans", "--json")
     exit_codes = {
@@ -30,7 +30,7 @@ class Command(OperatorCommand):
         parser.add_argument(
             "--mend",
             action="store_true",
-            help="Remove column mappings of mappings that are gone.",
+            help="Remove what went with a record that is gone; never what names no id.",
         )
         parser.add_argument("--json", action="store_true", help="Print the findings as JSON.")
 
@@ -55,8 +55,8 @@ class Command(OperatorCommand):
 
     def _tell(self, found: Found, removed: int, *, mended: bool) -> None:
         did = f"; {removed} removed" if mended else ""
-        self.stdout.write(f"Orphans, which --mend removes: {len(found.orphans)}{did}.")
-        self.stdout.write(
+        self.tell(f"Orphans, which --mend removes: {len(found.orphans)}{did}.")
+        self.tell(
             f"Other references to nothing, for you to change or delete: {len(found.dangling)}."
         )
 
@@ -73,11 +73,11 @@ def _as_json(found: Found, removed: int) -> dict[str, Any]:
     }
 
 
-def _lost(lost: Dangling) -> dict[str, str]:
+def _lost(lost: Dangling) -> dict[str, str | None]:
     return {
         "kind": verbose_name(lost.model),
         "id": str(lost.id),
         "name": lost.name,
         "field": lost.field,
-        "target": str(lost.target),
+        "target": None if lost.target is None else str(lost.target),
     }

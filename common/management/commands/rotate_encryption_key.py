@@ -50,19 +50,17 @@ class Command(OperatorCommand):
     def _tell(self, total: Report, last: Report, keys: int, options: dict[str, Any]) -> None:
         if options["verify"]:
             for number in range(keys):
-                self.stdout.write(f"{_key_name(number)}: {_secrets(last.by_key[number])}")
+                self.tell(f"{_key_name(number)}: {_secrets(last.by_key[number])}")
         elif options["dry_run"]:
-            self.stdout.write(
-                f"{_secrets(last.secrets)} found; {last.due:,} would be written anew."
-            )
+            self.tell(f"{_secrets(last.secrets)} found; {last.due:,} would be written anew.")
         else:
-            self.stdout.write(
+            self.tell(
                 f"{_secrets(total.secrets)} found; {total.rotated:,} written under the first key."
             )
         if total.wrapped:
             verb = "unwrapped" if not options["dry_run"] and not options["verify"] else "found"
-            self.stdout.write(f"{_secrets(total.wrapped)} in a wrapping of base64 {verb}.")
-        self.stdout.write(_verdict(last))
+            self.tell(f"{_secrets(total.wrapped)} in a wrapping of base64 {verb}.")
+        self.tell(_verdict(last))
 
     def _fail_on(self, last: Report, *, writes: bool) -> None:
         if last.unreadable:

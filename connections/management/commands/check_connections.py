@@ -7,9 +7,10 @@ from django.core.management.base import CommandParser
 
 from common.commands import OperatorCommand, offenders
 from common.documents import store
-from connections import probe
+from common.documents.names import printable
 from connections.checkup import Checked, check_all
 from connections.models import Connection
+from sources import asking
 
 AT_ONCE = 8
 BATCH = 100
@@ -41,20 +42,20 @@ class Command(OperatorCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         connections = _stored(options["names"])
-        probe.configure(max(probe.slots.limit, options["parallel"]))
-        width = max((len(connection.name) for connection in connections), default=0)
+        asking.configure(max_probes=max(asking.probes.limit, options["parallel"]))
+        width = max((len(printable(found.name)) for found in connections), default=0)
         results = []
         with self.progress("Connections", len(connections)) as progress:
             for checked in _checked(connections, options["timeout"], options["parallel"]):
                 progress.advance()
                 results.append(checked)
                 if not options["json"]:
-                    self.stdout.write(_row(checked, width))
+                    self.tell(_row(checked, width))
         if options["json"]:
             self.write_json([_as_json(checked) for checked in results])
         else:
             answered = sum(checked.answered for checked in results)
-            self.stdout.write(f"{answered} of {len(results)} connections answered.")
+            self.tell(f"{answered} of {len(results)} connections answered.")
         _fail_on([checked for checked in results if not checked.answered])
 
 
@@ -91,7 +92,7 @@ def _checked(connections: list[Connection], timeout_s: float, at_once: int) -> I
 
 
 def _row(checked: Checked, width: int) -> str:
-    name = f"{checked.connection.name:<{width}}"
+    name = f"{printable(checked.connection.name):<{width}}"
     if checked.result is None or not checked.answered:
         return f"{name}  failed  {_error_code(checked)}: {checked.sentence}"
     details = checked.result.details

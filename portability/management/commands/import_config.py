@@ -4,10 +4,10 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from django.core.exceptions import ValidationError
 from django.core.management.base import CommandError, CommandParser
 
 from common.commands import OperatorCommand, offenders
+from common.documents import names
 from portability import text
 from portability.apply import Interfered, apply
 from portability.plan import Action, Change, FieldChange, Plan, plan
@@ -20,7 +20,7 @@ class Command(OperatorCommand):
     help = (
         "Make the store what a file of export_config says. Everything is checked before anything "
         "is written; secrets come from the environment variables that the file names, and one "
-        "that is not set keeps the stored secret."
+        "that is not set keeps the stored secret, unless the record moves to another place."
     )
     examples = (
         "config.yaml --plan     # what would be created and changed?",
@@ -51,7 +51,8 @@ class Command(OperatorCommand):
         if options["json"]:
             self.write_json(_as_json(changes))
         else:
-            self.stdout.write("\n".join(_described(changes)))
+            for line in _described(changes):
+                self.tell(line)
         if changes.changes and not options["plan"]:
             self._apply(changes)
             if not options["json"]:
@@ -66,8 +67,8 @@ class Command(OperatorCommand):
         with self.progress("Records written", len(changes.changes)) as progress:
             try:
                 apply(changes, progress.advance)
-            except (Interfered, ValidationError) as failure:
-                raise CommandError(str(failure)) from failure
+            except Interfered as failure:
+                raise CommandError(names.printable(str(failure))) from failure
 
 
 def _refused(file: str, found: Problems) -> CommandError:
@@ -102,7 +103,7 @@ def _content(file: str) -> str:
 
 def _described(plan: Plan) -> Iterator[str]:
     for change in plan.changes:
-        yield f'{SIGNS[change.action]} {change.kind.noun} "{change.name}"'
+        yield f'{SIGNS[change.action]} {change.kind.verbose_name} "{change.name}"'
         for field in change.fields:
             yield from (f"    {line}" for line in _field_lines(change, field))
     counts = [f"{plan.count(action)} to {action}" for action in Action]
@@ -141,7 +142,7 @@ def _lines(value: Any) -> list[str]:
         return [_item(item) for item in value]
     if isinstance(value, bool):
         return [str(value).lower()]
-    return str(value).splitlines() or ['""']
+    return str(value).split("\n") if value != "" else ['""']
 
 
 def _item(item: Any) -> str:
@@ -150,8 +151,10 @@ def _item(item: Any) -> str:
     if "source_columns" not in item:
         return " ".join(str(value) for value in item.values())
     config = "".join(f" {name}={value!r}" for name, value in item.get("config", {}).items())
-    sources, targets = (", ".join(item[name]) for name in ("source_columns", "target_fields"))
-    return f"{item['type']} {sources} → {targets}{config}"
+    sources, targets = (
+        ", ".join(map(str, item.get(name) or [])) for name in ("source_columns", "target_fields")
+    )
+    return f"{item.get('type')} {sources} → {targets}{config}"
 
 
 def _as_json(plan: Plan) -> dict[str, Any]:

@@ -5,10 +5,11 @@ from urllib.parse import urlsplit
 
 from django.core.management.base import CommandError, CommandParser
 
-from common.commands import OperatorCommand
-from common.exceptions import ServiceError
+from common.commands import OperatorCommand, offenders
+from common.documents import names
 from connections.models import Connection
 from portability import demo
+from portability.apply import Interfered
 from portability.plan import Action
 
 
@@ -45,25 +46,28 @@ class Command(OperatorCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        try:
-            if options["reset"]:
-                with self.progress("Records deleted", 0) as progress:
-                    removed = demo.remove(progress.advance)
-                self.stdout.write(f"Deleted: {removed:,} records.")
-            self._seed(options["source_url"])
-        except ServiceError as refusal:
-            raise CommandError(refusal.detail) from refusal
+        if options["reset"]:
+            self._remove()
+        self._seed(options["source_url"])
         if options["scale"]:
             self._seed_load(options["scale"])
 
+    def _remove(self) -> None:
+        if used := list(demo.used_by_others()):
+            raise offenders("Nothing was deleted, as records of others use what would go:", used)
+        with self.progress("Records deleted", 0) as progress:
+            removed = demo.remove(progress.advance)
+        self.tell(f"Deleted: {removed:,} records.")
+
     def _seed(self, source_url: str | None) -> None:
-        changes = demo.seed(source_url)
+        try:
+            changes = demo.seed(source_url)
+        except Interfered as failure:
+            raise CommandError(names.printable(str(failure))) from failure
         created, changed = changes.count(Action.CREATE), changes.count(Action.CHANGE)
-        self.stdout.write(
-            f"Demo: {created} created, {changed} changed, {changes.unchanged} as they were."
-        )
+        self.tell(f"Demo: {created} created, {changed} changed, {changes.unchanged} as they were.")
         if created and not source_url:
-            self.stdout.write(
+            self.tell(
                 f'"{demo.NAMES[Connection]}" points to {demo.DEFAULT_SOURCE}; give --source-url '
                 "if the shop is elsewhere."
             )
@@ -71,7 +75,7 @@ class Command(OperatorCommand):
     def _seed_load(self, count: int) -> None:
         with self.progress("Load-test records of each kind", count) as progress:
             inserted = demo.seed_load(count, progress.advance)
-        self.stdout.write(f"Load test: {count:,} of each kind, {inserted:,} records new.")
+        self.tell(f"Load test: {count:,} of each kind, {inserted:,} records new.")
 
 
 def _count(value: str) -> int:

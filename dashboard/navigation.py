@@ -1,0 +1,36 @@
+"""What stands at the side of every page of the admin."""
+
+from typing import Any
+
+from django.http import HttpRequest
+from django.urls import reverse
+
+from common.admin.permissions import may
+
+PAGES = [
+    ("Connections", "cable", "connections", "connection"),
+    ("Schemas", "table", "schemas", "schema"),
+    ("Mappings", "conversion_path", "mappings", "mapping"),
+    ("Column mappings", "arrow_split", "mappings", "columnmapping"),
+    ("Schedules", "schedule", "schedules", "schedule"),
+]
+ACCOUNTS = [("Users", "person", "auth", "user"), ("Groups", "group", "auth", "group")]
+
+
+def navigation(request: HttpRequest) -> list[dict[str, Any]]:
+    """Return the pages that the person may see, in groups."""
+    overview = {"title": "Overview", "icon": "dashboard", "link": reverse("admin:index")}
+    groups = [("", [overview, *_items(request, PAGES)]), ("Access", _items(request, ACCOUNTS))]
+    return [
+        {"title": title, "separator": bool(title), "items": items}
+        for title, items in groups
+        if items
+    ]
+
+
+def _items(request: HttpRequest, pages: list[tuple[str, str, str, str]]) -> list[dict[str, Any]]:
+    return [
+        {"title": title, "icon": icon, "link": reverse(f"admin:{app}_{model}_changelist")}
+        for title, icon, app, model in pages
+        if may(request, f"{app}.view_{model}") or may(request, f"{app}.change_{model}")
+    ]

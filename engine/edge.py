@@ -1,0 +1,125 @@
+"""The cursor of a run: which rows it knows already, and which it has to know next time.
+
+A run reads from the last value on, that value included, so that a row which came later with the
+same value is not lost. The rows with that value that were there before are known by a digest of
+all their columns, and left out as often as they were there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from engine.cast import Cells, cast, cells, text_of, without_zeros
+from engine.kinds import SourceColumn
+from engine.load.contract import Cursor
+from engine.plan import Plan
+
+# A cursor of exact numbers is compared with 38 digits on each side of the point.
+_EXACT = pa.decimal256(76, 38)
+_FITS = r"^-?[0-9]{1,38}(?:\.[0-9]*)?$"
+
+
+@dataclass
+class Edge:
+    """What a part knows of its cursor's edges, while its batches pass."""
+
+    plan: Plan
+    source: Sequence[SourceColumn]
+    last: Cursor | None
+    digests: list[str] = field(default_factory=list)
+    nulls: int = 0
+
+    def __post_init__(self) -> None:
+        window = self.plan.cursor
+        self._known = Counter(self.last.edge if self.last else ())
+        self._column = next(
+            (at for at, each in enumerate(self.source) if window and each.name == window.column), -1
+        )
+
+    def unknown(self, batch: pa.RecordBatch) -> pa.BooleanArray | None:
+        """Return which rows are not known from the last run; None is all of them.
+
+        Keeps the digests of the rows at the new edge.
+        """
+        window = self.plan.cursor
+        if window is None:
+            return None
+        column = self._cells(batch)
+        self.nulls += column.array.null_count
+        self._keep_edge(batch, column, window.until)
+        if not self._known.total() or window.after is None:
+            return None
+        positions = _where(column, window.after)
+        known = [at for at, digest in self._digests(batch, positions) if self._is_known(digest)]
+        return _all_but(known, batch.num_rows) if known else None
+
+    def order(self, batch: pa.RecordBatch) -> pa.Array | None:
+        """Return the cursor's values as something that compares; None without a cursor."""
+        return None if self.plan.cursor is None else _comparable(self._cells(batch))
+
+    def _cells(self, batch: pa.RecordBatch) -> Cells:
+        return cells(batch.column(self._column), self.source[self._column].kind)
+
+    def _keep_edge(self, batch: pa.RecordBatch, column: Cells, until: str | None) -> None:
+        if until is not None:
+            self.digests += [digest for _, digest in self._digests(batch, _where(column, until))]
+
+    def _is_known(self, digest: str) -> bool:
+        if not self._known[digest]:
+            return False
+        self._known[digest] -= 1
+        return True
+
+    def _digests(self, batch: pa.RecordBatch, positions: pa.Array) -> list[tuple[int, str]]:
+        if not len(positions):
+            return []
+        few = batch.take(positions)
+        columns = [
+            text_of(cells(few.column(at), each.kind)).to_pylist()
+            for at, each in enumerate(self.source)
+        ]
+        return list(
+            zip(positions.to_pylist(), map(_digest, zip(*columns, strict=True)), strict=True)
+        )
+
+
+def _digest(row: Sequence[str | None]) -> str:
+    """Return 32 hex digits that rows with other contents do not share."""
+    hashed = hashlib.blake2b(digest_size=16)
+    for text in row:
+        content = b"" if text is None else text.encode()
+        hashed.update(b"-:" if text is None else b"%d:" % len(content))
+        hashed.update(content)
+    return hashed.hexdigest()
+
+
+def _where(column: Cells, text: str) -> pa.Array:
+    """Return the positions of the cells that equal a value, which is given as its text."""
+    texts, wanted = text_of(column), pa.array([text])
+    if column.form == "number":  # 1.0 is 1.00
+        texts, wanted = without_zeros(texts), without_zeros(wanted)
+    return pc.indices_nonzero(pc.equal(texts, wanted[0]))
+
+
+def _all_but(positions: list[int], count: int) -> pa.BooleanArray:
+    mask = [True] * count
+    for position in positions:
+        mask[position] = False
+    return pa.array(mask, pa.bool_())
+
+
+def _comparable(column: Cells) -> pa.Array:
+    match column.form:
+        case "number":
+            fits = pc.match_substring_regex(column.array, _FITS)
+            cut = pc.replace_substring_regex(column.array, r"(\.[0-9]{38})[0-9]+$", r"\1")
+            return pc.if_else(fits, cut, None).cast(_EXACT)
+        case "day" | "moment" | "date" | "timestamp":
+            return cast(column, "timestamp").values
+    return column.array

@@ -1,0 +1,1 @@
+"""Where rows go: one loader for each kind of target, all of one contract (`contract.Loader`)."""

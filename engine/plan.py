@@ -1,0 +1,205 @@
+"""What a run does, fixed when it is planned: from a query through rules into a table."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from engine.kinds import DATA_TYPES, SourceColumn
+from engine.problems import Problem
+
+OWN_COLUMNS = ("_mapping_id", "_run_id", "_loaded_at")
+WRITE_MODES = ("append", "replace", "upsert")
+OVERFLOWS = ("drop", "keep", "reject")
+MAX_CELL_BYTES = 16 * 1024 * 1024
+CURSOR_KINDS = frozenset(
+    ("integer", "decimal", "float32", "float64", "date", "timestamp", "timestamptz", "text")
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A column of the target's schema; `data_type` is one of the six."""
+
+    name: str
+    data_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """How source columns become target fields: `direct`, `split` or `join`."""
+
+    id: str
+    type: str
+    source_columns: tuple[str, ...]
+    target_fields: tuple[str, ...]
+    delimiter: str | None = None
+    separator: str | None = None
+    overflow: str = "drop"
+
+
+@dataclass(frozen=True, slots=True)
+class CursorWindow:
+    """Only rows whose cursor is from `after` to `until`, both included, as texts; None is open."""
+
+    column: str
+    after: str | None = None
+    until: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All that a run needs to know beside logins. `loaded_at` is aware, and the same for all rows.
+
+    Raises Problem `mapping_incomplete` where it could not run.
+    """
+
+    query: str
+    rules: tuple[Rule, ...]
+    columns: tuple[Field, ...]
+    table: str
+    write_mode: str
+    mapping_id: str
+    run_id: str
+    loaded_at: datetime
+    key_fields: tuple[str, ...] = ()
+    cursor: CursorWindow | None = None
+    max_rejected: int | None = 0
+    full_refresh: bool = False
+    max_cell_bytes: int = MAX_CELL_BYTES
+
+    def __post_init__(self) -> None:
+        _require(self)
+
+    @property
+    def written_fields(self) -> frozenset[str]:
+        return frozenset(name for rule in self.rules for name in rule.target_fields)
+
+
+def rule_of(plan: Plan, field: str) -> Rule:
+    """Return the rule that writes a field."""
+    return next(rule for rule in plan.rules if field in rule.target_fields)
+
+
+def _require(plan: Plan) -> None:
+    """Refuse what cannot run, as far as that is known without the source.
+
+    Raises Problem `mapping_incomplete`.
+    """
+    for complaint in _complaints(plan):
+        raise _incomplete(complaint)
+
+
+def _complaints(plan: Plan) -> Sequence[str]:
+    types = {field.name: field.data_type for field in plan.columns}
+    written = Counter(name for rule in plan.rules for name in rule.target_fields)
+    found = [
+        *(f'The schema has no field "{name}", which a rule writes.' for name in written
+          if name not in types),
+        *(f'Two rules write the field "{name}".' for name, times in written.items() if times > 1),
+        *(f'The field "{name}" has the unknown type "{kind}".' for name, kind in types.items()
+          if kind not in DATA_TYPES),
+        *(complaint for rule in plan.rules for complaint in _rule_complaints(rule)),
+    ]  # fmt: skip
+    if not plan.rules:
+        found.append("The mapping has no rules, so it would write nothing.")
+    if plan.write_mode not in WRITE_MODES:
+        found.append(f'The mapping has the unknown write mode "{plan.write_mode}".')
+    if plan.write_mode == "replace" and plan.cursor:
+        found.append("A mapping that replaces its rows has no cursor column.")
+    if plan.write_mode == "upsert":
+        found += _key_complaints(plan, set(written))
+    return found
+
+
+def _key_complaints(plan: Plan, written: set[str]) -> list[str]:
+    if not plan.key_fields:
+        return ["A mapping that upserts needs at least one key field."]
+    return [
+        f'No rule writes the key field "{name}".' for name in plan.key_fields if name not in written
+    ]
+
+
+_COUNTS = {  # of source columns and of target fields: the fewest and the most
+    "direct": ((1, 1), (1, 1)),
+    "split": ((1, 1), (2, None)),
+    "join": ((2, None), (1, 1)),
+}
+
+
+def _rule_complaints(rule: Rule) -> list[str]:
+    if rule.type not in _COUNTS:
+        return [f'The rule {rule.id} has the unknown type "{rule.type}".']
+    found = [
+        f"The rule {rule.id} has {len(names)} {noun}, which a {rule.type} rule cannot have."
+        for names, noun, (fewest, most) in (
+            (rule.source_columns, "source columns", _COUNTS[rule.type][0]),
+            (rule.target_fields, "target fields", _COUNTS[rule.type][1]),
+        )
+        if len(names) < fewest or (most is not None and len(names) > most)
+    ]
+    if rule.type == "split" and not rule.delimiter:
+        found.append(f"The rule {rule.id} splits, and has no delimiter.")
+    if rule.type == "join" and rule.separator is None:
+        found.append(f"The rule {rule.id} joins, and has no separator.")
+    if rule.overflow not in OVERFLOWS:
+        found.append(f'The rule {rule.id} has the unknown overflow "{rule.overflow}".')
+    return found
+
+
+def _incomplete(message: str) -> Problem:
+    return Problem(
+        "mapping_incomplete", message, stage="plan", hint="Complete the mapping, then run it again."
+    )
+
+
+def check_source(plan: Plan, source: Sequence[SourceColumn]) -> None:
+    """Refuse a source whose columns the rules or the cursor cannot use.
+
+    Raises Problem `unknown_column`, `ambiguous_column`, `impossible_cast` or
+    `mapping_incomplete`.
+    """
+    kinds = {column.name: column.kind for column in source}
+    counted = Counter(column.name for column in source)
+    wanted = [name for rule in plan.rules for name in rule.source_columns]
+    for name in [*wanted, *([plan.cursor.column] if plan.cursor else [])]:
+        if counted[name] != 1:
+            raise _misnamed(name, counted)
+    if plan.cursor and kinds[plan.cursor.column] not in CURSOR_KINDS:
+        raise _incomplete(
+            f'The cursor column "{plan.cursor.column}" is neither number, date, timestamp nor text.'
+        )
+    _require_possible(plan, source)
+
+
+def _misnamed(name: str, counted: Counter[str]) -> Problem:
+    if name in counted:
+        return Problem(
+            "ambiguous_column",
+            f'The query returns the column "{name}" {counted[name]} times.',
+            hint="Give each column of the query a name of its own, with AS.",
+            stage="plan",
+        )
+    return Problem(
+        "unknown_column",
+        f'The query does not return the column "{name}".',
+        hint="Names count letter by letter. Change the rule, or name the column so in the query.",
+        stage="plan",
+    )
+
+
+def _require_possible(plan: Plan, source: Sequence[SourceColumn]) -> None:
+    columns = {column.name: column for column in source}
+    types = {field.name: field.data_type for field in plan.columns}
+    for rule in plan.rules:
+        column, field = columns[rule.source_columns[0]], rule.target_fields[0]
+        if rule.type == "direct" and not column.can_become(types[field]):
+            raise Problem(
+                "impossible_cast",
+                f'The column "{column.name}" is {column.database_type or column.kind}, which never '
+                f'becomes the {types[field]} of the field "{field}".',
+                hint="Cast the column in the query, or choose another type in the schema.",
+                stage="plan",
+            )
