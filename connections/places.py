@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from contextlib import suppress
 from pathlib import Path
 
@@ -20,7 +19,7 @@ def shared_folder() -> Path:
     store = settings.DATABASES["default"]
     service = f"{settings.BASE_DIR} {store.get('HOST')} {store.get('NAME')}"
     name = hashlib.sha256(service.encode()).hexdigest()[:12]
-    return folder(name, os.environ.get("PLACES_DIR", ""))
+    return folder(name, settings.PLACES_DIR)
 
 
 def shared_folder_or_none() -> Path | None:

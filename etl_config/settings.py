@@ -54,6 +54,8 @@ PROBE_TIMEOUT_S = env.number("PROBE_TIMEOUT_S", 4.5)
 PROBE_MAX_CONCURRENT = env.whole("PROBE_MAX_CONCURRENT", 50)
 PREVIEW_TIMEOUT_S = env.number("PREVIEW_TIMEOUT_S", 5.0)
 PREVIEW_MAX_CONCURRENT = env.whole("PREVIEW_MAX_CONCURRENT", 32)
+# Where the processes of one service count both together; below /tmp unless it is set.
+PLACES_DIR = env.text("PLACES_DIR", "")
 
 # --- The server ----------------------------------------------------------------------------------
 

@@ -78,7 +78,7 @@ class DocumentViewSet(GenericViewSet):
         etag = self.etag(document)
         if is_unchanged(request, etag):
             return not_modified(etag)
-        return self.record_response(document)
+        return self._response(document, etag)
 
     def get_document(self) -> Stored:
         """Return the stored document that the path names. Raises NotFound."""
@@ -93,9 +93,11 @@ class DocumentViewSet(GenericViewSet):
         return etag_of(document, self.model.kept, self.serializer_class.clocked(document))
 
     def record_response(self, document: Stored, status: int = 200) -> HttpResponse:
+        return self._response(document, self.etag(document), status)
+
+    def _response(self, document: Stored, etag: str, status: int = 200) -> HttpResponse:
         body = to_json(self.serializer_class.show(document))
-        headers = {"ETag": self.etag(document)}
-        return HttpResponse(body, status=status, content_type=JSON, headers=headers)
+        return HttpResponse(body, status=status, content_type=JSON, headers={"ETag": etag})
 
     # --- Writing ---------------------------------------------------------------------------------
 

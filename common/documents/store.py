@@ -31,8 +31,11 @@ Stored = dict[str, Any]
 A moment before the year 1 or after 9999 is a `DatetimeMS`.
 """
 
-REQUEST_TIMEOUT_S = 2.5
-"""What a request may wait for the store in all, so that one that is down is told within 3 s."""
+REQUEST_TIMEOUT_S = 2.0
+"""What a request may wait for the store in all, so that one that is down is told within 3 s.
+
+The driver may wait half a second more, for its next look at the server.
+"""
 BATCH_TIMEOUT_S = 10.0
 """What a batch of a list that is streamed may take; nobody waits for an answer to begin."""
 COMMAND_TIMEOUT_S = 60.0

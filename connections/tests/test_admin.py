@@ -48,7 +48,7 @@ def answers(monkeypatch):
     """Every source answers but those whose host is `silent`; returns who was asked."""
     asked = []
 
-    def probe(params, timeout_s):
+    def probe(params, timeout_s, client=""):
         asked.append(params)
         if params.host == "silent":
             return ProbeResult(False, "silent:5432 did not answer.", {"error_code": "timeout"})
@@ -330,7 +330,7 @@ def test_a_busy_service_is_waited_for(operator, api, answers, monkeypatch):
     record = made(api, "connections")
     busy = iter([TooManyProbes("Busy."), None])
 
-    def probe(params, timeout_s):
+    def probe(params, timeout_s, client=""):
         if error := next(busy):
             raise error
         return ProbeResult(True, "Connection successful")

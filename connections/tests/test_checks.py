@@ -14,9 +14,9 @@ def test_a_missing_driver_is_told_with_the_way_to_it(monkeypatch):
     assert "requirements.txt" in checks.mysql_driver()[0].hint
 
 
-def test_a_folder_that_others_could_change_is_told(monkeypatch, tmp_path):
+def test_a_folder_that_others_could_change_is_told(settings, tmp_path):
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "real")
-    monkeypatch.setenv("PLACES_DIR", str(tmp_path / "link"))
+    settings.PLACES_DIR = str(tmp_path / "link")
 
     assert "PLACES_DIR" in checks.places()[0].msg
