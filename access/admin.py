@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin, UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, User
 from django.http import HttpRequest
+from django.shortcuts import redirect
 from django.utils.html import format_html
 from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
@@ -63,17 +64,26 @@ class CreationForm(RoleMixin, UserCreationForm):
     pass
 
 
+class PasswordForm(AdminPasswordChangeForm):
+    def save(self, commit: bool = True) -> Any:
+        """Write the password by the seam of all writes."""
+        user = super().save(commit=False)
+        account = account_of(user)
+        account.password = user.password
+        account.save()
+        return user
+
+
 @admin.register(User)
 class UserAdmin(DjangoUserAdmin, ModelAdmin):
     form = ChangeForm
     add_form = CreationForm
-    change_password_form = AdminPasswordChangeForm
+    change_password_form = PasswordForm
     list_display = ("username", "role", "is_active", "last_login")
     list_filter = ("is_active",)
     search_fields = ("username",)
     filter_horizontal = ()
     readonly_fields = ("last_login", "date_joined")
-    actions: ClassVar[list[str]] = []
     fieldsets = (
         (None, {"fields": ("username", "password")}),
         ("Access", {"fields": ("role", "is_active")}),
@@ -101,6 +111,13 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         """The role is saved with the account."""
+
+    def delete_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> Any:
+        try:
+            return super().delete_view(request, object_id, extra_context)
+        except LastAdmin as refusal:
+            messages.error(request, refusal.detail)
+            return redirect("admin:auth_user_change", object_id)
 
     def delete_model(self, request: HttpRequest, obj: Any) -> None:
         account_of(obj).delete()

@@ -9,7 +9,7 @@ class AuthenticationExtension(OpenApiAuthenticationExtension):
     target_class = "access.authentication.Authentication"
     name = ["token", "session"]
 
-    def get_security_definition(self, auto_schema: Any) -> list[dict[str, Any]]:  # type: ignore[override]
+    def get_security_definition(self, auto_schema: Any) -> list[dict[str, Any]]:
         return [
             {
                 "type": "http",

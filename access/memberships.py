@@ -10,6 +10,7 @@ from bson import ObjectId
 from django.contrib.auth.models import Group, User
 
 from common.api.roles import ROLES, Role
+from common.documents import store
 
 Member: Any = User.groups.through
 
@@ -37,13 +38,18 @@ def roles_in_groups(users: Iterable[ObjectId]) -> dict[ObjectId, Role]:
 
 
 def set_role(user: ObjectId, role: Role) -> None:
-    """Have a user be in the group of `role`, and in that of no other."""
-    mine = Member.objects.filter(user_id=user)
-    wanted = Group.objects.get_or_create(name=role.word)[0] if role else None
-    others = [one.pk for one in Group.objects.filter(name__in=ROLES) if one != wanted]
-    mine.filter(group_id__in=others).delete()
-    if wanted and not mine.filter(group_id=wanted.pk).exists():
-        Member.objects.create(user_id=user, group_id=wanted.pk)
+    """Have a user be in the group of `role`, and in that of no other; in the open transaction."""
+    members, session = store.collection(Member), store.mongodb.session
+    groups = {one["name"]: one["_id"] for one in store.find(Group, {"name": {"$in": [*ROLES]}})}
+    wanted = groups.pop(role.word, None)
+    members.delete_many(
+        {"user_id": user, "group_id": {"$in": list(groups.values())}}, session=session
+    )
+    if role and wanted is None:
+        made = store.collection(Group).insert_one({"name": role.word}, session=session)
+        wanted = made.inserted_id
+    if wanted and not store.find_one(Member, {"user_id": user, "group_id": wanted}):
+        members.insert_one({"user_id": user, "group_id": wanted}, session=session)
 
 
 def other_admins(user: ObjectId) -> bool:

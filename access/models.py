@@ -24,7 +24,7 @@ from common.exceptions import Conflict
 ROLE_CHOICES = [(word, word) for word in ROLES]
 
 
-class HashField(models.CharField[Any, Any]):
+class HashField(models.CharField):
     """The hash of a secret: as secret as that, to whoever tells what a record holds."""
 
 
@@ -165,10 +165,9 @@ class Account(Document):
             writes.hold(Account, ADMINS)
             self.refuse_if_last_admin()
             super(Account, self).delete()
-            Member.objects.filter(user_id=self.pk).delete()
-            LogEntry.objects.filter(user_id=self.pk).delete()
-            tokens = store.collection(Token)
-            tokens.delete_many({"owner_id": self.pk}, session=store.mongodb.session)
+            for model, column in ((Member, "user_id"), (LogEntry, "user_id"), (Token, "owner_id")):
+                theirs = {column: self.pk}
+                store.collection(model).delete_many(theirs, session=store.mongodb.session)
 
         writes.transaction(work)
         writes.after_commit(memory.forget)

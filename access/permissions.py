@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from django.conf import settings
 from django.middleware.csrf import CsrfViewMiddleware
@@ -33,7 +33,7 @@ class IsKnown(BasePermission):
     """Refuses who is nobody, but where everybody may come. Raises AuthenticationRequired."""
 
     def has_permission(self, request: Request, view: Any) -> bool:
-        if request.user is None and not is_open(view, request):
+        if caller_of(request) is None and not is_open(view, request):
             raise AuthenticationRequired
         return True
 
@@ -42,7 +42,7 @@ class OriginIsRight(BasePermission):
     """Refuses writes that another site has a browser send. Raises CsrfFailed."""
 
     def has_permission(self, request: Request, view: Any) -> bool:
-        caller: Caller | None = request.user
+        caller = caller_of(request)
         if request.method in SAFE_METHODS or request.method == "TRACE":
             return True
         if settings.API_AUTH == "open" and is_foreign(request):
@@ -59,11 +59,17 @@ class RoleMay(BasePermission):
     """Refuses who lacks the role that the view's `access` asks for. Raises Forbidden."""
 
     def has_permission(self, request: Request, view: Any) -> bool:
-        asked, caller = asked_role(view, request), request.user
+        asked, caller = asked_role(view, request), caller_of(request)
         role = caller.role if caller else Role.EVERYONE
         if role < asked:
             raise Forbidden(asked, role)
         return True
+
+
+def caller_of(request: Request) -> Caller | None:
+    """Return who asks, None where nobody said so."""
+    caller: Any = request.user
+    return cast("Caller | None", caller)
 
 
 def is_open(view: Any, request: Request) -> bool:
@@ -98,7 +104,7 @@ class CsrfCheck(CsrfViewMiddleware):
 
     @classmethod
     def failure(cls, request: Request) -> str | None:
-        check = cls(lambda request: None)  # type: ignore[arg-type, return-value]
+        check = cls(lambda request: None)  # type: ignore[arg-type]
         check.process_request(request._request)
         found: Any = check.process_view(request._request, None, (), {})  # type: ignore[arg-type]
         return found if isinstance(found, str) else None

@@ -10,7 +10,6 @@ from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.utils import extend_schema
 from drf_spectacular.views import SpectacularRedocView, SpectacularSwaggerView
 from rest_framework.request import Request
-from rest_framework.settings import api_settings
 from rest_framework.views import APIView
 
 from common.api.json import JSON, JSONRenderer, to_json
@@ -54,7 +53,7 @@ class _Page(APIView):
 
     access: ClassVar[Access] = {"get": Role.EVERYONE}
     authentication_classes = ()
-    permission_classes = api_settings.DEFAULT_PERMISSION_CLASSES
+    permission_classes = list(APIView.permission_classes)
 
     def get_renderers(self) -> list[Any]:
         if self.request.method in ("GET", "HEAD"):

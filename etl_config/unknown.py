@@ -6,6 +6,7 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from access.permissions import IsKnown
+from common.api.roles import Access, Role
 from common.exceptions import NotFound
 
 
@@ -13,7 +14,8 @@ class UnknownAddress(APIView):
     """Refuses every method alike, once it is known who asks."""
 
     schema = None
-    # Which role may do what at no address is nobody's question.
+    access: Access = dict.fromkeys(("get", "post", "put", "patch", "delete", "trace"), Role.VIEWER)
+    # That there is nothing is told to everybody who is known, whatever they send and may.
     permission_classes = [IsKnown]
 
     def refuse(self, request: Request) -> NoReturn:
