@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from django import forms
@@ -19,6 +20,7 @@ from access import tokens
 from access.memberships import role_of
 from access.models import ROLE_CHOICES, Account, LastAdmin, Token
 from common.admin.model_admin import DocumentAdmin
+from common.admin.records import documents_of
 from common.api.roles import ROLES, Role
 from common.documents import store
 
@@ -143,14 +145,25 @@ class GroupAdmin(DjangoGroupAdmin, ModelAdmin):
 class TokenAdmin(DocumentAdmin):
     """The tokens of the person; an admin sees all of them."""
 
-    list_display = ("name", "prefix", "role", "owner_id", "last_used_at", "expires_at")
+    list_display = ("name", "prefix", "role", "owner", "last_used_at", "expires_at")
     ordering = ("-updated_at", "-id")
     search_fields = ("name",)
     fieldsets = (
         (None, {"fields": ("name", "role", "expires_at")}),
-        ("History", {"fields": ("prefix", "owner_id", "created_at", "last_used_at")}),
+        ("History", {"fields": ("prefix", "owner", "created_at", "last_used_at")}),
     )
-    readonly_fields = ("prefix", "owner_id", "created_at", "last_used_at")
+    readonly_fields = ("prefix", "owner", "created_at", "last_used_at")
+
+    def prefetch(self, page: Sequence[Any]) -> None:
+        owners = documents_of(User, (token.owner_id for token in page), "username")
+        for token in page:
+            token.shown_owner = owners.get(token.owner_id, {}).get("username", "")
+
+    @admin.display(description="Owner")
+    def owner(self, obj: Any) -> str:
+        if not hasattr(obj, "shown_owner"):
+            self.prefetch([obj])
+        return str(obj.shown_owner)
 
     def get_queryset(self, request: HttpRequest) -> Any:
         user: Any = request.user

@@ -33,6 +33,17 @@ class LoginForm(AuthenticationForm):
 class Site(UnfoldAdminSite):
     login_form = LoginForm
 
+    def password_change(self, request: HttpRequest, extra_context: Any = None) -> Any:
+        """Change one's own password; a wrong old one is an attempt like any other."""
+        if request.method != "POST":
+            return super().password_change(request, extra_context)
+        attempts.note()
+        response = super().password_change(request, extra_context)
+        form = (getattr(response, "context_data", None) or {}).get("form")
+        if form is None or "old_password" not in form.errors:
+            attempts.give_back()
+        return response
+
     def has_permission(self, request: HttpRequest) -> bool:
         user: Any = request.user
         return bool(user.is_authenticated) and role_of(user) is not Role.EVERYONE

@@ -2,6 +2,8 @@
 
 import io
 import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
@@ -10,9 +12,10 @@ from django.core.checks import run_checks
 from django.core.management import CommandError, call_command
 from django.test import Client
 
-from access import tokens
+from access import attempts, tokens
 from access.memberships import role_of, set_role
 from access.models import Token
+from common import context
 from common.api.roles import ROLES, Role
 from common.documents import store
 from common.tests.client import Api, _answer, made
@@ -277,6 +280,29 @@ def test_the_eleventh_wrong_attempt_in_a_minute_is_a_429(guarded, stored):
     assert guarded.post("session", right).status == 200
 
 
+def test_of_many_wrong_attempts_at_once_ten_are_looked_at(stored):
+    def attempt(_):
+        with context.use(context.Context(address="192.0.2.7")):
+            try:
+                attempts.note()
+            except attempts.TooManyAttempts:
+                return 429
+            return 401
+
+    with ThreadPoolExecutor(16) as pool:
+        found = Counter(pool.map(attempt, range(40)))
+    assert found == {401: 10, 429: 30}
+
+
+def test_a_wrong_old_password_at_the_admin_is_an_attempt(stored):
+    person = user("ada", Role.VIEWER)
+    client = Client()
+    client.force_login(person)
+    fields = {"old_password": "no", "new_password1": "a-new-w0rd", "new_password2": "a-new-w0rd"}
+    statuses = [client.post("/admin/password_change/", fields).status_code for _ in range(11)]
+    assert statuses == [200] * 10 + [429]
+
+
 # --- Open -----------------------------------------------------------------------------------------
 
 
@@ -315,3 +341,23 @@ def test_the_admin_gives_what_the_role_may(stored, role):
     assert person.has_perm("mappings.change_mapping") == (role >= Role.EDITOR)
     assert person.has_perm("connections.probe_saved_connection") == (role >= Role.OPERATOR)
     assert person.has_perm("auth.change_user") == (role >= Role.ADMIN)
+
+
+def test_at_the_admin_everybody_sees_their_own_tokens(stored):
+    ada, bob = user("ada", Role.EDITOR), user("bob", Role.VIEWER)
+    ownerless(owner_id=ada.pk)
+    theirs = stored["tokens"].find_one({"owner_id": ada.pk})
+    client = Client()
+    client.force_login(bob)
+    assert "etl_" not in client.get("/admin/access/token/").content.decode()
+    assert client.get(f"/admin/access/token/{theirs['_id']}/change/").status_code == 302
+    client.post(f"/admin/access/token/{theirs['_id']}/delete/", {"post": "yes"})
+    made = client.post("/admin/access/token/add/", {"name": "b", "role": "admin"})
+    assert made.status_code == 200
+    made = client.post("/admin/access/token/add/", {"name": "b", "role": "viewer"})
+    assert made.status_code == 302
+    found = {one["owner_id"]: one for one in stored["tokens"].find()}
+    assert set(found) == {ada.pk, bob.pk}
+    assert found[bob.pk]["expires_at"] is not None
+    client.force_login(ada)
+    assert theirs["prefix"] in client.get("/admin/access/token/").content.decode()

@@ -5,11 +5,12 @@ from ipaddress import ip_network
 from itertools import count
 
 import pytest
+from django.conf import settings
 
 from access import tokens
 from access.callers import memory
 from access.models import Token
-from common.api.endpoints import endpoints
+from common.api.endpoints import as_table, endpoints, role_of_permission
 from common.api.roles import ROLES, Role
 from common.documents import store
 from common.tests.client import NOBODY, PREFIX
@@ -86,3 +87,17 @@ def test_an_address_that_is_none_is_told_to_who_is_known(guarded):
     assert guarded.get("nothing").status == 401
     found = guarded.get("nothing", Authorization=f"Bearer {token(Role.VIEWER)}")
     assert (found.status, found.code) == (404, "not_found")
+
+
+def test_the_page_on_access_has_the_table():
+    page = (settings.BASE_DIR / "docs" / "access.md").read_text()
+    assert as_table() in page, f"In docs/access.md the table is now:\n\n{as_table()}"
+
+
+def test_the_admin_asks_for_the_role_of_the_api():
+    words = {"list": "view", "create": "add", "update": "change", "destroy": "delete"}
+    for one in endpoints():
+        if one.is_of_the_api and one.model is not None:
+            meta = one.model._meta
+            codename = f"{words.get(one.action, one.action)}_{meta.model_name}"
+            assert role_of_permission(f"{meta.app_label}.{codename}") is one.role, one

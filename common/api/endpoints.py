@@ -107,3 +107,17 @@ def role_of_permission(permission: str) -> Role:
         and one.action == action
     ]
     return min(roles, default=Role.ADMIN)
+
+
+def as_table() -> str:
+    """Return the API's endpoints and their roles as a table of Markdown, for `docs/access.md`."""
+    rows = [
+        f"| `{one.method}` | `{one.path.removeprefix(settings.API_V1_PREFIX)}` | {_who(one.role)} |"
+        for one in endpoints()
+        if one.is_of_the_api
+    ]
+    return "\n".join(["| method | path | role |", "| --- | --- | --- |", *rows])
+
+
+def _who(role: Role) -> str:
+    return role.word if role else "everybody"
