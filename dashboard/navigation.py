@@ -14,7 +14,11 @@ PAGES = [
     ("Column mappings", "arrow_split", "mappings", "columnmapping"),
     ("Schedules", "schedule", "schedules", "schedule"),
 ]
-ACCOUNTS = [("Users", "person", "auth", "user"), ("Groups", "group", "auth", "group")]
+ACCOUNTS = [
+    ("Users", "person", "auth", "user"),
+    ("Groups", "group", "auth", "group"),
+    ("Tokens", "key", "access", "token"),
+]
 
 
 def navigation(request: HttpRequest) -> list[dict[str, Any]]:

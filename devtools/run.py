@@ -90,6 +90,7 @@ def start(stack: contextlib.ExitStack) -> list[Child]:
     if dotenv.ensure(ROOT / ".env", ROOT / ".env.example"):
         say("Wrote .env with fresh keys")
     dotenv.load(ROOT / ".env")
+    _open_on_loopback()
     _claim(stack)
     port = _port()
     stack.callback(say, "Stopped.")
@@ -101,6 +102,13 @@ def start(stack: contextlib.ExitStack) -> list[Child]:
     children += _programs(stack, port)
     print(_closing_lines(Running(port, store, demo, admin)), flush=True)
     return children
+
+
+def _open_on_loopback() -> None:
+    """Ask for no token where only this machine can reach the API, unless told otherwise."""
+    host = os.environ.get("LISTEN_HOST", "").strip() or LOOPBACK
+    if host in (LOOPBACK, "localhost", "::1") and not os.environ.get("API_AUTH", "").strip():
+        os.environ["API_AUTH"] = "open"
 
 
 def _port() -> int:
@@ -213,11 +221,17 @@ def _healthy(port: int) -> bool:
 def _closing_lines(running: Running) -> str:
     base = f"http://{LOOPBACK}:{running.port}"
     api = base + "/" + os.environ.get("API_V1_PREFIX", "/api/v1").strip("/")
+    is_open = os.environ.get("API_AUTH", "").lower() == "open"
+    access = (
+        "(open: whoever is on this machine is an admin; API_AUTH=required asks for tokens)"
+        if is_open
+        else "(asks for a token: python manage.py create_token NAME --role ROLE)"
+    )
     demo = f"\n  Demo source    {running.demo}" if running.demo else ""
     return f"""
 The ETL engine is up.
 
-  API            {api}
+  API            {api}  {access}
   Documentation  {base}/docs
   Admin          {base}/admin/  {running.admin}
   Store          {running.store}{demo}

@@ -115,6 +115,8 @@ def _fresh_secrets() -> dict[str, str]:
     return {
         "ENCRYPTION_KEY": Fernet.generate_key().decode(),
         "SECRET_KEY": secrets.token_urlsafe(50),
+        # Tests of who may what say so.
+        "API_AUTH": "open",
         # A developer's own `.env` has no say in the tests.
         "ENV_FILE": os.devnull,
     }

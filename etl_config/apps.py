@@ -19,6 +19,7 @@ class ServiceConfig(AppConfig):
 
 
 class MongoAdminConfig(AdminConfig):
+    default_site = "access.site.Site"
     default_auto_field = OBJECT_ID
 
 

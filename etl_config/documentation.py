@@ -2,7 +2,7 @@
 
 from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import Any, ClassVar
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
@@ -13,6 +13,7 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from common.api.json import JSON, JSONRenderer, to_json
+from common.api.roles import Access, Role
 
 REDOC = "drf_spectacular_sidecar/static/drf_spectacular_sidecar/redoc/bundles/redoc.standalone.js"
 LOGO_FROM_ELSEWHERE = b"https://cdn.redoc.ly/redoc/logo-mini.svg"
@@ -20,6 +21,9 @@ LOGO_FROM_ELSEWHERE = b"https://cdn.redoc.ly/redoc/logo-mini.svg"
 
 class OpenAPIView(APIView):
     """The OpenAPI document, made once a process."""
+
+    access: ClassVar[Access] = {"get": Role.EVERYONE}
+    authentication_classes = ()
 
     @extend_schema(exclude=True)
     def get(self, request: Request) -> HttpResponse:
@@ -46,6 +50,10 @@ def _redoc() -> bytes:
 
 class _Page(APIView):
     """A page for people; whatever else is asked of it gets JSON, like everywhere."""
+
+    access: ClassVar[Access] = {"get": Role.EVERYONE}
+    authentication_classes = ()
+    permission_classes = list(APIView.permission_classes)
 
     def get_renderers(self) -> list[Any]:
         if self.request.method in ("GET", "HEAD"):

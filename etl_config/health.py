@@ -1,7 +1,7 @@
 """The service about itself: its name and its health."""
 
 import time
-from typing import Any
+from typing import Any, ClassVar
 
 from django.conf import settings
 from drf_spectacular.utils import extend_schema, inline_serializer
@@ -11,6 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from common.api.roles import Access, Role
 from common.documents import store
 from common.secrets import keys as crypto
 
@@ -18,6 +19,9 @@ PING_TIMEOUT_S = 1.5
 
 
 class RootView(APIView):
+    access: ClassVar[Access] = {"get": Role.EVERYONE}
+    authentication_classes = ()
+
     @extend_schema(
         tags=["service"],
         responses=inline_serializer(
@@ -61,6 +65,9 @@ class HealthSerializer(serializers.Serializer):
 
 
 class HealthView(APIView):
+    access: ClassVar[Access] = {"get": Role.EVERYONE}
+    authentication_classes = ()
+
     @extend_schema(tags=["service"], responses={200: HealthSerializer, 503: HealthSerializer})
     def get(self, request: Request) -> Response:
         """Tell whether the service can do its work: 200 healthy, 503 not; a check a dependency."""

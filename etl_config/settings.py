@@ -44,6 +44,17 @@ AUDIT_KEEP_DAYS = env.whole("AUDIT_KEEP_DAYS", 0)
 API_V1_PREFIX = "/" + env.text("API_V1_PREFIX", "/api/v1").strip("/")
 MAX_BODY_BYTES = 1024 * 1024
 
+# --- Access --------------------------------------------------------------------------------------
+
+API_AUTH = env.choice("API_AUTH", ("REQUIRED", "OPEN"), "REQUIRED").lower()
+# Something else than the address keeps strangers from an open API.
+API_AUTH_OPEN_ANYWHERE = env.flag("API_AUTH_OPEN_ANYWHERE", False)
+TOKEN_MAX_DAYS = env.whole("TOKEN_MAX_DAYS", 365)
+AUTHENTICATION_BACKENDS = ["access.backends.RoleBackend"]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
+]
+
 # --- Source databases ----------------------------------------------------------------------------
 
 PROBE_TIMEOUT_S = env.number("PROBE_TIMEOUT_S", 4.5)
@@ -103,7 +114,7 @@ INSTALLED_APPS = [
     "etl_config.apps.ServiceConfig",
     # Each before those whose templates it replaces.
     "dashboard",
-    "unfold",
+    "unfold.apps.BasicAppConfig",
     "unfold.contrib.filters",
     "etl_config.apps.MongoAdminConfig",
     "etl_config.apps.MongoAuthConfig",
@@ -116,6 +127,7 @@ INSTALLED_APPS = [
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "common",
+    "access",
     "audit",
     "connections",
     "schemas",
@@ -134,6 +146,7 @@ MIDDLEWARE = [
     "common.middleware.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "access.middleware.PersonMiddleware",
     "audit.middleware.ActorMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
@@ -159,8 +172,13 @@ TEMPLATES = [
 ]
 
 REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": [],
-    "DEFAULT_PERMISSION_CLASSES": ["common.api.permissions.MethodIsServed"],
+    "DEFAULT_AUTHENTICATION_CLASSES": ["access.authentication.Authentication"],
+    "DEFAULT_PERMISSION_CLASSES": [
+        "access.permissions.IsKnown",
+        "common.api.permissions.MethodIsServed",
+        "access.permissions.OriginIsRight",
+        "access.permissions.RoleMay",
+    ],
     "DEFAULT_RENDERER_CLASSES": ["common.api.json.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["common.api.json.JSONParser"],
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "common.api.json.OnlyJSON",
@@ -190,6 +208,10 @@ SPECTACULAR_SETTINGS = {
         {"name": "mappings", "description": "What is read, and which column goes where."},
         {"name": "schemas", "description": "Target tables; they only grow."},
         {"name": "schedules", "description": "When a mapping runs."},
+        {"name": "session", "description": "Log in as a user, as frontends do."},
+        {"name": "me", "description": "Who one is, and what one may."},
+        {"name": "tokens", "description": "Keys to the API."},
+        {"name": "users", "description": "Who may log in, with which role."},
         {"name": "audit", "description": "Who changed what, and when."},
         {"name": "service", "description": "Is it there, is it well?"},
     ],
@@ -199,6 +221,8 @@ CORS_ALLOWED_ORIGINS = env.listed(
     "CORS_ORIGINS", '["http://localhost:5173","http://localhost:3000"]'
 )
 CORS_ALLOW_CREDENTIALS = True
+# A frontend that may read may write, with its session's CSRF token.
+CSRF_TRUSTED_ORIGINS += CORS_ALLOWED_ORIGINS
 CORS_URLS_REGEX = r"^"  # Its own `.` stops at a line feed in a path.
 CORS_ALLOW_METHODS = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"]
 CORS_EXPOSE_HEADERS = [

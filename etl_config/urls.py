@@ -4,6 +4,7 @@ from django.conf import settings
 from django.contrib import admin
 from django.urls import include, path, re_path
 
+import access.urls
 import audit.urls
 import connections.urls
 import mappings.urls
@@ -14,6 +15,7 @@ from etl_config.health import HealthView, RootView
 from etl_config.unknown import UnknownAddress
 
 api = [
+    *access.urls.urlpatterns,
     *connections.urls.urlpatterns,
     *schemas.urls.urlpatterns,
     *mappings.urls.urlpatterns,

@@ -13,8 +13,10 @@ from drf_spectacular.openapi import AutoSchema as BaseAutoSchema
 from drf_spectacular.utils import OpenApiParameter
 from rest_framework import serializers
 
+from common.api.endpoints import operation_name
 from common.api.json import PROBLEM_JSON
 from common.api.parameters import ListParameters
+from common.api.roles import role_for
 
 OBJECT_ID = {
     "type": "string",
@@ -28,6 +30,8 @@ PATH: Final = OpenApiParameter.PATH
 
 REFUSALS = {
     "400": "A field, parameter or the body itself is wrong; `errors` names all that are.",
+    "401": "`authentication_required`, or `invalid_token`.",
+    "403": "`forbidden`, which names the role that may, or `csrf_failed`.",
     "404": "There is no such record.",
     "409": "`duplicate_name`, `in_use` or `incompatible_schema`.",
     "412": "The record changed since `If-Match` was read.",
@@ -123,12 +127,17 @@ class AutoSchema(BaseAutoSchema):
 
     def get_operation_id(self) -> str:
         """Return a name such as `connections_retrieve`, unique by the view's own action."""
-        nouns = [part.replace("-", "_") for part in self._parts() if "{" not in part]
-        action = getattr(self.view, "action", None)
-        return "_".join([*nouns, action] if action and nouns[-1] != action else nouns) or "service"
+        return operation_name(self.path, self._action())
+
+    def _action(self) -> str:
+        return str(getattr(self.view, "action", None) or self.method.lower())
 
     def get_description(self) -> str:  # type: ignore[override]  # drf-spectacular's own signature
-        """Return what the action's own docstring says, or one sentence on the kind of record."""
+        """Return what the action's docstring says, or a sentence on the record; then the role."""
+        role = role_for(self.view, self._action())
+        return f"{self._sentence()}\n\n{f'Role: {role.word}.' if role else 'Open to everybody.'}"
+
+    def _sentence(self) -> str:
         view: Any = self.view
         action = getattr(view, "action", None)
         sentence = SENTENCES.get(action or "")
@@ -188,8 +197,13 @@ class AutoSchema(BaseAutoSchema):
         asks = getattr(self.view, "source_refusals", {})
         if action is None:
             own: tuple[str, ...] = asks.get(self.method.lower(), ())
-            return {"503", *BODY_REFUSALS, *own} if own else set()
-        codes = {"503", *(BODY_REFUSALS if self.method in ("POST", "PUT", "PATCH") else ())}
+            return {"401", "403", "503", *BODY_REFUSALS, *own} if own else set()
+        codes = {
+            "401",
+            "403",
+            "503",
+            *(BODY_REFUSALS if self.method in ("POST", "PUT", "PATCH") else ()),
+        }
         codes |= {"404"} if "{" in self.path else set()
         codes |= {"400"} if action == "list" else set()
         codes |= {"409"} if action in ("create", "update", "partial_update", "destroy") else set()

@@ -61,11 +61,17 @@ class DocumentViewSet(GenericViewSet):
         query = self.parameters.parse(request.query_params, self.scope())
         with lists.search_timeout(query.searches):
             page = lists.read_page(self.model, self.serializer_class.projection(), query)
+        if isinstance(page.documents, Sequence):
+            page = page._replace(documents=self.complete(page.documents))
         response = _array_response(page, self.serializer_class.show)
         response["X-Total-Count"] = str(page.total)
         if link := lists.link_header(request, query, page):
             response["Link"] = link
         return response
+
+    def complete(self, documents: Sequence[Stored]) -> Sequence[Stored]:
+        """Return the documents of a page with what is told beside what they hold."""
+        return documents
 
     def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponse:
         document = self.get_document()

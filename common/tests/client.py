@@ -323,6 +323,20 @@ def schedule_document(**changes: Any) -> dict[str, Any]:
     } | changes
 
 
+def token_document(**changes: Any) -> dict[str, Any]:
+    return {
+        "_id": ObjectId(),
+        "name": f"stored token {next(number)}",
+        "prefix": "etl_abcdef",
+        "hash": f"{next(number):064x}",
+        "role": "viewer",
+        "owner_id": None,
+        "expires_at": None,
+        "last_used_at": None,
+        **moments(),
+    } | changes
+
+
 REFERENCES = {
     "mappings": {"source_connection_id": "connections", "target_schema_id": "schemas"},
     "column_mappings": {"mapping_id": "mappings"},
@@ -341,6 +355,7 @@ def document(database: Database[Any], kind: str, /, **changes: Any) -> dict[str,
         "mappings": mapping_document,
         "column_mappings": column_mapping_document,
         "schedules": schedule_document,
+        "tokens": token_document,
     }
     stored = makers[kind](**changes)
     database[kind].insert_one(stored)

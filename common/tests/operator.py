@@ -6,11 +6,14 @@ from dataclasses import dataclass
 from html.parser import HTMLParser
 from typing import Any
 
-from django.contrib.auth.models import Permission, User
+from django.contrib.auth.models import User
 from django.http import HttpResponse
 from django.test import Client
 from django.urls import reverse
 from pymongo import monitoring
+
+from access.memberships import set_role
+from common.api.roles import ROLES, Role
 
 Fields = dict[str, list[str]]
 
@@ -61,13 +64,10 @@ def operator() -> Operator:
     return _logged_in(user)
 
 
-def someone(*permissions: str) -> Operator:
-    """Return someone with these permissions alone, such as `mappings.view_mapping`."""
+def someone(role: str | None) -> Operator:
+    """Return someone with a role, or with none."""
     user = User.objects.create_user(f"someone{User.objects.count()}", is_staff=True)
-    for permission in permissions:
-        app, _, codename = permission.partition(".")
-        found = Permission.objects.get(content_type__app_label=app, codename=codename)
-        user.user_permissions.add(found)
+    set_role(user.pk, ROLES[role] if role else Role.EVERYONE)
     return _logged_in(user)
 
 

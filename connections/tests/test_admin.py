@@ -403,7 +403,7 @@ def test_a_test_takes_a_post(operator):
 
 def test_a_test_takes_the_right_to_change_connections(stored, answers):
     record = document(stored, "connections")
-    viewer = someone("connections.view_connection")
+    viewer = someone("viewer")
     url = reverse(f"admin:{TEST}") + f"?id={record['_id']}"
     assert viewer.client.post(url, add_fields()).status_code == 403
     assert viewer.client.post(reverse(f"admin:{TEST}"), add_fields()).status_code == 403

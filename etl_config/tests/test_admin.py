@@ -5,14 +5,14 @@ from itertools import count
 
 import pytest
 from bson import ObjectId
-from django.contrib.auth.models import Permission, User
+from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 from pymongo.errors import ExecutionTimeout, ServerSelectionTimeoutError
 
 from common.documents import store
 from common.tests.client import REFERENCES, direct, document, made
-from common.tests.operator import commands_sent
+from common.tests.operator import commands_sent, someone
 from dashboard import queries
 
 LISTS = {
@@ -232,13 +232,10 @@ def test_the_front_page_waits_for_no_slow_answer(operator, monkeypatch):
 
 
 def test_the_front_page_shows_what_a_person_may_see(stored):
-    user = User.objects.create_user("reader", is_staff=True)
-    user.user_permissions.add(Permission.objects.get(codename="view_schedule"))
-    client = Client()
-    client.force_login(user)
-    page = client.get(reverse("admin:index")).content.decode()
-    assert "Due in the next hour" in page
-    assert "Connections by last test" not in page
+    for role in ("viewer", "admin"):
+        page = someone(role).html("index")
+        assert "Due in the next hour" in page
+        assert ("/admin/auth/user/" in page) == (role == "admin")
 
 
 # --- Refusals ------------------------------------------------------------------------------------
@@ -283,10 +280,7 @@ def test_a_login_leads_nowhere_else(stored):
 
 
 def test_who_may_only_look_has_nothing_to_press_and_sees_no_secret(stored):
-    viewer = User.objects.create_user("viewer", is_staff=True)
-    viewer.user_permissions.set(Permission.objects.filter(codename__startswith="view_"))
-    client = Client()
-    client.force_login(viewer)
+    client = someone("viewer").client
     for kind in ("connections", "mappings", "schedules"):
         page = reverse(
             f"admin:{LISTS[kind].replace('changelist', 'change')}",

@@ -1,14 +1,17 @@
 """Every page of the admin opens, of whatever model is registered."""
 
+import re
+
 import pytest
 from django.apps import apps
 from django.contrib import admin
 from django.contrib.admin.templatetags.admin_list import result_headers
-from django.contrib.auth.models import Group, Permission, User
+from django.contrib.auth.models import Group, User
 from django.urls import reverse
 
 from common.documents.models import Document
 from common.tests.client import document
+from common.tests.operator import form_fields
 
 MODELS = [model for model in apps.get_models() if admin.site.is_registered(model)]
 OF_NO_MODEL = ["index", "password_change", "jsi18n", "logout"]
@@ -20,13 +23,10 @@ def page(model, name):
 
 @pytest.fixture
 def somebody(stored):
-    """A group and a member of it, each with a permission."""
-    allowed = Permission.objects.get(codename="view_mapping")
-    group = Group.objects.create(name="readers")
-    group.permissions.add(allowed)
+    """A role's group, and a member of it."""
+    group = Group.objects.create(name="viewer")
     user = User.objects.create_user("somebody", password="p4ss-word")
     user.groups.add(group)
-    user.user_permissions.add(allowed)
     yield {User: user.pk, Group: group.pk}
     user.delete()
     group.delete()
@@ -74,20 +74,41 @@ def test_the_pages_of_no_model_open(operator, stored):
         )
 
 
-def test_a_group_and_a_user_are_added_and_changed(operator, somebody):
-    allowed = [str(each.pk) for each in Permission.objects.filter(codename__contains="mapping")]
-    assert operator.save("auth_group_add", name="editors", permissions=allowed) == {}
-    group = Group.objects.get(name="editors")
-    assert {str(each.pk) for each in group.permissions.all()} == set(allowed)
-
-    assert operator.save("auth_user_change", somebody[User], groups=[str(group.pk)]) == {}
-    user = User.objects.get(pk=somebody[User])
-    assert [each.name for each in user.groups.all()] == ["editors"]
-    assert user.has_perm("mappings.view_mapping")
-
+def test_a_user_is_added_changed_and_ended(operator, somebody):
     word = "an0ther-w0rd"
-    changed = operator.post("auth_user_password_change", user.pk, password1=word, password2=word)
+    added = {"username": "ada", "role": "editor", "password1": word, "password2": word}
+    assert operator.save("auth_user_add", **added) == {}
+    ada = User.objects.get(username="ada")
+    assert [each.name for each in ada.groups.all()] == ["editor"]
+    assert ada.check_password(word)
+
+    assert operator.save("auth_user_change", ada.pk, role="analyst") == {}
+    ada = User.objects.get(username="ada")
+    assert ada.has_perm("mappings.preview_mapping")
+    assert not ada.has_perm("mappings.change_mapping")
+
+    word = "a-third-w0rd"
+    changed = operator.post("auth_user_password_change", ada.pk, password1=word, password2=word)
     assert changed.status_code == 302
-    assert User.objects.get(pk=user.pk).check_password(word)
-    assert operator.post("auth_group_delete", group.pk, post="yes").status_code == 302
-    assert not Group.objects.filter(name="editors").exists()
+    assert User.objects.get(pk=ada.pk).check_password(word)
+    assert operator.post("auth_user_delete", ada.pk, post="yes").status_code == 302
+    assert not User.objects.filter(username="ada").exists()
+
+
+def test_the_last_admin_is_not_ended_at_the_admin_either(operator):
+    admin = User.objects.get(username="operator")
+    refused = operator.save("auth_user_change", admin.pk, role="editor")
+    assert "last admin" in str(refused)
+    assert operator.post("auth_user_delete", admin.pk, post="yes").status_code == 302
+    assert User.objects.filter(username="operator").exists()
+
+
+def test_a_token_is_made_shown_once_and_ended(operator, stored):
+    fields = form_fields(operator.html("access_token_add")) | {"name": ["ci"], "role": ["editor"]}
+    answer = operator.client.post(reverse("admin:access_token_add"), fields, follow=True)
+    text = re.search(r"etl_[A-Za-z0-9]{40}", answer.content.decode())[0]
+    token = stored["tokens"].find_one({"name": "ci"})
+    assert text.startswith(token["prefix"])
+    assert text not in operator.html("access_token_change", token["_id"])
+    assert operator.post("access_token_delete", token["_id"], post="yes").status_code == 302
+    assert stored["tokens"].count_documents({}) == 0

@@ -378,16 +378,17 @@ def test_an_empty_query_is_refused_as_by_the_api(previewing):
 
 
 @pytest.mark.parametrize(
-    ("permissions", "status"),
-    [
-        ((), 403),
-        (("mappings.change_mapping",), 403),
-        (("mappings.view_mapping", "connections.view_connection"), 403),
-        (("mappings.change_mapping", "connections.view_connection"), 200),
-    ],
+    ("role", "status"), [(None, 403), ("viewer", 403), ("analyst", 200), ("editor", 200)]
 )
-def test_a_preview_takes_the_right_to_read_by_connections(stored, permissions, status):
-    assert someone(*permissions).post(PREVIEW).status_code == status
+def test_a_preview_takes_the_role_that_the_api_asks_for(stored, role, status):
+    assert someone(role).post(PREVIEW).status_code == status
+
+
+def test_an_analyst_previews_a_mapping_that_they_may_not_change(stored):
+    mapping = document(stored, "mappings", source_query="SELECT 42")
+    page = someone("analyst").html("mappings_mapping_change", mapping["_id"])
+    assert 'name="source_query" value="SELECT 42"' in page
+    assert "data-fragment" in page
 
 
 def test_a_preview_takes_a_post_and_a_person_who_may_change(operator, client):
