@@ -38,6 +38,10 @@ LEFT JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = %s
 """
 
 
+AGAIN = {"40001", "40P01", "23505", "42P07", "42701", "42710"}
+"""Conflicts, deadlocks, and what the second of two who make one table at once is told."""
+
+
 class PostgresLoader(SqlLoader):
     """`connect` returns a session of psycopg2; the schema has to be there."""
 
@@ -192,7 +196,7 @@ class PostgresLoader(SqlLoader):
 
     def trouble(self, exc: Exception) -> tuple[str, str] | None:
         state = getattr(exc, "pgcode", None) or ""
-        if state in ("40001", "40P01", "23505", "42P07", "42701") or "concurrently" in str(exc):
+        if state in AGAIN or "concurrently" in str(exc):
             return None
         if not state and isinstance(exc, psycopg2.OperationalError | psycopg2.InterfaceError):
             return "target_unreachable", "See whether the database is up; the run is tried again."
