@@ -16,8 +16,8 @@ def mapping(api):
     return api.create("mappings", mapping_body(api))
 
 
-TOLD = ["insert", "commitTransaction"]
-"""The audit's entry, in the transaction of its write."""
+NOTED = ["insert", "commitTransaction"]
+"""The entry of the audit: each write is one transaction with its own."""
 
 
 def sent(request, *args, **headers):
@@ -41,10 +41,6 @@ def test_a_read(api, connection):
     path = f"connections/{connection['id']}"
     etag = api.get(path).etag
     assert sent(api.get, path) == sent(api.get, path, If_None_Match=etag) == ["find"]
-
-
-# Each write is one transaction with its entry of the audit.
-NOTED = ["insert", "commitTransaction"]
 
 
 def test_a_create(api, connection):
@@ -84,7 +80,7 @@ def test_a_delete_of_what_nothing_refers_to(api):
 def test_rules_replaced(api, mapping):
     path = f"mappings/{mapping['id']}/column-mappings"
     api.put(path, [])
-    held, before = "update", ["find"] * 4
+    held, before = "update", ["find"] * 3
     after = ["find"] * 2
     commands = sent(api.put, path, [direct()])
     assert commands == ["find", held, *before, "insert", *after, *NOTED]
