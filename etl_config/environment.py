@@ -79,7 +79,7 @@ class Environment:
             return [ip_network(item, strict=False) for item in self.listed(name, default)]
         except ValueError:
             self._note(name, "addresses and networks such as 127.0.0.1,10.0.0.0/8")
-            return []
+            return [ip_network(item, strict=False) for item in _items(default.split(","))]
 
     def _note(self, name: str, expected: str) -> None:
         self.problems.append(f"{name} makes no sense: expected {expected}.")

@@ -8,6 +8,7 @@ service runs as it starts.
 import os
 from pathlib import Path
 
+from children.networks import DENIED
 from etl_config.environment import Environment
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -61,6 +62,10 @@ PROBE_TIMEOUT_S = env.number("PROBE_TIMEOUT_S", 4.5)
 PROBE_MAX_CONCURRENT = env.whole("PROBE_MAX_CONCURRENT", 50)
 PREVIEW_TIMEOUT_S = env.number("PREVIEW_TIMEOUT_S", 5.0)
 PREVIEW_MAX_CONCURRENT = env.whole("PREVIEW_MAX_CONCURRENT", 32)
+# Where connections, tunnels, targets and webhooks may lead: what is denied wins, and where nothing
+# is allowed by name, everything else is.
+SOURCE_DENY_NETWORKS = env.networks("SOURCE_DENY_NETWORKS", ",".join(DENIED))
+SOURCE_ALLOW_NETWORKS = env.networks("SOURCE_ALLOW_NETWORKS")
 # Where the processes of one service count both together; below /tmp unless it is set.
 PLACES_DIR = env.text("PLACES_DIR", "")
 
