@@ -25,8 +25,26 @@ class Environment:
         self._env = environ.Env()
         self._env.read_env(file)
         self.problems: list[str] = []
+        self.names = {"DJANGO_SETTINGS_MODULE", "ENV_FILE"}
+        """The variables that are the service's own."""
+        self.files: list[str] = [str(file)]
+        """The files that are."""
+
+    def secret(self, name: str) -> str:
+        """Return a secret: of the variable, or of the file that NAME_FILE names."""
+        given, file = self.text(name), self.text(f"{name}_FILE")
+        if given or not file:
+            return given
+        self.files.append(file)
+        try:
+            return Path(file).read_text().strip()
+        except (OSError, UnicodeDecodeError) as wrong:
+            why = getattr(wrong, "strerror", None) or "it is no text"
+            self.problems.append(f"{name}_FILE cannot be read: {why}.")
+            return ""
 
     def text(self, name: str, default: str = "") -> str:
+        self.names.add(name)
         return str(self._env.str(name, default)).strip()
 
     def flag(self, name: str, default: bool) -> bool:

@@ -20,7 +20,7 @@ env = Environment(Path(os.environ.get("ENV_FILE", BASE_DIR / ".env")))
 
 DEBUG = env.flag("DEBUG", False)
 INSECURE_SECRET_KEY = "insecure-only-for-debugging-never-for-production-01234"  # noqa: S105
-SECRET_KEY = env.text("SECRET_KEY", "") or INSECURE_SECRET_KEY
+SECRET_KEY = env.secret("SECRET_KEY") or INSECURE_SECRET_KEY
 ALLOWED_HOSTS = env.listed("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
 CSRF_TRUSTED_ORIGINS = env.listed("CSRF_TRUSTED_ORIGINS")
 # A proxy ends TLS: it must be trusted, set X-Forwarded-Proto, and drop the client's own.
@@ -30,13 +30,18 @@ TRUSTED_PROXIES = env.networks("TRUSTED_PROXIES", "127.0.0.1,::1" if BEHIND_TLS_
 
 # --- Secrets kept for the source databases -------------------------------------------------------
 
-ENCRYPTION_KEY = env.text("ENCRYPTION_KEY", "")
+ENCRYPTION_KEY = env.secret("ENCRYPTION_KEY")
 ENCRYPTION_KEYS_RETIRED = env.listed("ENCRYPTION_KEYS_RETIRED")
+# Where records and configuration files may refer to for secrets, and nowhere else.
+SECRET_ENV_PREFIX = env.text("SECRET_ENV_PREFIX", "ETL_SECRET_")
+SECRETS_DIR = env.text("SECRETS_DIR", "/run/secrets")
+VAULT_ADDR = env.text("VAULT_ADDR", "")
+VAULT_TOKEN = env.secret("VAULT_TOKEN")
 
 # --- The audit -----------------------------------------------------------------------------------
 
 # Entries are sealed with it; without one, with a key that is derived from SECRET_KEY.
-AUDIT_KEY = env.text("AUDIT_KEY", "")
+AUDIT_KEY = env.secret("AUDIT_KEY")
 AUDIT_KEYS_RETIRED = env.listed("AUDIT_KEYS_RETIRED")
 AUDIT_KEEP_DAYS = env.whole("AUDIT_KEEP_DAYS", 0)
 
@@ -84,7 +89,7 @@ SERVER_THREADS = WEB_THREADS + SOURCE_THREADS + BODY_THREADS
 
 # --- The store -----------------------------------------------------------------------------------
 
-MONGODB_URL = env.text("MONGODB_URL", "mongodb://localhost:27017")
+MONGODB_URL = env.secret("MONGODB_URL") or "mongodb://localhost:27017"
 MONGODB_DB_NAME = env.text("MONGODB_DB_NAME", "etl_engine")
 
 DATABASES = {
@@ -341,6 +346,9 @@ LOGGING = {
 # --- Checks --------------------------------------------------------------------------------------
 
 SETTINGS_PROBLEMS = env.problems
+# What no record and no file may refer to.
+OWN_VARIABLES = env.names
+OWN_FILES = env.files
 # `service.E007` says the same of CORS_ORIGINS, by the name that it has in the environment.
 SILENCED_SYSTEM_CHECKS = ["corsheaders.E013", "corsheaders.E014"]
 # To be on the browsers' list of hosts is for the owner of the domain to ask for.
