@@ -121,7 +121,8 @@ class Connection(SecretHolder):
         return self._tls_errors() | self._ssh_errors() | self._travel_errors() | errors
 
     def _password_errors(self) -> RuleErrors:
-        if self.holds("password") or not self.has_changed("password", "secrets_from"):
+        stays = self.is_stored and not self.has_changed("password", "secrets_from")
+        if self.holds("password") or stays:
             return {}
         said = "This field is required, unless secrets_from says where it is found."
         return {"password": ValidationError(said, code="required")}
