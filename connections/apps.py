@@ -12,10 +12,12 @@ class ConnectionsConfig(AppConfig):
     name = "connections"
 
     def ready(self) -> None:
+        from common import metrics
         from connections import checks  # noqa: F401 - registers them
         from connections.places import shared_folder_or_none
         from sources import asking
 
+        asking.told = metrics.count_question
         networks.use(
             networks.Networks.of(settings.SOURCE_DENY_NETWORKS, settings.SOURCE_ALLOW_NETWORKS)
         )

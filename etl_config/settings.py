@@ -79,6 +79,8 @@ PLACES_DIR = env.text("PLACES_DIR", "")
 LISTEN_HOST = env.text("LISTEN_HOST", "") or "127.0.0.1"
 PORT = env.whole("PORT", 8000)
 WEB_CONCURRENCY = env.whole("WEB_CONCURRENCY", 2)
+# Where Prometheus asks, if not at /metrics of the address above: 127.0.0.1:9100.
+METRICS_LISTEN = env.text("METRICS_LISTEN", "")
 # Requests wait for other people's databases, so threads are many and processes few. However many
 # of those hang, and however many clients drip their bodies, WEB_THREADS are left for the rest.
 WEB_THREADS = env.whole("WEB_THREADS", 32)
@@ -299,7 +301,7 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_BODY_BYTES
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 if BEHIND_TLS_PROXY:
     SECURE_SSL_REDIRECT = True
-    SECURE_REDIRECT_EXEMPT = [r"^health/?$"]
+    SECURE_REDIRECT_EXEMPT = [r"^health(/live|/ready)?/?$", r"^metrics/?$"]
     SESSION_COOKIE_SECURE = True
     CSRF_COOKIE_SECURE = True
     SECURE_HSTS_SECONDS = env.whole("SECURE_HSTS_SECONDS", 31_536_000)
