@@ -16,14 +16,17 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.contrib.admindocs.views import simplify_regex
 from django.http import HttpRequest
-from prometheus_client.metrics_core import Metric
 from pymongo import monitoring
 
 from children.places import folder
+
+if TYPE_CHECKING:
+    from prometheus_client.metrics_core import Metric
 
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 PROCESS_FILE = re.compile(r"\w+_(\d+)\.db")
@@ -136,7 +139,7 @@ def watch_store() -> None:
 
 # --- Telling --------------------------------------------------------------------------------------
 
-Scrape = Callable[[], Iterable[Metric]]
+Scrape = Callable[[], "Iterable[Metric]"]
 _scrapes: list[Scrape] = []
 
 
