@@ -97,8 +97,19 @@ def count_request(request: HttpRequest, status: int, seconds: float) -> None:
     match = request.resolver_match
     endpoint = endpoint_of(match.route) if match else "other"
     method = request.method if request.method in METHODS else "other"
-    REQUESTS.labels(endpoint, method, status).inc()
-    REQUEST_SECONDS.labels(endpoint).observe(seconds)
+    counter, times = _of_request(endpoint, method, status)
+    counter.inc()
+    times.observe(seconds)
+
+
+@lru_cache(maxsize=4096)
+def _of_request(endpoint: str, method: str | None, status: int) -> tuple[Counter, Histogram]:
+    return REQUESTS.labels(endpoint, method, status), REQUEST_SECONDS.labels(endpoint)
+
+
+@lru_cache(maxsize=256)
+def _of_command(command: str) -> Histogram:
+    return STORE_SECONDS.labels(command)
 
 
 @lru_cache(maxsize=1024)
@@ -126,10 +137,10 @@ class _StoreTimes(monitoring.CommandListener):
         """Only the end counts."""
 
     def succeeded(self, event: monitoring.CommandSucceededEvent) -> None:
-        STORE_SECONDS.labels(event.command_name).observe(event.duration_micros / 1e6)
+        _of_command(event.command_name).observe(event.duration_micros / 1e6)
 
     def failed(self, event: monitoring.CommandFailedEvent) -> None:
-        STORE_SECONDS.labels(event.command_name).observe(event.duration_micros / 1e6)
+        _of_command(event.command_name).observe(event.duration_micros / 1e6)
 
 
 def watch_store() -> None:
