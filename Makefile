@@ -33,7 +33,7 @@ secrets: venv ## Make the keys and passwords of compose.yaml, below ./secrets
 
 image-requirements: venv ## Renew the hashes of all that the image installs
 	@$(PYTHON) -m piptools compile --quiet --generate-hashes --strip-extras --allow-unsafe --no-header \
-		--no-emit-index-url --output-file=requirements-image.txt requirements.txt
+		--no-emit-index-url --no-emit-find-links --output-file=requirements-image.txt requirements.txt
 
 image-sbom: venv ## List all that the image installs, as CycloneDX: sbom.json
 	@.venv/bin/python -m cyclonedx_py requirements requirements-image.txt --output-file sbom.json

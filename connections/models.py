@@ -124,8 +124,7 @@ class Connection(SecretHolder):
         stays = self.is_stored and not self.has_changed("password", "secrets_from")
         if self.holds("password") or stays:
             return {}
-        said = "This field is required, unless secrets_from says where it is found."
-        return {"password": ValidationError(said, code="required")}
+        return {"password": ValidationError("This field is required.", code="required")}
 
     def _host_errors(self) -> RuleErrors:
         given = {"host": "port", "ssh_host": "ssh_port"}
