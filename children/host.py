@@ -25,7 +25,7 @@ from pathlib import Path
 
 import orjson
 
-from children import frames
+from children import frames, networks
 from children.frames import Json
 from children.limits import Limits, hide
 from children.zygote import READY
@@ -83,7 +83,12 @@ class Child:
         self.uses += 1
         note: Json = None
         try:
-            frames.send(self._talk, {"call": call, "arguments": arguments})
+            question = {
+                "call": call,
+                "arguments": arguments,
+                "networks": networks.in_force().to_json(),
+            }
+            frames.send(self._talk, question)
             while "note" in (message := frames.receive(self._talk, deadline)):
                 note = message["note"]
         except frames.Late as exc:

@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import Any
 
 from bson import ObjectId
+from django.conf import settings
 
 from common.api.problems import flattened
 from common.documents import store
@@ -433,7 +434,8 @@ class _Draft:
     def _reset_absent_fields(self) -> None:
         """Give what the file leaves out its default: the file says all there is to a record."""
         for name, declared in self.fields.items():
-            if self.instance and name not in self.node.value and not declared.required:
+            stays = declared.required or name in self.kind.kept_secrets
+            if self.instance and name not in self.node.value and not stays:
                 model_field = self.kind.model_field(name)
                 setattr(self.instance, model_field.attname, model_field.get_default())
 
@@ -448,9 +450,7 @@ class _Draft:
                 self._note(name, f"A {self.kind.verbose_name} has no such field.")
         if self.instance:
             # Absent or empty, a secret that every record has is kept.
-            data = {
-                name: "" for name in self.kind.secrets if self.kind.fields[name].required
-            } | data
+            data = dict.fromkeys(self.kind.kept_secrets, "") | data
         return data
 
     def _field(self, name: str, node: Node) -> dict[str, Any]:
@@ -472,7 +472,11 @@ class _Draft:
             return {name: None}
         variable = self._variable(name)
         if not variable:
-            self._note(name, "Expected a reference such as ${CRM_PASSWORD}, not a secret itself.")
+            usual = f"${{{self._usual_variable(name)}}}"
+            self._note(name, f"Expected a reference such as {usual}, not a secret itself.")
+            return {}
+        if problem := self._problem_of(variable, name):
+            self._note(name, problem)
             return {}
         value = self.planner.environment.get(variable, "")
         held = self._held(name)
@@ -492,6 +496,21 @@ class _Draft:
         node = self.node.value.get(name)
         reference = VARIABLE.match(node.value) if node and isinstance(node.value, str) else None
         return reference[1] if reference else None
+
+    def _problem_of(self, variable: str, name: str) -> str | None:
+        """Return why a variable is not read, and what to write: the service's own never is."""
+        prefix = settings.SECRET_ENV_PREFIX
+        own = variable in settings.OWN_VARIABLES
+        if variable.startswith(prefix) and variable != prefix and not own:
+            return None
+        new = self._usual_variable(name) if own else prefix + variable
+        why = "It is the service's own." if own else f"Only those that begin with {prefix} are."
+        return f"{variable} is not read from the environment. {why} Name it {new}: ${{{new}}}."
+
+    def _usual_variable(self, name: str) -> str:
+        """Return the variable that an export writes for a secret of this record."""
+        variables = self.planner.snapshot.variables
+        return variables[self.kind.section, self.entry.name, name]
 
     def _held(self, name: str) -> Secret | None:
         return getattr(self.instance, name, None) if self.instance else None
