@@ -119,6 +119,17 @@ class MySQLSession(Session):
             for field in fields
         ]
 
+    def fields(self, sql: str, timeout_s: float) -> tuple[guard.Statement, list[Any]]:
+        """Return a statement, checked, and the server's description of its columns."""
+        statement = guard.read(sql, self.modes)
+        self._begin(timeout_s, 1)
+        try:
+            cursor, fields = self._select(sql if statement.whole else statement.without_rows())
+        except QueryFailed:  # an old MySQL takes no limit behind a parenthesis
+            cursor, fields = self._select(sql)
+        self._drained(cursor)
+        return statement, fields
+
     def readers(self, sql: str, timeout_s: float) -> list[values.Reader]:
         """Return how the cells of a statement's rows are read, whichever driver brings them."""
         statement = guard.read(sql, self.modes)
