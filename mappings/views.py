@@ -23,12 +23,13 @@ from common.api.json import JSON, to_json
 from common.api.parameters import ListParameters
 from common.api.roles import Access, Role
 from common.api.views import DocumentViewSet, records_access
-from common.documents.codecs import reference_to
+from common.documents.codecs import record_codec, reference_to
 from common.documents.models import exists
 from common.documents.store import Stored
 from common.exceptions import NotFound
-from mappings import preview, rules
-from mappings.models import ColumnMapping, Mapping, column_names, written_fields
+from connections.serializers import NothingSerializer
+from mappings import preview, proof, rules, source, verify
+from mappings.models import ColumnMapping, Mapping, Verification, column_names, written_fields
 from mappings.serializers import (
     ColumnMappingSerializer,
     MappingSerializer,
@@ -36,7 +37,9 @@ from mappings.serializers import (
     PreviewSerializer,
     ProposalQuerySerializer,
     ProposalSerializer,
+    VerificationSerializer,
 )
+from mappings.source import Answer
 from mappings.validation import Targets
 
 
@@ -48,9 +51,31 @@ class MappingViewSet(DocumentViewSet):
         search=["name", "description", "source_query"],
     )
 
-    access = records_access(writes=Role.EDITOR) | {"preview": Role.ANALYST}
-    asks_sources = frozenset({"preview"})
+    access = records_access(writes=Role.EDITOR) | {
+        "preview": Role.ANALYST,
+        "verify": Role.EDITOR,
+    }
+    asks_sources = frozenset({"preview", "create", "update", "partial_update", "verify"})
     source_refusals: ClassVar = {"preview": ("429", "502", "504")}
+
+    def get_serializer_context(self) -> dict[str, Any]:
+        return {**super().get_serializer_context(), "ask": self._asked_once}
+
+    def _asked_once(self, connection_id: ObjectId, sql: str) -> Answer:
+        """Return what the source says, the same however often this request tries its write."""
+        kept: Answer | None = getattr(self, "answer", None)
+        if kept is None or kept.query != source.digest(connection_id, sql):
+            self.answer = kept = source.ask(connection_id, sql)
+        return kept
+
+    @extend_schema(request=NothingSerializer, responses=VerificationSerializer)
+    @action(detail=True, methods=["post"], url_path="verify")
+    def verify(self, request: Request, **kwargs: Any) -> Response:
+        """Ask the source whether the mapping can run, and note the answer on it."""
+        document = self.get_document()
+        NothingSerializer(data=request.data).is_valid(raise_exception=True)
+        found = verify.verify(document["_id"])
+        return Response(record_codec(Verification).show(record_codec(Verification).store(found)))
 
     @extend_schema(request=PreviewQuerySerializer, responses=PreviewSerializer)
     @action(detail=False, methods=["post"], url_path="preview")
@@ -97,6 +122,7 @@ class ColumnMappingViewSet(DocumentViewSet):
     parameters = ListParameters(ColumnMapping, filters=["type"], search=[], order="created_at")
     access = records_access(writes=Role.EDITOR) | {"replace": Role.EDITOR, "clear": Role.EDITOR}
     lookup_url_kwarg = "column_mapping_id"
+    asks_sources = frozenset({"create", "replace", "update", "partial_update"})
 
     @property
     def mapping_id(self) -> ObjectId:
@@ -125,15 +151,19 @@ class ColumnMappingViewSet(DocumentViewSet):
         if data == []:
             raise InvalidBody("Expected at least one column mapping.")
 
+        answer = self._asked()
+
         def add(mapping: Mapping) -> Rules:
             written = written_fields(self.mapping_id)
             targets = Targets(column_names(mapping.target_schema_id), written)
-            added = self._checked(data, targets, beside=len(rules.stored_rules(self.mapping_id)))
+            beside = len(rules.stored_rules(self.mapping_id))
+            added = self._checked(data, targets, proof.columns_for(mapping, answer), beside)
             with self._by_position(data):
                 if isinstance(data, list):
                     rules.add(self.mapping_id, added)
                 else:
                     rules.add_one(*added)
+            verify.note_rules(self.mapping_id, answer)
             return added
 
         added = rules.changing(self.mapping_id, add)
@@ -152,22 +182,62 @@ class ColumnMappingViewSet(DocumentViewSet):
         if not isinstance(data, list):
             raise InvalidBody("Expected a JSON array of column mappings.")
 
+        answer = self._asked()
+
         def replace(mapping: Mapping) -> Rules:
             targets = Targets(column_names(mapping.target_schema_id), written={})
-            wanted = self._checked(data, targets)
+            wanted = self._checked(data, targets, proof.columns_for(mapping, answer))
             with self._by_position(data):
                 rules.replace(self.mapping_id, wanted)
+            verify.note_rules(self.mapping_id, answer)
             return wanted
 
         return self._set_response(rules.changing(self.mapping_id, replace), status.HTTP_200_OK)
 
     def clear(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """Remove every rule of the mapping."""
-        rules.changing(self.mapping_id, lambda mapping: rules.clear(self.mapping_id))
+        self._refuse_without_mapping()
+
+        def clear(mapping: Mapping) -> None:
+            rules.clear(self.mapping_id)
+            verify.note_gone(self.mapping_id, stay=[])
+
+        rules.changing(self.mapping_id, clear)
         return Response(status=status.HTTP_204_NO_CONTENT)
 
-    def _checked(self, data: Any, targets: Targets, beside: int = 0) -> Rules:
-        """Return the rules of a body, each checked against the schema and those before it.
+    def update(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponse:
+        self._refuse_without_mapping()
+        self.current_document(request)
+        answer = self._asked() if request.data else None
+        if answer is not None:
+            mapping = verify.loaded(self.mapping_id)
+            self.columns = proof.columns_for(mapping, answer)
+        response = super().update(request, *args, **kwargs)
+        if answer is not None:
+            verify.note_rules(self.mapping_id, answer)
+        return response
+
+    def destroy(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        response = super().destroy(request, *args, **kwargs)
+        verify.note_gone(self.mapping_id, rules.in_order(self.mapping_id))
+        return response
+
+    columns: proof.Columns | None = None
+
+    def get_serializer_context(self) -> dict[str, Any]:
+        known = self.columns._asdict() if self.columns else {}
+        return {**super().get_serializer_context(), **known}
+
+    def _asked(self) -> Answer:
+        """Return what the mapping's source says of its query, before anything is locked."""
+        mapping = verify.loaded(self.mapping_id)
+        return source.ask(mapping.source_connection_id, mapping.source_query)
+
+    def _checked(
+        self, data: Any, targets: Targets, columns: proof.Columns | None, beside: int = 0
+    ) -> Rules:
+        """Return the rules of a body, each checked against the schema, the source's columns and
+        those before it.
 
         Raises InvalidBody with the errors of all of them; an array's by position.
         """
@@ -179,7 +249,8 @@ class ColumnMappingViewSet(DocumentViewSet):
             )
         checked: Rules = []
         errors: dict[Any, Any] = {}
-        context = {"mapping_id": self.mapping_id, "targets": targets}
+        known = columns._asdict() if columns else {}
+        context = {"mapping_id": self.mapping_id, "targets": targets, **known}
         for position, item in enumerate(items):
             serializer = ColumnMappingSerializer(context=context)
             try:

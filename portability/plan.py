@@ -403,7 +403,7 @@ class _Draft:
         return record
 
     def _validated(self, data: dict[str, Any]) -> tuple[Document, list[FieldError]]:
-        serializer = self.kind.serializer(self.instance, data=data)
+        serializer = self.kind.serializer(self.instance, data=data, context={"ask": None})
         serializer.is_valid()
         return serializer.record, flattened(serializer.errors)
 
