@@ -22,6 +22,7 @@ from sources.values import Budget
 
 READ_ROWS = 16 * 1024
 _OWN = {"_mapping_id": "string", "_run_id": "string", "_loaded_at": "timestamp"}
+_AT = "_loaded_at"
 _TIE_BREAKERS = 3
 
 
@@ -118,51 +119,69 @@ class _Sql:
 
 class _Delta:
     def __init__(self, table: DeltaTable | None) -> None:
-        self._table = table
         fields = table.schema().fields if table else []
         self.types = {
             field.name: _data_type(getattr(field.type, "type", ""), DELTA_TYPES) for field in fields
         }
+        dataset = table.to_pyarrow_dataset() if table else None
+        self._schema = dataset.schema if dataset else None
+        self._fragments = list(dataset.get_fragments()) if dataset else []
 
     def rows(
         self, names: list[str], count: int, offset: int, run_id: str | None
     ) -> Iterator[tuple[list[Json], int]]:
         """Give rows by the moments that there are, of which each run has one."""
-        where = None if run_id is None else pc.field("_run_id") == run_id
-        if "_loaded_at" not in names:
-            yield from _shown(self._scan(names, where), count, offset)
-            return
-        moments = self._moments(where)
-        for moment in sorted(filter(None, moments), reverse=True) + [None] * (None in moments):
+        files = self._files(run_id)
+        moments: Counter[Any] = sum(files.values(), Counter())
+        for moment in sorted(moments, key=_newest):
             if offset >= moments[moment]:
                 offset -= moments[moment]
                 continue
-            at = pc.field("_loaded_at")
-            here = at.is_null() if moment is None else at == pa.scalar(moment)
-            batches = self._scan(names, here if where is None else here & where)
-            given = 0
-            for row in _shown(batches, count, offset):
-                given += 1
-                yield row
-            count, offset = count - given, 0
-            if count <= 0:
-                return
+            for at, here in files.items():
+                if moment in here:
+                    batches = self._of_moment(at, names, moment, run_id)
+                    given = list(_shown(batches, count, offset))
+                    offset = max(0, offset - here[moment])
+                    count -= len(given)
+                    yield from given
+                if count <= 0:
+                    return
 
-    def _moments(self, where: Any) -> Counter[Any]:
-        counts: Counter[Any] = Counter()
-        for batch in self._scan(["_loaded_at"], where):
-            for each in batch.column(0).value_counts().to_pylist():
-                counts[each["values"]] += each["counts"]
-        return counts
-
-    def _scan(self, names: list[str], where: Any) -> Iterable[pa.RecordBatch]:
-        assert self._table is not None  # noqa: S101 - without one there are no types
-        scanner = self._table.to_pyarrow_dataset().scanner(
-            columns=names, filter=where, batch_size=READ_ROWS, batch_readahead=1,
-            fragment_readahead=1, use_threads=False,
-        )  # fmt: skip
-        found: Iterable[pa.RecordBatch] = scanner.to_batches()
+    def _files(self, run_id: str | None) -> dict[int, Counter[Any]]:
+        """Return how many rows of each moment each file has."""
+        found: dict[int, Counter[Any]] = {}
+        for at in range(len(self._fragments)):
+            found[at] = Counter()
+            for batch in self._scan(at, [], run_id):
+                for each in batch.column(_AT).value_counts().to_pylist():
+                    found[at][each["values"]] += each["counts"]
         return found
+
+    def _of_moment(
+        self, at: int, names: list[str], moment: Any, run_id: str | None
+    ) -> Iterator[pa.RecordBatch]:
+        for batch in self._scan(at, names, run_id):
+            column = batch.column(_AT)
+            same = column.is_null() if moment is None else pc.equal(column, pa.scalar(moment))
+            yield batch.filter(pc.fill_null(same, False)).select(names)
+
+    def _scan(self, at: int, names: list[str], run_id: str | None) -> Iterator[pa.RecordBatch]:
+        """Give the batches of a file.
+
+        Filters of the dataset would leave out files of which not every column has a range.
+        """
+        wanted = list(dict.fromkeys([*names, _AT, *(["_run_id"] if run_id else [])]))
+        for batch in self._fragments[at].to_batches(
+            schema=self._schema, columns=wanted, batch_size=READ_ROWS, batch_readahead=1,
+            use_threads=False,
+        ):  # fmt: skip
+            if run_id is not None:
+                batch = batch.filter(pc.fill_null(pc.equal(batch.column("_run_id"), run_id), False))
+            yield batch
+
+
+def _newest(moment: datetime | None) -> float:
+    return float("inf") if moment is None else -moment.timestamp()
 
 
 def _shown(
