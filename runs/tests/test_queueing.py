@@ -20,8 +20,8 @@ def mapping(api) -> Mapping:
 
 def test_a_run_keeps_the_plan_of_the_moment_in_which_it_is_queued(api, mapping):
     run = queueing.queue(mapping, trigger="manual")
-    api.patch(f"/mappings/{mapping.pk}", {"source_query": "SELECT 2 AS id"})
-    plan = api.get(f"/runs/{run['_id']}").json()["plan"]
+    api.patch(f"mappings/{mapping.pk}", {"source_query": "SELECT 2 AS id"})
+    plan = api.get(f"runs/{run['_id']}").json()["plan"]
     assert plan["source_query"] == "SELECT 1 AS id"
     assert plan["target"] == {"id": "default", "name": "default"}
 
