@@ -64,6 +64,11 @@ PREVIEW_MAX_CONCURRENT = env.whole("PREVIEW_MAX_CONCURRENT", 32)
 # Where the processes of one service count both together; below /tmp unless it is set.
 PLACES_DIR = env.text("PLACES_DIR", "")
 
+# --- Data ----------------------------------------------------------------------------------------
+
+# The default lake and what belongs to it; the API, workers and the scheduler share it.
+DATA_DIR = Path(env.text("DATA_DIR", "") or "data").resolve()
+
 # --- Runs ----------------------------------------------------------------------------------------
 
 RUN_MAX_ATTEMPTS = env.whole("RUN_MAX_ATTEMPTS", 3)
