@@ -118,12 +118,14 @@ def account_warnings(
 class ResultColumn:
     """`data_type` is the fitting one of SCHEMA_TYPES, or None.
 
-    `database_type` is as the database writes it, and empty where nobody asked for it.
+    `database_type` is as the database writes it, `kind` one of those of rows that are moved; both
+    are empty where nobody asked for them.
     """
 
     name: str
     data_type: str | None
     database_type: str = ""
+    kind: str = ""
 
 
 @dataclass(frozen=True)

@@ -27,21 +27,8 @@ from sources.contract import SourceParams
 from sources.errors import QueryFailed, SourceError, SourceTimeout, SourceUnreachable
 from sources.mysql import login, streaming, wkb
 from sources.mysql.driver import MySQLDriver, MySQLSession
-from sources.mysql.guard import Statement
-from sources.mysql.values import database_type, reader
+from sources.mysql.values import STRINGS, database_type, kind_of, reader
 
-_BINARY = 63  # the character set of what is not text
-_STRINGS = {
-    T.VARCHAR, T.VAR_STRING, T.STRING, T.TINY_BLOB, T.MEDIUM_BLOB, T.LONG_BLOB, T.BLOB, T.ENUM,
-    T.SET,
-}  # fmt: skip
-_KINDS = {
-    **dict.fromkeys((T.TINY, T.SHORT, T.INT24, T.LONG, T.LONGLONG, T.YEAR, T.BIT), "integer"),
-    **dict.fromkeys((T.DECIMAL, T.NEWDECIMAL), "decimal"),
-    **dict.fromkeys((T.DATE, T.NEWDATE), "date"),
-    T.FLOAT: "float32", T.DOUBLE: "float64", T.DATETIME: "timestamp", T.TIMESTAMP: "timestamptz",
-    T.TIME: "time", T.JSON: "json",
-}  # fmt: skip
 _TIMED_OUT = {1969, 3024}
 _AGAIN = {1205, 1213, 1040, 1053, 1203, 1226}  # deadlocks, a server that is full or going down
 FETCH_ROWS = 1000
@@ -143,7 +130,7 @@ class MySQLExtract(Extract):
 
     def _describe(self, fields: list[Any]) -> None:
         self._fields = fields
-        self._kinds = [_kind(field) for field in fields]
+        self._kinds = [kind_of(field) for field in fields]
         self.columns = [
             SourceColumn(_name(field.name), kind, database_type(field))
             for field, kind in zip(fields, self._kinds, strict=True)
@@ -248,7 +235,7 @@ class MySQLExtract(Extract):
             return f"{name} + 0e0"  # the text protocol shortens FLOATs, and DOUBLEs not
         if field.type_code == T.JSON:
             return f"LEFT(CAST({name} AS CHAR), {self._most_bytes + 1})"
-        if field.type_code in _STRINGS and field.length > 2 * self._most_bytes:
+        if field.type_code in STRINGS and field.length > 2 * self._most_bytes:
             return f"LEFT({name}, {self._most_bytes + 1})"
         return name
 
@@ -316,26 +303,12 @@ def _name(name: str | bytes) -> str:
     return name.decode("utf-8", "replace") if isinstance(name, bytes) else name
 
 
-def _kind(field: Any) -> str:
-    if field.type_code == T.TINY and field.length == 1 and not field.flags & FLAG.UNSIGNED:
-        return "tinyint1"
-    if field.type_code in _STRINGS:
-        return "binary" if field.charsetnr == _BINARY and not _is_named(field) else "text"
-    return _KINDS.get(field.type_code, "text")
-
-
-def _is_named(field: Any) -> bool:
-    """Tell MariaDB's json, uuid and inet, which are texts whatever their character set."""
-    extended = getattr(field, "extended", {})
-    return bool(extended.get(0) or extended.get(1))
-
-
 _Reader = Callable[[Sequence[bytes | None]], pa.Array]
 
 
 def _reader(field: Any) -> _Reader:
     """Return how a column's cells become an array of its kind."""
-    kind = _kind(field)
+    kind = kind_of(field)
     if field.type_code == T.BIT:
         return lambda cells: _texts(_each(cells, lambda raw: b"%d" % int.from_bytes(raw, "big")))
     if field.type_code == T.GEOMETRY:

@@ -25,23 +25,17 @@ from sources import values
 from sources.clock import Clock
 from sources.contract import SourceParams
 from sources.errors import QueryFailed, SourceError
+from sources.postgresql import kinds
 from sources.postgresql.driver import PostgresDriver, PostgresSession
 from sources.postgresql.values import column_type
 
-_KINDS = {
-    "bool": "boolean", "int2": "integer", "int4": "integer", "int8": "integer", "oid": "integer",
-    "xid": "integer", "cid": "integer", "xid8": "integer", "float4": "float32",
-    "float8": "float64", "numeric": "decimal", "date": "date", "timestamp": "timestamp",
-    "timestamptz": "timestamptz", "time": "time", "bytea": "binary", "json": "json",
-    "jsonb": "json",
-}  # fmt: skip
 _ARROW = {
     "bool": pa.bool_(), "int2": pa.int64(), "int4": pa.int64(), "int8": pa.int64(),
     "float4": pa.float32(), "float8": pa.float64(),
 }  # fmt: skip
 # Types whose texts are never long; all others are cut.
 _SHORT = {
-    *(_KINDS.keys() - {"bytea", "json", "jsonb"}), "timetz", "uuid", "inet", "cidr", "macaddr",
+    *(kinds.KINDS.keys() - {"bytea", "json", "jsonb"}), "timetz", "uuid", "inet", "cidr", "macaddr",
     "macaddr8", "money", "interval", "name", "char", "point", "line", "lseg", "box", "circle",
     "pg_lsn", "tid",
 }  # fmt: skip
@@ -49,17 +43,6 @@ _SIZED = {"varchar", "bpchar", "bit", "varbit"}
 _COMPARED = {"text", "varchar", "bpchar", "name", "citext"}
 _UTC = {"UTC", "ETC/UTC", "UCT", "ZULU", "ETC/UCT", "ETC/ZULU", "UNIVERSAL", "GMT", "ETC/GMT"}
 _MOST_WAITING = 2  # chunks between the thread that reads and the one that works
-
-_TYPES = """
-WITH RECURSIVE found(oid, base) AS (
-  SELECT oid, oid FROM pg_catalog.pg_type WHERE oid IN ({oids})
-  UNION ALL
-  SELECT found.oid, t.typbasetype FROM found
-  JOIN pg_catalog.pg_type t ON t.oid = found.base WHERE t.typtype = 'd'
-)
-SELECT found.oid, t.typname, t.typcategory, t.typtype, pg_catalog.format_type(t.oid, NULL)
-FROM found JOIN pg_catalog.pg_type t ON t.oid = found.base WHERE t.typtype <> 'd'
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +89,7 @@ class PostgresExtract(Extract):
         oids = [field.type_code for field in description]
         self._session.types.learn(oids, self._session.rows)
         written = self._session.database_types(description)
-        types = self._types(oids)
+        types = kinds.types_of(oids, self._session.rows)
         self._fields = [
             self._field(field, types[field.type_code], self._session.name_of(field.name))
             for field in description
@@ -117,24 +100,15 @@ class PostgresExtract(Extract):
             for field, name in zip(self._fields, written, strict=True)
         ]
 
-    def _types(self, oids: list[int]) -> dict[int, list[str]]:
-        if not oids:
-            return {}
-        found = self._session.rows(_TYPES.format(oids=",".join(map(str, sorted(set(oids))))))
-        return {int(str(oid)): [str(each) for each in more] for oid, *more in found}
-
-    def _field(self, field: Any, found: list[str], name: str) -> _Column:
-        type_name, category, _, written = found
-        is_array = category == "A"
-        kind = "json" if is_array else _KINDS.get(type_name, "text")
-        most = 1024 if type_name in _SHORT and not is_array else None
-        if type_name in _SIZED and field.internal_size > 0:
+    def _field(self, field: Any, found: kinds.TypeFacts, name: str) -> _Column:
+        most = 1024 if found.name in _SHORT and not found.is_array else None
+        if found.name in _SIZED and field.internal_size > 0:
             most = field.internal_size * 4
-        if found[2] == "e":  # an enumeration
+        if found.is_enumeration:
             most = 1024
         # `character` alone would be character(1).
-        written = "bpchar" if type_name == "bpchar" else written
-        return _Column(name, type_name, kind, is_array, most, written)
+        written = "bpchar" if found.name == "bpchar" else found.written
+        return _Column(name, found.name, found.kind, found.is_array, most, written)
 
     # -- the contract
 

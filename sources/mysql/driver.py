@@ -34,7 +34,7 @@ from sources.errors import (
 )
 from sources.mysql import catalogue, guard, login
 from sources.mysql.login import error_number, said
-from sources.mysql.values import FLOAT, database_type, reader
+from sources.mysql.values import FLOAT, database_type, kind_of, reader
 from sources.mysql.wire import MySQLConnection
 from sources.values import Budget
 
@@ -115,7 +115,7 @@ class MySQLSession(Session):
         except QueryFailed:  # an old MySQL takes no limit behind a parenthesis
             _, fields = self._select(sql)
         return [
-            ResultColumn(_name(field.name), reader(field)[1], database_type(field))
+            ResultColumn(_name(field.name), reader(field)[1], database_type(field), kind_of(field))
             for field in fields
         ]
 

@@ -32,7 +32,7 @@ from sources.errors import (
     too_many_rows,
 )
 from sources.login import without_secrets
-from sources.postgresql import catalogue, guard, login
+from sources.postgresql import catalogue, guard, kinds, login
 from sources.postgresql.values import TypeNames, column_type, converter
 from sources.tunnel import Port
 from sources.values import Budget
@@ -121,10 +121,15 @@ class PostgresSession(Session):
         else:
             self._execute(_DECLARE + sql, offset=len(_DECLARE))
             found = self._fetch(0).description
-        names = self._database_types(found)
+        types = kinds.types_of((column.type_code for column in found), self.rows)
         return [
-            ResultColumn(column.name, column.data_type, name)
-            for column, name in zip(self._columns(found), names, strict=True)
+            ResultColumn(column.name, column.data_type, name, types[oid].kind)
+            for column, name, oid in zip(
+                self._columns(found),
+                self._database_types(found),
+                (column.type_code for column in found),
+                strict=True,
+            )
         ]
 
     def reset(self) -> bool:
