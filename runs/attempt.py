@@ -170,8 +170,8 @@ class Attempt:
             self._ended(lambda: outcomes.tried_again(self.claim, error, report, is_uncertain))
             return
         tokens = [*self.claim.lost_tokens, *([self.claim.token] if is_uncertain else [])]
-        if spec is not None and tokens and self._has_committed(spec, tokens):
-            self._succeed(RunReport(found=True, found_token=tokens[-1]), spec)
+        if spec is not None and (found := self._committed(spec, tokens)):
+            self._succeed(RunReport(found=True, found_token=found), spec)
         elif is_cancelled:
             self._ended(lambda: outcomes.cancelled(self.claim))
         else:
@@ -185,8 +185,8 @@ class Attempt:
             spec = spec_of(self.claim)
         except Problem as problem:
             self.say(f"The target cannot be asked what it has: {problem.message}", "warning")
-        if spec and self.claim.lost_tokens and self._has_committed(spec, self.claim.lost_tokens):
-            self._succeed(RunReport(found=True), spec)
+        if spec is not None and (found := self._committed(spec, self.claim.lost_tokens)):
+            self._succeed(RunReport(found=True, found_token=found), spec)
         elif self.claim.run.get("cancel_asked"):
             self._ended(lambda: outcomes.cancelled(self.claim))
             self.say("Cancelled.")
@@ -194,16 +194,16 @@ class Attempt:
             error = self.claim.run.get("error") or told(_internal(self.stage), self.stage)
             self._ended(lambda: outcomes.failed(self.claim, error, _as_noted(self.claim.run)))
 
-    def _has_committed(self, spec: RunSpec, tokens: list[str]) -> bool:
-        """Ask the target for what lost attempts have committed, and let them commit no more."""
-        for attempt in range(SETTLE_TRIES):
+    def _committed(self, spec: RunSpec, tokens: list[str]) -> str | None:
+        """Return which of the lost attempts the target has, and let them commit no more."""
+        for attempt in range(SETTLE_TRIES if tokens else 0):
             try:
-                return asking.fence(spec.target, spec.plan, tokens) is not None
+                return asking.fence(spec.target, spec.plan, tokens)
             except Problem as problem:
                 self.say(f"The target does not say what it has: {problem.message}", "warning")
                 if attempt + 1 < SETTLE_TRIES:
-                    self.stop.event.wait(settings.RUN_RETRY_PAUSE_S)
-        return False
+                    time.sleep(settings.RUN_RETRY_PAUSE_S)
+        return None
 
     def _ended(self, write: Any) -> bool:
         """Write how the run ended, however long the store is away; tell whether it counted.

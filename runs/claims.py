@@ -74,10 +74,11 @@ def claim(
     `connections` is a pattern of connections' names; `only` the one run that is wanted.
     """
     for run in life.candidates(live, naive(store.now())):
-        wanted = only in (None, run["_id"])
-        if wanted and fnmatchcase(str(run.get("connection_name") or ""), connections):
-            if taken := _take(run, live, worker):
-                return taken
+        is_wanted = only in (None, run["_id"]) and fnmatchcase(
+            str(run.get("connection_name") or ""), connections
+        )
+        if is_wanted and (taken := _take(run, live, worker)):
+            return taken
     return None
 
 

@@ -1,7 +1,7 @@
 """The life of a run: its words, and which way it may go. Nothing here asks the store.
 
-    queued → running → succeeded | failed | cancelled       skipped
-       ↑________|  between attempts, or handed back
+queued → running → succeeded | failed | cancelled       skipped
+   ↑________|  between attempts, or handed back
 """
 
 from __future__ import annotations
@@ -95,9 +95,7 @@ def candidates(live: Iterable[Stored], now: datetime) -> list[Stored]:
 def places_taken(live: Iterable[Stored], connection_id: Any) -> set[str]:
     """Return which places at a source are held."""
     prefix = f"source/{connection_id}/"
-    return {
-        held for run in live for held in run.get("holds") or () if str(held).startswith(prefix)
-    }
+    return {held for run in live for held in run.get("holds") or () if str(held).startswith(prefix)}
 
 
 def free_places(live: Iterable[Stored], connection_id: Any, most: int) -> list[str]:

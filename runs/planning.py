@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping as Dict
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -95,11 +96,9 @@ def keep(planned: Planned) -> str:
             "content": planned.content,
             "made_at": store.now().replace(tzinfo=None),
         }
-        try:
-            # Outside of any transaction: two that queue the same must not meet here.
+        # Outside of any transaction: two that queue the same must not meet here.
+        with suppress(DuplicateKeyError):
             store.collection(Plan).insert_one(document)
-        except DuplicateKeyError:
-            pass
     return planned.id
 
 

@@ -173,7 +173,7 @@ class LogLineSerializer(serializers.Serializer):
 
     @classmethod
     def projection(cls) -> Stored:
-        return {name: 1 for name in cls().fields}
+        return dict.fromkeys(cls().fields, 1)
 
     @classmethod
     def show(cls, document: Stored) -> dict[str, Any]:

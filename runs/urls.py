@@ -2,19 +2,17 @@
 
 from django.urls import re_path
 
-from common.api.routers import SlashlessRouter
 from runs.views import LogViewSet, MappingRunsViewSet, RunViewSet
 
-router = SlashlessRouter()
-router.register("runs", RunViewSet, basename="run")
+RUN = r"^runs/(?P<id>[0-9a-fA-F]{24})"
 
 urlpatterns = [
-    *router.urls,
-    re_path(
-        r"^runs/(?P<id>[0-9a-fA-F]{24})/log/?$",
-        LogViewSet.as_view({"get": "list"}),
-        name="run-log",
-    ),
+    re_path(r"^runs/?$", RunViewSet.as_view({"get": "list"}), name="run-list"),
+    re_path(RUN + r"/?$", RunViewSet.as_view({"get": "retrieve"}), name="run-detail"),
+    re_path(RUN + r"/cancel/?$", RunViewSet.as_view({"post": "cancel"}), name="run-cancel"),
+    re_path(RUN + r"/retry/?$", RunViewSet.as_view({"post": "retry"}), name="run-retry"),
+    re_path(RUN + r"/log/?$", LogViewSet.as_view({"get": "list"}), name="run-log"),
+    re_path(RUN + r"/rejected/?$", RunViewSet.as_view({"get": "rejected"}), name="run-rejected"),
     re_path(
         r"^mappings/(?P<mapping_id>[0-9a-fA-F]{24})/runs/?$",
         MappingRunsViewSet.as_view({"post": "start"}),

@@ -10,7 +10,6 @@ from django.http import HttpResponse
 from django.http.response import HttpResponseBase
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import status
-from rest_framework.decorators import action
 from rest_framework.request import Request
 
 from common.api import lists
@@ -99,7 +98,6 @@ class RunViewSet(RunRecords):
         return super().retrieve(request, *args, **kwargs)
 
     @extend_schema(request=NothingSerializer, responses={202: WholeRunSerializer})
-    @action(detail=True, methods=["post"])
     def cancel(self, request: Request, **kwargs: Any) -> HttpResponse:
         """Stop a run; what has committed already has succeeded."""
         run = self.get_document()
@@ -109,7 +107,6 @@ class RunViewSet(RunRecords):
     @extend_schema(
         request=NothingSerializer, responses={202: WholeRunSerializer}, parameters=[IDEMPOTENCY]
     )
-    @action(detail=True, methods=["post"])
     def retry(self, request: Request, **kwargs: Any) -> HttpResponse:
         """Queue a new run in the place of one that failed, was cancelled or skipped."""
         old = self.get_document()
@@ -119,7 +116,6 @@ class RunViewSet(RunRecords):
         return self.accepted(run)
 
     @extend_schema(responses=RejectedSerializer(many=True))
-    @action(detail=True, methods=["get"])
     def rejected(self, request: Request, **kwargs: Any) -> HttpResponse:
         """List the values that the last attempt refused, by row: the first 10,000."""
         run = self.get_document()

@@ -13,6 +13,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from typing import TypeVar
 
 from bson import ObjectId
 from django.conf import settings
@@ -36,6 +37,7 @@ UPKEEP_EVERY_S = 600.0
 DOWN_S = 1.0
 LOOK_SHARE = 5
 """Looking for runs takes at most a fifth of a worker's time, however many wait."""
+T = TypeVar("T")
 STORE_TROUBLE = (PyMongoError, DatabaseError, ServiceError)
 
 logger = logging.getLogger("runs")
@@ -54,6 +56,7 @@ class Worker:
         self.id = f"{self.name}:{secrets.token_hex(4)}"
         self.stopping = threading.Event()
         self.woken = threading.Event()
+        self.left = threading.Event()
         self.active: dict[str, tuple[Claim, StopReason, threading.Thread]] = {}
         self.lock = threading.Lock()
         self.watch = Watch()
@@ -68,6 +71,8 @@ class Worker:
         while not self.stopping.is_set():
             self._wait(self._turn())
         self._wind_up(grace_s)
+        self.left.set()
+        tender.join(5)
         self._leave()
 
     def stop(self) -> None:
@@ -138,7 +143,7 @@ class Worker:
     # --- Tending ----------------------------------------------------------------------------------
 
     def _tend(self) -> None:
-        """Show signs of life, hear of cancels, take up what others have lost, remove what is old."""
+        """Show signs of life, hear of cancels, take up lost runs, remove what is old."""
         jobs = [
             (ORDERS_EVERY_S, self._hear),
             (BEAT_EVERY_S, self._beat),
@@ -146,12 +151,12 @@ class Worker:
             (UPKEEP_EVERY_S, upkeep.remove_old),
         ]
         due = [0.0] * len(jobs)
-        while True:
+        while not self.left.is_set():
             for index, (every_s, job) in enumerate(jobs):
                 if time.monotonic() >= due[index]:
                     due[index] = time.monotonic() + every_s
                     self._guarded(job)
-            time.sleep(0.1)
+            self.left.wait(0.1)
 
     def _beat(self) -> None:
         held = [claim for claim, _, _ in self._held()]
@@ -184,7 +189,7 @@ class Worker:
                 log.write(run["_id"], run["attempt"], None, "The worker was lost.", "error")
                 self.woken.set()
 
-    def _guarded[T](self, job: Callable[[], T]) -> T | None:
+    def _guarded(self, job: Callable[[], T]) -> T | None:
         """Return what a job does; a store that is away is told once in a while."""
         try:
             with store.batch_timeout():

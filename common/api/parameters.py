@@ -175,7 +175,7 @@ def _read_cursor(asked: dict[str, Any]) -> list[FieldError]:
 
 
 class TimelineParameters(ListParameters):
-    """Of a list in the order of one moment: filters by equality, and `since` ≤ `moment` < `until`."""
+    """Of a list in the order of one moment: `since` is inclusive, `until` exclusive."""
 
     LIMITS: ClassVar = {"since": "$gte", "until": "$lt"}
 
