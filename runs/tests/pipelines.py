@@ -17,15 +17,15 @@ from common.tests.client import (
 def source_body(**changes: Any) -> dict[str, Any]:
     """Return the body of a connection to the test server's database."""
     url = urlsplit(os.environ["TEST_POSTGRES_URL"])
-    return connection_body(
-        host=url.hostname,
-        port=url.port,
-        database=url.path.strip("/"),
-        username=url.username,
-        password=url.password,
-        ssl_mode="disable",
-        **changes,
-    )
+    address = {
+        "host": url.hostname,
+        "port": url.port,
+        "database": url.path.strip("/"),
+        "username": url.username,
+        "password": url.password,
+        "ssl_mode": "disable",
+    }
+    return connection_body(**(address | changes))
 
 
 def pipeline(api: Api, query: str = "SELECT 1 AS id", **changes: Any) -> dict[str, Any]:
