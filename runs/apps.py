@@ -5,6 +5,6 @@ class RunsConfig(AppConfig):
     name = "runs"
 
     def ready(self) -> None:
-        from runs import in_use
+        from runs import checks, in_use  # noqa: F401 - checks register themselves
 
         in_use.register()
