@@ -25,6 +25,9 @@ from schemas.models import Schema
 from sources.errors import StatementRefused
 from sources.statement import check_statement
 
+LINEAGES = "lineages"
+"""What was read of each mapping's query, under its id: it can be made again at any time."""
+
 
 class VerificationStatus(models.TextChoices):
     """How what a mapping asks for stands to what its source gives."""
@@ -144,6 +147,10 @@ class Mapping(Document):
             "and save, or give the schema what it lacks."
         )
         return {"target_schema": ValidationError(message, code="missing_columns")}
+
+    def delete_dependents(self) -> None:
+        super().delete_dependents()
+        store.named(LINEAGES).delete_one({"_id": self.pk}, session=store.mongodb.session)
 
     recheck: Callable[[], RuleErrors] | None = None
     """What the stored rules are checked by once more, in the transaction that writes."""

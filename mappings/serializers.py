@@ -273,3 +273,50 @@ class ProposalSerializer(serializers.Serializer):
     """The columns of a schema, as `POST schemas` takes them."""
 
     columns = ColumnSerializer(many=True)
+
+
+class SourceSerializer(serializers.Serializer):
+    schema = serializers.CharField(allow_null=True, help_text="Null where it is not known.")
+    table = serializers.CharField()
+    column = serializers.CharField()
+
+
+class ColumnLineageSerializer(serializers.Serializer):
+    name = serializers.CharField()
+    sources = SourceSerializer(many=True)
+    transformation = serializers.ChoiceField(
+        choices=["identity", "expression", "aggregate", "window", "constant", "unknown"]
+    )
+
+
+class FieldLineageSerializer(serializers.Serializer):
+    name = serializers.CharField()
+    rule_id = IdField(allow_null=True)
+    columns = ColumnLineageSerializer(many=True)
+
+
+class LineageSerializer(serializers.Serializer):
+    """Where each target field comes from; `message` says why it is not known, where it is not."""
+
+    # DRF takes declared fields off the class, so the property of this name stays what it is.
+    fields = FieldLineageSerializer(many=True)  # type: ignore[assignment]
+    message = serializers.CharField(allow_null=True)
+
+
+class FieldSourcesSerializer(serializers.Serializer):
+    """What feeds a field of a schema."""
+
+    mapping_id = IdField()
+    mapping_name = serializers.CharField()
+    field = serializers.CharField()
+    sources = SourceSerializer(many=True)
+
+
+class FedFieldSerializer(serializers.Serializer):
+    """A field that a column of a source feeds."""
+
+    mapping_id = IdField()
+    mapping_name = serializers.CharField()
+    schema_id = IdField()
+    field = serializers.CharField()
+    transformation = serializers.CharField()

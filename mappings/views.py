@@ -11,7 +11,7 @@ from bson import ObjectId
 from django.core.exceptions import ValidationError
 from django.http import HttpResponse
 from django.http.response import HttpResponseBase
-from drf_spectacular.utils import PolymorphicProxySerializer, extend_schema
+from drf_spectacular.utils import OpenApiParameter, PolymorphicProxySerializer, extend_schema
 from rest_framework import status
 from rest_framework.decorators import action
 from rest_framework.exceptions import ValidationError as InvalidBody
@@ -21,17 +21,23 @@ from rest_framework.views import APIView
 
 from common.api.json import JSON, to_json
 from common.api.parameters import ListParameters
+from common.api.problems import Invalid
 from common.api.roles import Access, Role
 from common.api.views import DocumentViewSet, records_access
 from common.documents.codecs import record_codec, reference_to
-from common.documents.models import exists
+from common.documents.models import Document, exists
 from common.documents.store import Stored
-from common.exceptions import NotFound
+from common.exceptions import FieldError, NotFound
+from connections.models import Connection
 from connections.serializers import NothingSerializer
-from mappings import preview, proof, rules, source, verify
+from mappings import dryrun, lineage, preview, proof, rules, source, verify
+from mappings.dryrun import DryRunBodySerializer, DryRunSerializer, LimitSerializer
 from mappings.models import ColumnMapping, Mapping, Verification, column_names, written_fields
 from mappings.serializers import (
     ColumnMappingSerializer,
+    FedFieldSerializer,
+    FieldSourcesSerializer,
+    LineageSerializer,
     MappingSerializer,
     PreviewQuerySerializer,
     PreviewSerializer,
@@ -41,6 +47,7 @@ from mappings.serializers import (
 )
 from mappings.source import Answer
 from mappings.validation import Targets
+from schemas.models import Schema
 
 
 class MappingViewSet(DocumentViewSet):
@@ -54,9 +61,25 @@ class MappingViewSet(DocumentViewSet):
     access = records_access(writes=Role.EDITOR) | {
         "preview": Role.ANALYST,
         "verify": Role.EDITOR,
+        "dry_run_unsaved": Role.ANALYST,
+        "dry_run_saved": Role.ANALYST,
+        "lineage": Role.VIEWER,
     }
-    asks_sources = frozenset({"preview", "create", "update", "partial_update", "verify"})
-    source_refusals: ClassVar = {"preview": ("429", "502", "504")}
+    asks_sources = frozenset(
+        {
+            "preview",
+            "create",
+            "update",
+            "partial_update",
+            "verify",
+            "dry_run_unsaved",
+            "dry_run_saved",
+            "lineage",
+        }
+    )
+    source_refusals: ClassVar = dict.fromkeys(
+        ("preview", "dry_run_unsaved", "dry_run_saved"), ("429", "502", "504")
+    )
 
     def get_serializer_context(self) -> dict[str, Any]:
         return {**super().get_serializer_context(), "ask": self._asked_once}
@@ -82,6 +105,106 @@ class MappingViewSet(DocumentViewSet):
     def preview(self, request: Request) -> Response:
         """Run one read-only statement against a saved connection and show its first rows."""
         return Response(asdict(preview.preview(request.data)))
+
+    @extend_schema(request=DryRunBodySerializer, responses=DryRunSerializer)
+    @action(detail=False, methods=["post"], url_path="dry-run")
+    def dry_run_unsaved(self, request: Request) -> Response:
+        """Show what the first rows of a run would become; nothing is stored."""
+        return Response(dryrun.of_body(request.data))
+
+    @extend_schema(request=LimitSerializer, responses=DryRunSerializer)
+    @action(detail=True, methods=["post"], url_path="dry-run")
+    def dry_run_saved(self, request: Request, **kwargs: Any) -> Response:
+        """Show what the first rows of a run of the mapping would become."""
+        mapping = Mapping.from_document(self.get_document())
+        serializer = LimitSerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        return Response(dryrun.of_stored(mapping, serializer.validated_data["limit"]))
+
+    @extend_schema(
+        parameters=[
+            OpenApiParameter("indirect", bool, description="Also columns that only choose rows."),
+            OpenApiParameter("format", str, enum=["openlineage"]),
+        ],
+        responses=LineageSerializer,
+    )
+    @action(detail=True, methods=["get"], url_path="lineage")
+    def lineage(self, request: Request, **kwargs: Any) -> Response:
+        """Tell from which columns of the source each target field comes."""
+        asked = asked_for(request, indirect=("true", "false"), format=("openlineage",))
+        mapping = Mapping.from_document(self.get_document())
+        indirect = asked.get("indirect") == "true"
+        found = lineage.fields_of(mapping, rules.in_order(mapping.pk), indirect)
+        if asked.get("format") == "openlineage":
+            from mappings import openlineage  # half a second that nobody else waits for
+
+            records = lineage.connection_and_schema(mapping)
+            found = openlineage.event(mapping, *records, found["fields"])
+        return Response(found)
+
+
+def asked_for(request: Request, **known: tuple[str, ...] | None) -> dict[str, str]:
+    """Return the query's parameters; `known` has the values that each may have, None for any.
+
+    Raises Invalid, naming every one that makes no sense.
+    """
+    errors: list[FieldError] = []
+    for name, text in request.query_params.items():
+        values = known.get(name)
+        said = ""
+        if name not in known:
+            said = f"There is no such parameter; there are {', '.join(known)}."
+        elif values is not None and text not in values:
+            said = f"Expected {' or '.join(values)}."
+        elif not text or "\0" in text:
+            said = "Expected plain text."
+        if said:
+            errors.append({"field": str(name), "code": "invalid", "message": said})
+    if errors:
+        raise Invalid(errors)
+    return {str(name): str(text) for name, text in request.query_params.items()}
+
+
+class SchemaLineageView(APIView):
+    """What feeds a schema."""
+
+    access: ClassVar[Access] = {"get": Role.VIEWER}
+
+    @extend_schema(
+        operation_id="schemas_lineage",
+        tags=["schemas"],
+        parameters=[OpenApiParameter("column", str)],
+        responses=FieldSourcesSerializer(many=True),
+    )
+    def get(self, request: Request, id: str) -> Response:  # noqa: A002 - as records have it
+        """Tell what feeds the fields of a schema, or one of them, mapping by mapping."""
+        asked = asked_for(request, column=None)
+        refuse_unknown(Schema, id)
+        return Response(lineage.into_schema(ObjectId(id), asked.get("column")))
+
+
+class ConnectionLineageView(APIView):
+    """What a source feeds."""
+
+    access: ClassVar[Access] = {"get": Role.VIEWER}
+
+    @extend_schema(
+        operation_id="connections_lineage",
+        tags=["connections"],
+        parameters=[OpenApiParameter("table", str), OpenApiParameter("column", str)],
+        responses=FedFieldSerializer(many=True),
+    )
+    def get(self, request: Request, id: str) -> Response:  # noqa: A002 - as records have it
+        """Tell into which fields a table, or one of its columns, flows."""
+        asked = asked_for(request, table=None, column=None)
+        refuse_unknown(Connection, id)
+        found = lineage.out_of_connection(ObjectId(id), asked.get("table"), asked.get("column"))
+        return Response(found)
+
+
+def refuse_unknown(model: type[Document], identifier: str) -> None:
+    if not exists(model, ObjectId(identifier)):
+        raise NotFound(f"There is no {model._meta.verbose_name} with the id {identifier}.")
 
 
 class ProposalView(APIView):
