@@ -126,7 +126,7 @@ def _rules_of(items: Sequence[Any], mapping: Mapping) -> tuple[list[Rule], Probl
             data=item, context={"mapping_id": ObjectId(), "targets": targets}
         )
         if serializer.is_valid():
-            rule: ColumnMapping = serializer.record  # type: ignore[assignment]
+            rule: ColumnMapping = serializer.record
             targets.take(rule.target_fields, f"the rule {rule_id}")
             found.append(replace(proof.plan_rules([rule])[0], id=rule_id))
         problems += [

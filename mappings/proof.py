@@ -19,6 +19,7 @@ from engine.kinds import SourceColumn
 from engine.mismatches import Mismatch, kind_of, mismatches
 from engine.plan import Rule
 from mappings.models import (
+    RULE,
     ColumnMapping,
     DescribedTable,
     Description,
@@ -256,3 +257,17 @@ def rule_errors(found: Iterable[Mismatch]) -> RuleErrors:
 
 def _words(rule: Rule) -> str:
     return f"{rule.type} rule {', '.join(rule.source_columns)} → {', '.join(rule.target_fields)}"
+
+
+def new_mismatches(rules: Sequence[ColumnMapping], proof: Proof) -> list[ValidationError]:
+    """Return what refuses a save of those of a mapping's rules that change."""
+    changed = {
+        one.id
+        for rule, one in zip(rules, plan_rules(rules), strict=True)
+        if rule.has_changed(*RULE)
+    }
+    return [
+        ValidationError(f"The {_words(one.rule)}: {one.message}", code=one.code)
+        for one in proof.mismatches
+        if one.rule.id in changed
+    ]
