@@ -18,8 +18,10 @@ RUN SECRET_KEY=build ENCRYPTION_KEY=build python manage.py collectstatic --no-in
 FROM python:3.12-slim
 RUN apt-get update && apt-get install -y --no-install-recommends libmariadb3 \
     && rm -rf /var/lib/apt/lists/*
-RUN useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin etl
-ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 LISTEN_HOST=0.0.0.0 PORT=8000
+RUN useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin etl \
+    && install -d -o 10001 -g 10001 /data
+ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 LISTEN_HOST=0.0.0.0 PORT=8000 DATA_DIR=/data
+VOLUME /data
 WORKDIR /app
 COPY --from=build /venv /venv
 COPY --from=build /app /app

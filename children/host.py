@@ -80,8 +80,20 @@ class Child:
         After ChildLate and ChildGone the child is of no more use: stop or kill it.
         Raises ChildFailed, ChildLate, ChildGone.
         """
-        self.uses += 1
         note: Json = None
+        try:
+            self.send(call, arguments)
+            while "note" in (message := frames.receive(self._talk, deadline)):
+                note = message["note"]
+        except frames.Late as exc:
+            raise ChildLate(note) from exc
+        except frames.Broken as exc:
+            raise ChildGone(note) from exc
+        return _result(message)
+
+    def send(self, call: str, arguments: Mapping[str, Json]) -> None:
+        """Ask, and do not wait: `hear` tells what the child says. Raises ChildGone."""
+        self.uses += 1
         try:
             question = {
                 "call": call,
@@ -89,15 +101,26 @@ class Child:
                 "networks": networks.in_force().to_json(),
             }
             frames.send(self._talk, question)
-            while "note" in (message := frames.receive(self._talk, deadline)):
-                note = message["note"]
-        except frames.Late as exc:
-            raise ChildLate(note) from exc
         except (frames.Broken, TypeError) as exc:
-            raise ChildGone(note) from exc
-        if "failed" in message:
-            raise ChildFailed(message["failed"], message["details"])
-        return message["result"]
+            raise ChildGone from exc
+
+    def hear(self, timeout_s: float) -> tuple[bool, Json]:
+        """Return the next note as (False, note), the answer as (True, what was returned).
+
+        Raises ChildLate where the child says nothing in that time, and may go on: hear again.
+        Raises ChildFailed, ChildGone.
+        """
+        poll = select.poll()
+        poll.register(self._talk, select.POLLIN)
+        if not poll.poll(max(0.0, timeout_s) * 1000):
+            raise ChildLate(None)
+        try:
+            message = frames.receive(self._talk, time.monotonic() + START_S)
+        except (frames.Late, frames.Broken) as exc:
+            raise ChildGone from exc
+        if "note" in message:
+            return False, message["note"]
+        return True, _result(message)
 
     @property
     def alive(self) -> bool:
@@ -129,6 +152,12 @@ class Child:
     def kill(self) -> None:
         """End the process now."""
         self._end()
+
+
+def _result(message: Json) -> Json:
+    if "failed" in message:
+        raise ChildFailed(message["failed"], message["details"])
+    return message["result"]
 
 
 def _end(owner: int, pidfd: int, talk: socket.socket, stop: int) -> None:

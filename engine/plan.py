@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import datetime
+from typing import Any
 
 from engine.kinds import DATA_TYPES, SourceColumn
 from engine.problems import Problem
@@ -42,11 +43,15 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class CursorWindow:
-    """Only rows whose cursor is from `after` to `until`, both included, as texts; None is open."""
+    """Only rows whose cursor is from `after` to `until`, both included, as texts; None is open.
+
+    A run finds both itself. A cursor of moments ends `lag_s` seconds before the database's now.
+    """
 
     column: str
     after: str | None = None
     until: str | None = None
+    lag_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +74,7 @@ class Plan:
     max_rejected: int | None = 0
     full_refresh: bool = False
     max_cell_bytes: int = MAX_CELL_BYTES
+    split_column: str | None = None
 
     def __post_init__(self) -> None:
         _require(self)
@@ -76,6 +82,30 @@ class Plan:
     @property
     def written_fields(self) -> frozenset[str]:
         return frozenset(name for rule in self.rules for name in rule.target_fields)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values of JSON."""
+        return asdict(self) | {"loaded_at": self.loaded_at.isoformat()}
+
+    @classmethod
+    def from_json(cls, given: Mapping[str, Any]) -> Plan:
+        """Return what `to_json` was made of. Raises Problem."""
+        cursor = given["cursor"]
+        return cls(
+            **{
+                **given,
+                "rules": tuple(_rule_from_json(rule) for rule in given["rules"]),
+                "columns": tuple(Field(**each) for each in given["columns"]),
+                "key_fields": tuple(given["key_fields"]),
+                "cursor": CursorWindow(**cursor) if cursor else None,
+                "loaded_at": datetime.fromisoformat(given["loaded_at"]),
+            }
+        )
+
+
+def _rule_from_json(given: Mapping[str, Any]) -> Rule:
+    names = {each: tuple(given[each]) for each in ("source_columns", "target_fields")}
+    return Rule(**{**given, **names})
 
 
 def rule_of(plan: Plan, field: str) -> Rule:

@@ -1,6 +1,7 @@
 """The service about itself: its name and its health."""
 
 import time
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 from django.conf import settings
@@ -11,6 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+import runs.health
 from common.api.roles import Access, Role
 from common.documents import store
 from common.secrets import keys as crypto
@@ -53,8 +55,10 @@ class RootView(APIView):
 
 
 class CheckSerializer(serializers.Serializer):
-    status = serializers.ChoiceField(choices=["healthy", "unhealthy"])
+    status = serializers.ChoiceField(choices=["healthy", "unhealthy", "up", "absent"])
     latency_ms = serializers.FloatField(required=False)
+    workers = serializers.IntegerField(required=False)
+    lag_s = serializers.FloatField(required=False, help_text="How long a run waits by now.")
     error = serializers.CharField(required=False)
 
 
@@ -73,6 +77,7 @@ class HealthView(APIView):
         """Tell whether the service can do its work: 200 healthy, 503 not; a check a dependency."""
         checks = {"mongodb": _checked(_ping), "encryption_key": _checked(crypto.cipher)}
         healthy = all(check["status"] == "healthy" for check in checks.values())
+        checks |= {"worker": _sign_of_life(runs.health.worker)}
         return Response(
             {
                 "status": "healthy" if healthy else "unhealthy",
@@ -125,6 +130,15 @@ class ReadyView(APIView):
 def _ping() -> None:
     with within(PING_TIMEOUT_S):
         store.ping()
+
+
+def _sign_of_life(ask: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Return what a process beside the service says of itself, by the store."""
+    try:
+        with within(PING_TIMEOUT_S):
+            return ask()
+    except Exception as failure:
+        return {"status": "absent", "error": type(failure).__name__}
 
 
 def _checked(check: Any) -> dict[str, Any]:

@@ -74,6 +74,21 @@ SOURCE_ALLOW_NETWORKS = env.networks("SOURCE_ALLOW_NETWORKS")
 # Where the processes of one service count both together; below /tmp unless it is set.
 PLACES_DIR = env.text("PLACES_DIR", "")
 
+# --- Data ----------------------------------------------------------------------------------------
+
+# The default lake and what belongs to it; the API, workers and the scheduler share it.
+DATA_DIR = Path(env.text("DATA_DIR", "") or "data").resolve()
+
+# --- Runs ----------------------------------------------------------------------------------------
+
+RUN_MAX_ATTEMPTS = env.whole("RUN_MAX_ATTEMPTS", 3)
+RUN_RETRY_PAUSE_S = env.number("RUN_RETRY_PAUSE_S", 10.0)
+RUN_TIMEOUT_S = env.number("RUN_TIMEOUT_S", 0.0)
+RUN_MAX_PER_SOURCE = env.whole("RUN_MAX_PER_SOURCE", 4)
+RUN_KEEP_DAYS = env.whole("RUN_KEEP_DAYS", 90)
+RUN_LOG_KEEP_DAYS = env.whole("RUN_LOG_KEEP_DAYS", 30)
+REJECTED_KEEP_DAYS = env.whole("REJECTED_KEEP_DAYS", 30)
+
 # --- The server ----------------------------------------------------------------------------------
 
 LISTEN_HOST = env.text("LISTEN_HOST", "") or "127.0.0.1"
@@ -145,6 +160,7 @@ INSTALLED_APPS = [
     "schemas",
     "mappings",
     "schedules",
+    "runs",
     "portability",
 ]
 
@@ -208,6 +224,7 @@ SPECTACULAR_SETTINGS = {
     ),
     "VERSION": VERSION,
     "OAS_VERSION": "3.1.0",
+    "ENUM_NAME_OVERRIDES": {"VerificationStatus": "mappings.models.VerificationStatus"},
     "SERVE_INCLUDE_SCHEMA": False,
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
@@ -219,6 +236,7 @@ SPECTACULAR_SETTINGS = {
         {"name": "mappings", "description": "What is read, and which column goes where."},
         {"name": "schemas", "description": "Target tables; they only grow."},
         {"name": "schedules", "description": "When a mapping runs."},
+        {"name": "runs", "description": "What ran, what runs, and what waits to run."},
         {"name": "session", "description": "Log in as a user, as frontends do."},
         {"name": "me", "description": "Who one is, and what one may."},
         {"name": "tokens", "description": "Keys to the API."},

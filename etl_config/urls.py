@@ -8,6 +8,7 @@ import access.urls
 import audit.urls
 import connections.urls
 import mappings.urls
+import runs.urls
 import schedules.urls
 import schemas.urls
 from etl_config.documentation import OpenAPIView, RedocPage, SwaggerPage, redoc_script
@@ -21,6 +22,7 @@ api = [
     *schemas.urls.urlpatterns,
     *mappings.urls.urlpatterns,
     *schedules.urls.urlpatterns,
+    *runs.urls.urlpatterns,
     *audit.urls.urlpatterns,
     # Whatever else begins like the API is refused like the API, also while DEBUG is on.
     re_path(r"", UnknownAddress.as_view()),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -23,9 +23,11 @@ from common.documents.references import identifier_of
 from common.documents.store import Stored
 from common.exceptions import FieldError, InUse, UnreadableSecret
 from common.secrets.fields import Secret
+from mappings import proof, source
 from mappings.models import ColumnMapping, RuleKind, column_names
 from mappings.rules import MAX_RULES
 from mappings.serializers import ColumnMappingSerializer
+from mappings.source import Answer
 from mappings.validation import Targets
 from portability import kinds
 from portability.export import Snapshot
@@ -143,6 +145,8 @@ class _Planner:
         self.listed: set[str] = set()
         """The sections that the file has; of others nothing is deleted."""
         self.pending: dict[ObjectId, Stored] = {}
+        self.silent: dict[ObjectId, Answer] = {}
+        """The answers of the connections that gave none, so that each is waited for once."""
         self.stored = {
             section: {found.get("name"): found for found in documents}
             for section, documents in snapshot.documents.items()
@@ -229,6 +233,8 @@ class _Planner:
         record = draft.checked()
         record.pk = entry.id
         rules = self._checked_rules(entry, record) if entry.kind.section == "mappings" else None
+        if entry.kind.section == "mappings" and not draft.problems:
+            self._prove(entry, record, rules)
         self.problems += draft.problems
         self.pending[entry.id] = {"_id": entry.id, **_best_effort(record)}
         if not draft.problems:
@@ -249,6 +255,41 @@ class _Planner:
                 f'The {BY_SECTION[section].verbose_name} "{name}" is not in the file: it would go.'
             )
         return found["_id"]
+
+    def _prove(self, entry: _Entry, mapping: Any, rules: list[ColumnMapping] | None) -> None:
+        """Ask the source of a mapping that changes; one that is silent is asked once."""
+        if rules is None and not mapping.has_changed(*proof.ASKED_OF):
+            return
+        kept = rules
+        if kept is None:
+            kept = [ColumnMapping.from_document(rule) for rule in self._stored_rules(entry)]
+        for rule in kept:
+            rule.pk = rule.pk or ObjectId()
+        answer = self._asked(mapping)
+        proven = proof.prove(mapping, kept, answer)
+        errors = proof.mapping_errors(mapping, proven)
+        for name, error in errors.items():
+            in_file = entry.kind.in_file(f"{name}_id" if name == "target_schema" else name)
+            for message in error.messages:
+                place = entry.node.place_of(in_file)
+                self.problems.append(Problem(place, f"{entry.path}, {in_file}", message))
+        for error in [] if errors else proof.new_mismatches(kept, proven):
+            where = f"{entry.path}, {RULES}"
+            self.problems += [Problem(entry.place, where, message) for message in error.messages]
+        proven.note_on(mapping)
+
+    def _asked(self, mapping: Any) -> Answer:
+        """Return what a source says; a connection that did not answer is not asked again."""
+        identifier = mapping.source_connection_id
+        if identifier in self.silent:
+            return replace(
+                self.silent[identifier],
+                query=source.digest(identifier, mapping.source_query),
+            )
+        answer = source.ask(identifier, mapping.source_query)
+        if answer.survey is None and not answer.refused and answer.code != "busy":
+            self.silent[identifier] = answer
+        return answer
 
     # --- Rules of mappings ------------------------------------------------------------------------
 
@@ -404,7 +445,7 @@ class _Draft:
         return record
 
     def _validated(self, data: dict[str, Any]) -> tuple[Document, list[FieldError]]:
-        serializer = self.kind.serializer(self.instance, data=data)
+        serializer = self.kind.serializer(self.instance, data=data, context={"ask": None})
         serializer.is_valid()
         return serializer.record, flattened(serializer.errors)
 

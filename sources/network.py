@@ -153,7 +153,7 @@ def _start(
 def _ready(sock: socket.socket) -> socket.socket:
     sock.setblocking(True)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    notice_silence(sock)
     return sock
 
 
@@ -167,6 +167,18 @@ def not_allowed(address: str, denied: Sequence[str]) -> SourceUnreachable:
         "SOURCE_ALLOW_NETWORKS.",
         stage="port",
     )
+
+
+def notice_silence(sock: socket.socket) -> None:
+    """Have the kernel give up a host that acknowledges nothing for a minute."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in (
+        (socket.TCP_KEEPIDLE, 20),
+        (socket.TCP_KEEPINTVL, 10),
+        (socket.TCP_KEEPCNT, 4),
+        (socket.TCP_USER_TIMEOUT, 60_000),
+    ):
+        sock.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
 def _refused(address: str, failures: list[int]) -> SourceUnreachable:

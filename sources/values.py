@@ -42,6 +42,11 @@ def text(raw: bytes) -> str:
     return raw.decode("utf-8", "backslashreplace")
 
 
+def full_text(raw: bytes) -> str:
+    """Return all of it as text, as `text` reads it."""
+    return raw.decode("utf-8", "backslashreplace")
+
+
 def row(cells: Sequence[bytes | None], readers: Sequence[Reader]) -> list[Json]:
     """Return a row's cells read; one in a form that its reader does not know stays text."""
     pairs = zip(readers, cells, strict=True)
@@ -74,6 +79,11 @@ def binary(raw: bytes) -> str:
     """Return base64; past 64 KiB that of the first 65,535 bytes, and the mark of a cut."""
     if len(raw) > MAX_CELL_BYTES:
         return base64.b64encode(raw[: MAX_CELL_BYTES - 1]).decode() + cut_mark(len(raw))
+    return base64.b64encode(raw).decode()
+
+
+def full_binary(raw: bytes) -> str:
+    """Return all of it as base64."""
     return base64.b64encode(raw).decode()
 
 

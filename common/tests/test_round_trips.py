@@ -51,7 +51,7 @@ def test_a_create(api, connection):
 def test_a_create_with_references(api, mapping):
     body = {name: mapping[name] for name in ("source_connection_id", "target_schema_id")}
     body |= {"name": "another", "source_query": "SELECT 1"}
-    checked, held, there = ["find", "find", "find"], ["update", "update"], ["find", "find"]
+    checked, held, there = ["find"] * 4, ["update", "update"], ["find", "find"]
     assert sent(api.post, "mappings", body) == [*checked, *held, *there, "insert", *NOTED]
 
 
@@ -80,7 +80,6 @@ def test_a_delete_of_what_nothing_refers_to(api):
 def test_rules_replaced(api, mapping):
     path = f"mappings/{mapping['id']}/column-mappings"
     api.put(path, [])
-    held, before = "update", ["find"] * 3
-    after = ["find"] * 2
+    asked, checked, proven = ["find"] * 3, ["find"] * 3, ["find"] * 4
     commands = sent(api.put, path, [direct()])
-    assert commands == ["find", held, *before, "insert", *after, *NOTED]
+    assert commands == [*asked, "update", *checked, "insert", *proven, "update", *NOTED]

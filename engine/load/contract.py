@@ -111,8 +111,11 @@ class Loader(Protocol):
     def committed(self, token: str) -> bool:
         """Tell whether the mapping's last commit has this token."""
 
-    def fence(self) -> None:
-        """Refuse every commit of the mapping that has begun by now."""
+    def fence(self, tokens: Sequence[str] = ()) -> str | None:
+        """Refuse every commit of the mapping that has begun by now.
+
+        Where the last one is of one of `tokens`, nothing is done, and that token returned.
+        """
 
     def cursor(self) -> Cursor | None:
         """Return how far the mapping has read, None where the target does not say."""

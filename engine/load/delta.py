@@ -96,8 +96,8 @@ class DeltaLoader:
     # --- before ---
 
     def check(self) -> list[Problem]:
-        with self._translated("plan"):
-            return self._problems(self._open())
+        with self.translated("plan"):
+            return self._problems(self.open_table())
 
     def _problems(self, table: DeltaTable | None) -> list[Problem]:
         problems = [*own_name_problems(self._plan), *_name_problems(self._plan)]
@@ -115,8 +115,8 @@ class DeltaLoader:
         return problems + table_problems(self._plan, _columns(table), TYPES, OWN_TYPES)
 
     def begin(self) -> None:
-        with self._translated("load"):
-            table = self._open()
+        with self.translated("load"):
+            table = self.open_table()
         self._partitioned = table is None or table.metadata().partition_columns == PARTITION
         self._base = table.transaction_version(self._app) if table else None
 
@@ -128,21 +128,21 @@ class DeltaLoader:
     def stage(self, rows: pa.RecordBatch, order: pa.Array | None = None) -> None:
         if not rows.num_rows:
             return
-        with self._translated("load"):
+        with self.translated("load"):
             if self._writer is None:
                 self._writer = FileWriter(self._folder, self._plan.mapping_id)
             self._writer.write(self._with_own_columns(rows, order))
         self._rows += rows.num_rows
 
     def staged(self) -> Staged:
-        with self._translated("load"):
+        with self.translated("load"):
             files = self._writer.close() if self._writer else []
         return Staged(self._rows, list(files))
 
     def abort(self, staged: Staged | None = None) -> None:
         if self._writer is None and not (staged and staged.files):
             return
-        with self._translated("load"):
+        with self.translated("load"):
             if self._writer:
                 self._writer.abort()
             for file in staged.files if staged else []:
@@ -168,51 +168,58 @@ class DeltaLoader:
     def commit(
         self, token: str, staged: Staged, cursor: Cursor | None, *, empty_source: bool = False
     ) -> Committed:
-        with self._translated("commit"):
+        with self.translated("commit"):
             attempt = _Attempt(_digest(token), staged, cursor, self._keeps_rows(empty_source))
             with self._distinct(staged.files) as (files, duplicates):
                 attempt.files, attempt.duplicates = files, duplicates
                 return self._commit_until_it_holds(attempt)
 
     def committed(self, token: str) -> bool:
-        with self._translated("commit"):
-            table = self._open()
+        with self.translated("commit"):
+            table = self.open_table()
         return table is not None and table.transaction_version(self._app) == _digest(token)
 
-    def fence(self) -> None:
-        with self._translated("commit"):
-            attempt = _Attempt(random.getrandbits(62) + 1, Staged(), None, keeps_rows=True)
-            self._base = self._last(self._open())
-            self._commit_until_it_holds(attempt, always=True)
+    def fence(self, tokens: Sequence[str] = ()) -> str | None:
+        found = {_digest(token): token for token in tokens}
+        attempt = _Attempt(random.getrandbits(62) + 1, Staged(), None, keeps_rows=True)
+        with self.translated("commit"):
+            for pause_s in _pauses():
+                table = self.open_table()
+                last = self._last(table)
+                if last is not None and last in found:
+                    return found[last]
+                try:
+                    if self._try(table, attempt, always=True) is not None:
+                        return None
+                except CommitFailedError:
+                    time.sleep(pause_s)
+        raise _overtaken(self._plan.table)
 
     def _keeps_rows(self, empty_source: bool) -> bool:
         if self._plan.write_mode != "replace":
             return True
         return empty_source and not self._plan.full_refresh
 
-    def _commit_until_it_holds(self, attempt: _Attempt, always: bool = False) -> Committed:
+    def _commit_until_it_holds(self, attempt: _Attempt) -> Committed:
         for pause_s in _pauses():
-            table = self._open()
+            table = self.open_table()
             last = self._last(table)
             if last == attempt.stamp:
                 return self._found(attempt)
             if last != self._base:
                 raise superseded(self._plan.table)
             try:
-                written = self._try(table, attempt, always)
+                written = self._try(table, attempt)
             except CommitFailedError:
                 time.sleep(pause_s)
                 continue
             if written is not None:
                 return written
-        raise Problem(
-            "target_unreachable",
-            f'Others wrote to "{self._plan.table}" each time this run tried to.',
-            hint="Let fewer programs write to this table at once.",
-            stage="commit",
-        )
+        raise _overtaken(self._plan.table)
 
-    def _try(self, table: DeltaTable | None, attempt: _Attempt, always: bool) -> Committed | None:
+    def _try(
+        self, table: DeltaTable | None, attempt: _Attempt, always: bool = False
+    ) -> Committed | None:
         """Commit once. None is: the table was changed to take the rows, look again."""
         if table is not None and self._adds_columns(table):
             return None
@@ -253,7 +260,7 @@ class DeltaLoader:
                 commit_properties=properties,
             )
         except (CommitFailedError, DeltaError):
-            if self._open() is None:
+            if self.open_table() is None:
                 raise
             return False
         return True
@@ -295,7 +302,7 @@ class DeltaLoader:
 
     def _found(self, attempt: _Attempt) -> Committed:
         """Return what the log says of this commit."""
-        table = self._open()
+        table = self.open_table()
         for entries in (1, _MOST_TRIES):  # one is enough where nobody else writes
             for entry in table.history(entries) if table else []:
                 if entry.get("etlCommit") == str(attempt.stamp):
@@ -440,15 +447,15 @@ class DeltaLoader:
     # --- the cursor and the rest ---
 
     def cursor(self) -> Cursor | None:
-        with self._translated("plan"):
-            table = self._open()
+        with self.translated("plan"):
+            table = self.open_table()
             version = table.transaction_version(self._cursor_app) if table else None
             content = self._folder.read(self._cursor_path(version)) if version else None
         return Cursor.from_json(content.decode()) if content else None
 
     def has_rows(self) -> bool:
-        with self._translated("plan"):
-            table = self._open()
+        with self.translated("plan"):
+            table = self.open_table()
             if table is None:
                 return False
             return any(self._holds_rows(file) for file in _existing(table, self._plan.mapping_id))
@@ -460,7 +467,7 @@ class DeltaLoader:
             return bool(pc.any(self._ours(file)).as_py())
 
     @contextlib.contextmanager
-    def _translated(self, stage: str) -> Iterator[None]:
+    def translated(self, stage: str) -> Iterator[None]:
         # The cause is left out: its text may hold a secret that the store gave back.
         try:
             yield
@@ -494,7 +501,8 @@ class DeltaLoader:
             self._folder_cache = Folder(self._uri, self._options)
         return self._folder_cache
 
-    def _open(self) -> DeltaTable | None:
+    def open_table(self) -> DeltaTable | None:
+        """Return the table as it is now; None where there is none."""
         try:
             return DeltaTable(self._uri, storage_options=self._options)
         except TableNotFoundError:
@@ -610,6 +618,15 @@ def _has_unknown_features(table: DeltaTable) -> bool:
 def _digest(text: str) -> int:
     """Return a text as a version that Delta takes: 63 bits, never 0."""
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8]) >> 1 or 1
+
+
+def _overtaken(table: str) -> Problem:
+    return Problem(
+        "target_unreachable",
+        f'Others wrote to "{table}" each time this run tried to.',
+        hint="Let fewer programs write to this table at once.",
+        stage="commit",
+    )
 
 
 def _now_ms() -> int:

@@ -78,7 +78,7 @@ class MysqlLoader(SqlLoader):
 
     def begin(self) -> None:
         super().begin()
-        with self._translated("load"):
+        with self.translated("load"):
             rows = self.run(_COLUMNS, *[self._plan.table] * 2)
         self._short = {row[0] for row in rows if str(row[2]).lower() == f"varchar({MOST_KEY})"}
 
@@ -133,6 +133,14 @@ class MysqlLoader(SqlLoader):
             f"CREATE TABLE IF NOT EXISTS {self.table} ({', '.join([*fields, *own, index])})"
             " ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
         ]
+
+    def limit_time(self, timeout_s: float) -> None:
+        ((version,),) = self.run("SELECT version()")
+        # MariaDB counts this timeout in seconds, MySQL its counterpart in milliseconds.
+        if "mariadb" in version.lower():
+            self.run(f"SET SESSION max_statement_time = {timeout_s:.3f}")
+        else:
+            self.run(f"SET SESSION max_execution_time = {int(timeout_s * 1000)}")
 
     def make_stage(self, columns: Sequence[str]) -> str:
         names = ", ".join(map(self.quote, self.keys[:_INDEXED_KEYS]))

@@ -143,6 +143,9 @@ class PostgresLoader(SqlLoader):
             return [f"CREATE INDEX ON {self.table} ({names})"]
         return [f"CREATE INDEX ON {self.table} USING hash ({names})"] if len(self.keys) == 1 else []
 
+    def limit_time(self, timeout_s: float) -> None:
+        self.run(f"SET statement_timeout = {int(timeout_s * 1000)}")
+
     def make_stage(self, columns: Sequence[str]) -> str:
         return f"CREATE TEMPORARY TABLE {STAGE} ({', '.join(columns)})"
 

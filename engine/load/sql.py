@@ -103,6 +103,10 @@ class SqlLoader(ABC):
         """Return the statements that make the target table, unless there is one."""
 
     @abstractmethod
+    def limit_time(self, timeout_s: float) -> None:
+        """Have the server end a query that takes longer."""
+
+    @abstractmethod
     def make_stage(self, columns: Sequence[str]) -> str:
         """Return the statement that makes the session's staging table of these columns."""
 
@@ -137,7 +141,7 @@ class SqlLoader(ABC):
     # --- before ---
 
     def check(self) -> list[Problem]:
-        with self._translated("plan"):
+        with self.translated("plan"):
             problems = [
                 *own_name_problems(self._plan),
                 *self.name_problems(),
@@ -149,7 +153,7 @@ class SqlLoader(ABC):
         return problems + table_problems(self._plan, columns, self.types, self.own_types)
 
     def begin(self) -> None:
-        with self._translated("load"):
+        with self.translated("load"):
             self._base = self._place()[0]
 
     def refuses(self, rows: pa.RecordBatch) -> list[Refusal]:
@@ -160,7 +164,7 @@ class SqlLoader(ABC):
     def stage(self, rows: pa.RecordBatch, order: pa.Array | None = None) -> None:
         if not rows.num_rows:
             return
-        with self._translated("load"):
+        with self.translated("load"):
             if not self._has_stage:
                 self._order_type = order.type if order is not None and self.upserts else None
                 self._make_stage()
@@ -171,7 +175,7 @@ class SqlLoader(ABC):
                 self._flush()
 
     def staged(self) -> Staged:
-        with self._translated("load"):
+        with self.translated("load"):
             self._flush()
         return Staged(self._rows)
 
@@ -220,7 +224,7 @@ class SqlLoader(ABC):
     def _in_transaction(self, work: Callable[[], Committed]) -> Committed:
         for number in range(_MOST_TRIES):
             try:
-                with self._translated("commit"):
+                with self.translated("commit"):
                     return work()
             except Again:
                 self._roll_back()
@@ -327,32 +331,42 @@ class SqlLoader(ABC):
             self._plan.mapping_id,
         )
 
-    def fence(self) -> None:
+    def fence(self, tokens: Sequence[str] = ()) -> str | None:
+        found: list[str] = []
+
         def work() -> Committed:
             self._begin_with_tables()
             self.run(self.claim_place(), self._plan.table, self._plan.mapping_id)
-            self.run(
-                f"UPDATE {self.loads} SET token = %s WHERE {self._mine}",
-                f"fence-{secrets.token_hex(8)}",
+            ((last,),) = self.run(
+                f"SELECT token FROM {self.loads} WHERE {self._mine} FOR UPDATE",
                 self._plan.table,
                 self._plan.mapping_id,
             )
+            found[:] = [last] if last in tokens else []
+            if not found:
+                self.run(
+                    f"UPDATE {self.loads} SET token = %s WHERE {self._mine}",
+                    f"fence-{secrets.token_hex(8)}",
+                    self._plan.table,
+                    self._plan.mapping_id,
+                )
             self.run("COMMIT")
             return Committed(None, 0)
 
         self._in_transaction(work)
+        return found[0] if found else None
 
     def committed(self, token: str) -> bool:
-        with self._translated("commit"):
+        with self.translated("commit"):
             return self._place()[0] == token
 
     def cursor(self) -> Cursor | None:
-        with self._translated("plan"):
+        with self.translated("plan"):
             content = self._place()[1]
         return Cursor.from_json(content) if content else None
 
     def has_rows(self) -> bool:
-        with self._translated("plan"):
+        with self.translated("plan"):
             if not self.table_columns():
                 return False
             ((found,),) = self.run(
@@ -437,7 +451,7 @@ class SqlLoader(ABC):
             self.run("ROLLBACK")
 
     @contextlib.contextmanager
-    def _translated(self, stage: str) -> Iterator[None]:
+    def translated(self, stage: str) -> Iterator[None]:
         try:
             yield
         except self.driver_error as exc:

@@ -17,6 +17,8 @@ from sources.clock import Clock
 from sources.contract import (
     Driver,
     Json,
+    Named,
+    Relations,
     Result,
     ResultColumn,
     ServerFacts,
@@ -34,7 +36,7 @@ from sources.errors import (
 )
 from sources.mysql import catalogue, guard, login
 from sources.mysql.login import error_number, said
-from sources.mysql.values import FLOAT, database_type, reader
+from sources.mysql.values import FLOAT, database_type, kind_of, reader
 from sources.mysql.wire import MySQLConnection
 from sources.values import Budget
 
@@ -97,6 +99,10 @@ class MySQLSession(Session):
         self._begin(timeout_s, 0)
         return catalogue.table_columns(self, schema, name)
 
+    def relations(self, names: list[Named], timeout_s: float) -> Relations:
+        self._begin(timeout_s, 0)
+        return catalogue.relations(self, names)
+
     def read(self, sql: str, limit_rows: int, timeout_s: float) -> Result:
         statement = guard.read(sql, self.modes)
         self._begin(timeout_s, limit_rows + 1)
@@ -115,9 +121,20 @@ class MySQLSession(Session):
         except QueryFailed:  # an old MySQL takes no limit behind a parenthesis
             _, fields = self._select(sql)
         return [
-            ResultColumn(_name(field.name), reader(field)[1], database_type(field))
+            ResultColumn(_name(field.name), reader(field)[1], database_type(field), kind_of(field))
             for field in fields
         ]
+
+    def fields(self, sql: str, timeout_s: float) -> tuple[guard.Statement, list[Any]]:
+        """Return a statement, checked, and the server's description of its columns."""
+        statement = guard.read(sql, self.modes)
+        self._begin(timeout_s, 1)
+        try:
+            cursor, fields = self._select(sql if statement.whole else statement.without_rows())
+        except QueryFailed:  # an old MySQL takes no limit behind a parenthesis
+            cursor, fields = self._select(sql)
+        self._drained(cursor)
+        return statement, fields
 
     def readers(self, sql: str, timeout_s: float) -> list[values.Reader]:
         """Return how the cells of a statement's rows are read, whichever driver brings them."""

@@ -71,6 +71,16 @@ class Statement:
         """Return the query of the same columns, and of no row."""
         return f"({self.text}\n) LIMIT 0"
 
+    def around(self, cells: str, count: int, rest: str = "") -> str:
+        """Return a query of `cells` over this one's columns, which are called c0, c1 and so on.
+
+        A query around another keeps its order where it has a limit.
+        """
+        names = ", ".join(f"c{number}" for number in range(count))
+        ordered = re.search(r"\border\b", self.text, re.IGNORECASE) is not None
+        inner = f"({self.text}\n)" + (f" LIMIT {2**64 - 1}" if ordered else "")
+        return f"WITH w({names}) AS ({inner}) SELECT {cells} FROM w{rest}"  # noqa: S608
+
     def with_exact_floats(self, floats: list[bool], limit_rows: int) -> str:
         """Return the query of the same rows, with the FLOATs among its columns as DOUBLEs.
 

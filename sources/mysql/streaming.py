@@ -9,6 +9,7 @@ below hold. What it serves not, PyMySQL reads.
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
 from itertools import chain
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from children.places import folder
-from sources import tls
+from sources import network, tls
 from sources.contract import SourceParams
 from sources.errors import SourceUnreachable
 from sources.login import refused
@@ -67,6 +68,8 @@ def connect(params: SourceParams, stack: ExitStack) -> Any:
     except MySQLdb.Error as exc:
         raise _refused(exc, params) from exc
     stack.callback(conn.close)
+    with socket.socket(fileno=os.dup(conn.fileno())) as sock:
+        network.notice_silence(sock)
     if verifies and not _fetched(conn, b"SHOW SESSION STATUS LIKE 'Ssl_cipher'")[0][1]:
         raise tls.failed(f"{params.address} was reached without TLS.", "See the server's log.")
     conn.query(b"START TRANSACTION READ ONLY")

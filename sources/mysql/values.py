@@ -13,7 +13,7 @@ from sources.mysql import wkb
 from sources.values import Reader
 
 _BINARY = 63  # the character set of what is not text
-_STRINGS = {
+STRINGS = {
     T.VARCHAR, T.VAR_STRING, T.STRING, T.TINY_BLOB, T.MEDIUM_BLOB, T.LONG_BLOB, T.BLOB, T.ENUM,
     T.SET,
 }  # fmt: skip
@@ -51,6 +51,13 @@ _BY_CODE: dict[int, tuple[Reader, str | None]] = {
 }
 
 
+_KINDS = {
+    **dict.fromkeys((T.TINY, T.SHORT, T.INT24, T.LONG, T.LONGLONG, T.YEAR, T.BIT), "integer"),
+    **dict.fromkeys((T.DECIMAL, T.NEWDECIMAL), "decimal"),
+    **dict.fromkeys((T.DATE, T.NEWDATE), "date"),
+    T.FLOAT: "float32", T.DOUBLE: "float64", T.DATETIME: "timestamp", T.TIMESTAMP: "timestamptz",
+    T.TIME: "time", T.JSON: "json",
+}  # fmt: skip
 FLOAT = T.FLOAT
 _NAMES = {
     T.TINY: "tinyint", T.SHORT: "smallint", T.INT24: "mediumint", T.LONG: "int",
@@ -77,7 +84,7 @@ def database_type(field: Any) -> str:
     extended = getattr(field, "extended", {})
     if named := extended.get(1) or extended.get(0):
         return str(named)
-    if field.type_code in _STRINGS:
+    if field.type_code in STRINGS:
         if field.flags & (FLAG.ENUM | FLAG.SET):
             return "enum" if field.flags & FLAG.ENUM else "set"
         blob = field.type_code in (T.TINY_BLOB, T.MEDIUM_BLOB, T.LONG_BLOB, T.BLOB)
@@ -91,6 +98,21 @@ def database_type(field: Any) -> str:
     return f"{name}{unsigned}"
 
 
+def kind_of(field: Any) -> str:
+    """Return what a result's column is to the rules that move rows: see `engine.kinds`."""
+    if field.type_code == T.TINY and field.length == 1 and not field.flags & FLAG.UNSIGNED:
+        return "tinyint1"
+    if field.type_code in STRINGS:
+        return "binary" if field.charsetnr == _BINARY and not _is_named(field) else "text"
+    return _KINDS.get(field.type_code, "text")
+
+
+def _is_named(field: Any) -> bool:
+    """Tell MariaDB's json, uuid and inet, which are texts whatever their character set."""
+    extended = getattr(field, "extended", {})
+    return bool(extended.get(0) or extended.get(1))
+
+
 def reader(field: Any) -> tuple[Reader, str | None]:
     """Return how to read a result's column, and the schema type that fits it."""
     if getattr(field, "is_float", False):
@@ -99,7 +121,7 @@ def reader(field: Any) -> tuple[Reader, str | None]:
         return values.json_value, None
     if field.type_code == T.TINY and field.length == 1 and not field.flags & FLAG.UNSIGNED:
         return boolean, "boolean"
-    if field.type_code in _STRINGS:
+    if field.type_code in STRINGS:
         return (values.binary, None) if field.charsetnr == _BINARY else (values.text, "string")
     return _BY_CODE.get(field.type_code, (values.text, None))
 

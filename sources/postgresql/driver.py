@@ -15,6 +15,8 @@ from sources.clock import Clock
 from sources.contract import (
     Driver,
     Json,
+    Named,
+    Relations,
     Result,
     ResultColumn,
     ServerFacts,
@@ -32,7 +34,7 @@ from sources.errors import (
     too_many_rows,
 )
 from sources.login import without_secrets
-from sources.postgresql import catalogue, guard, login
+from sources.postgresql import catalogue, guard, kinds, login
 from sources.postgresql.values import TypeNames, column_type, converter
 from sources.tunnel import Port
 from sources.values import Budget
@@ -105,6 +107,10 @@ class PostgresSession(Session):
         self._begin(timeout_s)
         return catalogue.table_columns(self.rows, self.types, schema, name)
 
+    def relations(self, names: list[Named], timeout_s: float) -> Relations:
+        self._begin(timeout_s)
+        return catalogue.relations(self.rows, names)
+
     def read(self, sql: str, limit_rows: int, timeout_s: float) -> Result:
         statement = self._checked(sql, timeout_s)
         if statement.whole:
@@ -121,10 +127,15 @@ class PostgresSession(Session):
         else:
             self._execute(_DECLARE + sql, offset=len(_DECLARE))
             found = self._fetch(0).description
-        names = self._database_types(found)
+        types = kinds.types_of((column.type_code for column in found), self.rows)
         return [
-            ResultColumn(column.name, column.data_type, name)
-            for column, name in zip(self._columns(found), names, strict=True)
+            ResultColumn(column.name, column.data_type, name, types[oid].kind)
+            for column, name, oid in zip(
+                self._columns(found),
+                self._database_types(found),
+                (column.type_code for column in found),
+                strict=True,
+            )
         ]
 
     def reset(self) -> bool:
@@ -154,13 +165,17 @@ class PostgresSession(Session):
 
     def _checked(self, sql: str, timeout_s: float) -> guard.Statement:
         """Begin, when the statement only reads: as text, and as the server knows its functions."""
+        statement = self._read(sql)
+        self._begin(timeout_s)
+        self.verdicts.check(statement, self.rows)
+        return statement
+
+    def _read(self, sql: str) -> guard.Statement:
         try:
             statement = guard.read(sql)
         except guard.SyntaxTrouble as exc:
             raise _syntax_error(exc) from exc
         self._check_backslashes(sql)
-        self._begin(timeout_s)
-        self.verdicts.check(statement, self.rows)
         return statement
 
     def _check_backslashes(self, sql: str) -> None:
@@ -171,13 +186,48 @@ class PostgresSession(Session):
                 "cannot be read for sure: write such a text as E'…' after turning it on."
             )
 
+    def begin_snapshot(self, sql: str) -> guard.Statement:
+        """Begin a transaction that reads one state of the database, when the statement only reads.
+
+        Its time is the account's to limit. Raises as `read` does.
+        """
+        statement = self._read(sql)
+        self._start("ISOLATION LEVEL REPEATABLE READ", self._settings())
+        self.verdicts.check(statement, self.rows)
+        return statement
+
+    def fields(self, sql: str) -> Any:
+        """Return what libpq describes of the columns of a statement that was checked."""
+        self._execute(_DECLARE + sql, offset=len(_DECLARE))
+        found = self._fetch(0).description
+        self._execute("CLOSE etl_preview")
+        return found
+
+    def rows_of(self, sql: str) -> tuple[list[str], list[list[str | None]]]:
+        """Return names and rows, as text, of a statement that no cursor takes."""
+        cursor = self._execute(sql)
+        names = [self._name(column.name) for column in cursor.description or ()]
+        return names, [[self._text(cell) for cell in row] for row in cursor.fetchall()]
+
+    def name_of(self, name: str) -> str:
+        """Return a column's name, as libpq gave it, in the database's letters."""
+        return self._name(name)
+
+    def database_types(self, description: Any) -> list[str]:
+        """Return the columns' types as `numeric(10,2)`; of types of a fixed size without more."""
+        return self._database_types(description)
+
     def _begin(self, timeout_s: float) -> None:
-        """Begin what cannot be made writable again: its first query has run.
+        """Begin what cannot be made writable again: its first query has run."""
+        self._start("", {"statement_timeout": str(self._timeout_ms(timeout_s)), **self._settings()})
+
+    def _settings(self) -> dict[str, str]:
+        """Return what is set for each use.
 
         Settings that change what a statement means are left as the account has them; how dates
         and fractions are written is only set where the account's own way is not exact.
         """
-        settings = {"statement_timeout": str(self._timeout_ms(timeout_s))}
+        settings = {}
         if not self.own.get("DateStyle", "ISO").startswith("ISO"):
             settings["datestyle"] = "ISO"  # which keeps the order of day and month
         if int(self.own.get("extra_float_digits", 1)) < 1:
@@ -186,11 +236,14 @@ class PostgresSession(Session):
             settings["client_connection_check_interval"] = "500"
         if "jit" in self.own:
             settings["jit"] = "off"  # compiling takes longer than the first rows do
+        return settings
+
+    def _start(self, characteristics: str, settings: dict[str, str]) -> None:
         calls = ", ".join(f"set_config('{k}', '{v}', true)" for k, v in settings.items())
         # Waited for in this way, psycopg2 also tells what a pooler says before it closes.
         extensions.set_wait_callback(extras.wait_select)
         try:
-            self._execute(f"BEGIN READ ONLY; SELECT {calls}")
+            self._execute(f"BEGIN {characteristics} READ ONLY; SELECT {calls or 1}")
         finally:
             extensions.set_wait_callback(None)
 
@@ -244,6 +297,10 @@ class PostgresSession(Session):
             count = min(left, max(1, CHUNK_BYTES // largest))
             left -= count
             part = self._fetch(count) if count else None
+
+    def failure(self, exc: psycopg2.Error, offset: int = 0) -> SourceError:
+        """Return what went wrong with a statement; `offset` is what stood before the query."""
+        return self._failure(exc, offset)
 
     def _rest(self, cursor: Any) -> Iterator[tuple[bytes | str | None, ...]]:
         yield from cursor

@@ -90,11 +90,15 @@ class Call:
 
 @dataclass
 class Statement:
-    """What the grammar made of a text; `whole` where a cursor does not take it."""
+    """What the grammar made of a text; `whole` where a cursor does not take it.
+
+    `bare` is the text without a semicolon at its end, so that it can stand in another statement.
+    """
 
     sql: str
     whole: bool
     calls: list[Call] = field(default_factory=list)
+    bare: str = ""
 
 
 class SyntaxTrouble(StatementRefused):
@@ -126,8 +130,8 @@ def read(sql: str) -> Statement:
     """Return what the one statement of `sql` is made of. Raises StatementRefused."""
     check_text(sql)
     sql = _LEADING_COMMENTS.sub(lambda found: " " * len(found[0]), sql, count=1)
-    tree = _only_statement(sql)
-    kind, body = next(iter(tree.items()))
+    found = _only_statement(sql)
+    kind, body = next(iter(found["stmt"].items()))
     if kind == "VariableShowStmt":
         return Statement(sql, whole=True)
     whole = kind == "ExplainStmt"
@@ -140,7 +144,7 @@ def read(sql: str) -> Statement:
     calls = list(_walk(sql, body))
     for call in calls:
         _check_text_that_runs(sql, call)
-    return Statement(sql, whole, calls)
+    return Statement(sql, whole, calls, _bare(sql, found))
 
 
 def _only_statement(sql: str) -> Node:
@@ -156,8 +160,13 @@ def _only_statement(sql: str) -> Node:
     if len(statements) > 1:
         end = _characters(sql, statements[0]["stmt_len"])
         raise refusal(sql, f"A query is one statement; found {len(statements)}", end)
-    tree: Node = statements[0]["stmt"]
-    return tree
+    only: Node = statements[0]
+    return only
+
+
+def _bare(sql: str, statement: Node) -> str:
+    start, size = statement.get("stmt_location", 0), statement.get("stmt_len", 0)
+    return sql[: _characters(sql, start + size)] if size else sql
 
 
 def _check_depth(sql: str) -> None:

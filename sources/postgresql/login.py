@@ -91,6 +91,11 @@ def _options(params: SourceParams, peer: tuple[str, int]) -> dict[str, Any]:
         "gssencmode": "disable",
         "target_session_attrs": "any",
         "channel_binding": "prefer",
+        # A host that acknowledges nothing for a minute is gone, however long a query takes.
+        "keepalives_idle": 20,
+        "keepalives_interval": 10,
+        "keepalives_count": 4,
+        "tcp_user_timeout": 60_000,
     }
 
 

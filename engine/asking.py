@@ -1,0 +1,518 @@
+"""The service's side of the engine: it has children move rows, and tells what became of them.
+
+Nothing here, and nothing that this imports, loads pyarrow: the API's process stays small.
+
+    report = run(RunSpec(plan, source, target, token), on_note, stop)
+
+A child meets the source and the target; what it says is JSON. It knows no key of the service, and
+ends with the process that asked.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from children.host import Child, ChildError, ChildFailed, ChildGone, ChildLate, Host, NoChildren
+from children.limits import Limits
+from engine.kinds import SourceColumn
+from engine.plan import Plan
+from engine.problems import Problem
+from engine.target import TargetParams
+from engine.trouble import out_of_memory, source_problem, target_problem
+from sources.asking import as_error, check_params, pooled, timed_out
+from sources.contract import Json, SourceParams
+from sources.errors import SourceTimeout, SourceUnreachable
+
+logger = logging.getLogger(__name__)
+
+SERVING = "engine.serving"
+SLICE_S = 0.2
+BEAT_S = 1.0
+END_S = 2.5  # after the order to stop
+TARGET_S = 60.0
+LENT = ("AWS_", "AZURE_", "GOOGLE_", "GCP_", "GCS_")
+
+# A run's time has its own limit, and its files are as large as they are.
+RUN_LIMITS = Limits(memory_mib=400, cpu_s=10**9, file_mib=2**40, descriptors=1024, depth=20_000)
+# Threads each map memory of their own: two are enough for what waits.
+host = Host(
+    [SERVING],
+    {
+        "TOKIO_WORKER_THREADS": "2",
+        "RAYON_NUM_THREADS": "1",
+        "OMP_NUM_THREADS": "1",
+        "MALLOC_ARENA_MAX": "2",
+        "ARROW_DEFAULT_MEMORY_POOL": "system",
+    },
+)
+
+STAGES = ("plan", "extract", "transform", "load", "commit")
+
+
+@dataclass(frozen=True)
+class Note:
+    """How far a run has come. `progress` is 0 to 1, None where it cannot be known.
+
+    `message`, where there is one, is a line for the run's log, of `level` "info" or "warning".
+    """
+
+    stage: str
+    rows_read: int = 0
+    rows_rejected: int = 0
+    progress: float | None = None
+    message: str | None = None
+    level: str = "info"
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """A run's attempt. `token` is its own; one of `lost_tokens` may have committed already."""
+
+    plan: Plan
+    source: SourceParams
+    target: TargetParams
+    token: str
+    lost_tokens: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class RunReport:
+    """What an attempt did. With `found`, an attempt of one of the lost tokens had done it before,
+    and all else is unknown but the cursor, which is what the target has.
+
+    `rejected` are entries as `Rejected.as_dict` gives them, `warnings` {"code", "message"}.
+    """
+
+    rows_read: int = 0
+    rows_written: int = 0
+    rows_rejected: int = 0
+    rejected: list[dict[str, Any]] = field(default_factory=list)
+    warnings: list[dict[str, str]] = field(default_factory=list)
+    cursor_from: str | None = None
+    cursor_to: str | None = None
+    version: int | None = None
+    table: str = ""
+    found: bool = False
+    found_token: str | None = None
+
+
+class RunProblem(Problem):
+    """What ended a run; `report` has the counts and the rejected rows up to there."""
+
+    def __init__(
+        self, code: str, message: str, *, hint: str, stage: str, report: RunReport | None = None
+    ) -> None:
+        super().__init__(code, message, hint=hint, stage=stage)
+        self.report = report or RunReport()
+
+
+class Stopped(Exception):
+    """The run was told to stop, and has committed nothing."""
+
+
+@dataclass(frozen=True)
+class TargetFacts:
+    """What answered a test of a target: a table was made, written, read and removed there.
+
+    `left` names what could not be removed.
+    """
+
+    product: str
+    version: str
+    tls: bool | None
+    message: str
+    warnings: tuple[str, ...] = ()
+    left: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class RowsResult:
+    """Rows of a target's table, newest first, in the form and limits of a preview's answer."""
+
+    columns: list[str]
+    column_types: list[str | None]
+    rows: list[list[Json]]
+    truncated: bool
+
+
+@dataclass(frozen=True)
+class DryRun:
+    """What the first rows would become. `rules` are {"rule_id", "read", "null", "rejected",
+    "dropped"}; `problems` {"code", "message", "rule_id"}.
+    """
+
+    columns: list[str]
+    rows: list[list[Json]]
+    rejected: list[dict[str, Any]]
+    problems: list[dict[str, Any]]
+    rules: list[dict[str, Any]]
+    unwritten_fields: list[str]
+    unread_columns: list[str]
+
+
+@dataclass(frozen=True)
+class DescribedColumn:
+    """A column of a query: what rules can make of it depends on `kind`."""
+
+    name: str
+    database_type: str
+    kind: str
+    data_type: str | None
+
+    def can_become(self, data_type: str) -> bool:
+        """Tell whether any of its values fits a field of this type."""
+        return SourceColumn(self.name, self.kind, self.database_type).can_become(data_type)
+
+
+def warm() -> None:
+    """Start the process that children are forked from, so that the first run does not wait."""
+    try:
+        host.warm()
+    except NoChildren:
+        logger.exception("The engine's processes cannot be started")
+
+
+def run(
+    spec: RunSpec,
+    on_note: Callable[[Note], None],
+    stop: threading.Event,
+    deadline: float | None = None,
+) -> RunReport:
+    """Do a whole run; return what it did.
+
+    Calls `on_note` at least every two seconds, from this thread; what it raises ends the run. When
+    `stop` is set, everything has ended within 5 s, the query in the database, too. `deadline` is
+    on the monotonic clock.
+
+    Raises RunProblem, Stopped.
+    """
+    try:
+        started = host.start(RUN_LIMITS)
+    except NoChildren as exc:
+        raise _lost(str(exc), "plan") from exc
+    attempt = _Attempt(spec, started, on_note)
+    try:
+        return attempt.watched(stop, deadline)
+    finally:
+        started.kill()
+
+
+class _Attempt:
+    """A run's child, watched."""
+
+    def __init__(self, spec: RunSpec, started: Child, on_note: Callable[[Note], None]) -> None:
+        self.spec = spec
+        self.child = started
+        self.on_note = on_note
+        self.note = Note("plan")
+        self.told_at = 0.0
+
+    def watched(self, stop: threading.Event, deadline: float | None) -> RunReport:
+        try:
+            self.child.send(f"{SERVING}:run", self._arguments())
+            while True:
+                if stop.is_set():
+                    return self._stopped()
+                if deadline is not None and time.monotonic() > deadline:
+                    return self._timed_out()
+                answered, said = self._heard()
+                if answered:
+                    return _reported(said)
+        except ChildGone as exc:
+            raise _lost("The process of the run ended before it had an answer.", self.note.stage,
+                        self._so_far()) from exc  # fmt: skip
+        except ChildFailed as exc:
+            raise self._failed(exc) from exc
+
+    def _arguments(self) -> dict[str, Json]:
+        return {
+            "plan": self.spec.plan.to_json(),
+            "source": self.spec.source.to_json(),
+            "target": _lent(self.spec.target).to_json(),
+            "token": self.spec.token,
+            "lost_tokens": list(self.spec.lost_tokens),
+        }
+
+    def _heard(self) -> tuple[bool, Json]:
+        """Return the next that the child says, if it says anything soon."""
+        try:
+            answered, said = self.child.hear(SLICE_S)
+        except ChildLate:
+            answered, said = False, None
+        if answered:
+            return True, said
+        if isinstance(said, dict):  # a text is a step of a login
+            self.note = Note(**said)
+            self._tell(self.note)
+        elif time.monotonic() - self.told_at > BEAT_S:
+            self._tell(replace(self.note, message=None))
+        return False, None
+
+    def _tell(self, note: Note) -> None:
+        self.told_at = time.monotonic()
+        self.on_note(note)
+
+    def _stopped(self) -> RunReport:
+        """End the run; return a report all the same where it has committed meanwhile."""
+        found = self._ended()
+        if found is None:
+            raise Stopped
+        return found
+
+    def _timed_out(self) -> RunReport:
+        found = self._ended()
+        if found is not None:
+            return found
+        raise RunProblem(
+            "run_timeout",
+            "The run took longer than a run may.",
+            hint="Read less at once, by a cursor, or let RUN_TIMEOUT_S be more.",
+            stage=self.note.stage,
+            report=self._so_far(),
+        )
+
+    def _ended(self) -> RunReport | None:
+        """Stop the child. A commit under way may hold: the target is asked, and then fenced."""
+        self.child.stop()
+        until = time.monotonic() + END_S
+        while not self.child.ended and time.monotonic() < until:
+            time.sleep(0.02)
+        self.child.kill()
+        if self.note.stage != "commit":
+            return None
+        if fence(self.spec.target, self.spec.plan, [self.spec.token]) is None:
+            return None
+        return replace(self._so_far(), found=True, found_token=self.spec.token)
+
+    def _so_far(self) -> RunReport:
+        return RunReport(
+            rows_read=self.note.rows_read,
+            rows_rejected=self.note.rows_rejected,
+            table=self.spec.plan.table,
+        )
+
+    def _failed(self, exc: ChildFailed) -> RunProblem:
+        stage, report = self.note.stage, self._so_far()
+        if exc.code == "out_of_memory":
+            problem = out_of_memory(stage)
+        elif exc.code == "unforeseen":
+            problem = _unforeseen(exc, stage)
+        else:  # what was found to listen where a database should
+            problem = source_problem(as_error(exc, self.spec.source), stage)
+        return RunProblem(
+            problem.code, problem.message, hint=problem.hint, stage=problem.stage, report=report
+        )
+
+
+def _reported(said: Json) -> RunReport:
+    report = RunReport(**said["report"])
+    if said["problem"] is not None:
+        raise RunProblem(**said["problem"], report=report)
+    return report
+
+
+def _lost(message: str, stage: str, report: RunReport | None = None) -> RunProblem:
+    return RunProblem(
+        "worker_lost",
+        message,
+        hint="The run is tried again. See the service's log, and whether memory was short.",
+        stage=stage,
+        report=report,
+    )
+
+
+def _unforeseen(exc: ChildFailed, stage: str) -> Problem:
+    logger.error("The engine met something unforeseen: %s", exc.details)
+    return Problem(
+        "internal_error",
+        "The run failed unexpectedly.",
+        hint="See the service's log, and report it.",
+        stage=stage,
+    )
+
+
+def committed(target: TargetParams, plan: Plan, tokens: Sequence[str]) -> str | None:
+    """Return the one of `tokens` that the mapping's last commit in the target has, or None.
+
+    Raises Problem.
+    """
+    found: str | None = _of_target("committed", target, plan, tokens)
+    return found
+
+
+def fence(target: TargetParams, plan: Plan, tokens: Sequence[str] = ()) -> str | None:
+    """Refuse every commit of the mapping that has begun by now: a lost worker writes no more.
+
+    Where the last commit is of one of `tokens`, nothing is done, and that token returned.
+    Raises Problem.
+    """
+    found: str | None = _of_target("fence", target, plan, tokens)
+    return found
+
+
+def tidy(target: TargetParams, table: str, timeout_s: float = 600.0) -> bool:
+    """Put a Delta table's small files together, once they are many; tell whether it was done.
+
+    Raises Problem.
+    """
+    arguments = {"target": _lent(target).to_json(), "table": table}
+    with _target_told(timeout_s):
+        return bool(_asked("tidy", arguments, timeout_s))
+
+
+def dry_run(
+    source: SourceParams, plan: Plan, limit_rows: int = 100, timeout_s: float = 5.0
+) -> DryRun:
+    """Return what the first rows of a run would become; nothing is written anywhere.
+
+    Raises SourceError, as previews do, and Problem where nothing can be shown.
+    """
+    check_params(source)
+    arguments = {
+        "source": source.to_json(),
+        "plan": plan.to_json(),
+        "limit_rows": limit_rows,
+        "timeout_s": timeout_s,
+    }
+    with _source_told(source, timeout_s):
+        return DryRun(**_asked("dry_run", arguments, timeout_s))
+
+
+def describe(source: SourceParams, sql: str, timeout_s: float = 3.0) -> list[DescribedColumn]:
+    """Return the columns of a query as a run meets them, and read no row. Raises SourceError."""
+    found = pooled("describe", source, timeout_s, sql=sql)
+    return [DescribedColumn(**column) for column in found]
+
+
+def test_target(target: TargetParams, timeout_s: float) -> TargetFacts:
+    """Make, write, read and remove a table.
+
+    Raises SourceError, whose `error_code` is one of a connection's test, `unknown_schema`,
+    `bucket_not_found` or `not_a_folder`.
+    """
+    if target.database is not None:
+        check_params(target.database)
+    arguments = {"target": _lent(target).to_json(), "timeout_s": timeout_s}
+    with _source_told(target.database, timeout_s, target.address):
+        found = _asked("test_target", arguments, timeout_s)
+    lists = {name: tuple(found.pop(name, ())) for name in ("warnings", "left")}
+    return TargetFacts(**found, **lists)
+
+
+def read_rows(
+    target: TargetParams,
+    plan_table: str,
+    columns: Sequence[tuple[str, str]],
+    limit: int = 100,
+    offset: int = 0,
+    run_id: str | None = None,
+    timeout_s: float = 10.0,
+) -> RowsResult:
+    """Return rows of a table, newest `_loaded_at` first, the service's own columns last.
+
+    `columns` are the schema's names and types, shown where there is no table yet. Raises Problem
+    `target_unreachable`, `target_timeout` or `target_refused`.
+    """
+    arguments = {
+        "target": _lent(target).to_json(),
+        "table": plan_table,
+        "columns": [list(column) for column in columns],
+        "limit": limit,
+        "offset": offset,
+        "run_id": run_id,
+        "timeout_s": timeout_s,
+    }
+    with _target_told(timeout_s):
+        return RowsResult(**_asked("read_rows", arguments, timeout_s))
+
+
+def _of_target(call: str, target: TargetParams, plan: Plan, tokens: Sequence[str]) -> Json:
+    arguments = {
+        "plan": plan.to_json(),
+        "target": _lent(target).to_json(),
+        "tokens": list(tokens),
+    }
+    with _target_told(TARGET_S):
+        return _asked(call, arguments, TARGET_S)
+
+
+def _asked(call: str, arguments: dict[str, Json], timeout_s: float) -> Json:
+    """Ask a child that is started for this question and ended after it."""
+    started = host.start(RUN_LIMITS)
+    try:
+        answer = started.ask(f"{SERVING}:{call}", arguments, time.monotonic() + timeout_s)
+    except ChildLate:
+        started.stop()  # and what it has under way in a database
+        raise
+    except BaseException:
+        started.kill()
+        raise
+    started.kill()
+    return answer
+
+
+def _lent(target: TargetParams) -> TargetParams:
+    """Return a target with what the service's environment lends it, where that is allowed."""
+    if not target.ambient:
+        return target
+    lent = {name: value for name, value in os.environ.items() if name.startswith(LENT)}
+    return replace(target, options=lent | target.options)
+
+
+@contextmanager
+def _source_told(
+    source: SourceParams | None, timeout_s: float, address: str = ""
+) -> Iterator[None]:
+    """Raise what became of a child as the trouble with the source or target that it is."""
+    try:
+        yield
+    except ChildFailed as exc:
+        if exc.code == "Problem":
+            raise Problem(**exc.details) from exc
+        raise as_error(exc, source) from exc
+    except ChildLate as exc:
+        stage = exc.note if isinstance(exc.note, str) else "query"
+        if source is not None:
+            raise timed_out(source, stage, timeout_s) from exc
+        raise SourceTimeout(
+            f"{address} did not answer within {timeout_s:g} s.",
+            hint="Check the endpoint, and that no firewall drops the connection.",
+        ) from exc
+    except ChildError as exc:
+        raise SourceUnreachable(
+            f"{source.address if source else address} could not be asked: the process ended.",
+            hint="See this service's log.",
+        ) from exc
+
+
+@contextmanager
+def _target_told(timeout_s: float) -> Iterator[None]:
+    """Raise what became of a child as the problem with the target that it is."""
+    try:
+        yield
+    except ChildFailed as exc:
+        if exc.code == "Problem":
+            raise Problem(**exc.details) from exc
+        if exc.code == "out_of_memory":
+            raise out_of_memory("load") from exc
+        if exc.code == "unforeseen":
+            raise _unforeseen(exc, "load") from exc
+        raise target_problem(as_error(exc, None), "load") from exc
+    except ChildLate as exc:
+        raise Problem(
+            "target_timeout",
+            f"The target did not answer within {timeout_s:g} s.",
+            hint="See whether the target is up, and what holds its table.",
+            stage="load",
+        ) from exc
+    except ChildError as exc:
+        raise _lost(
+            "The process that asked the target ended before it had an answer.", "load"
+        ) from exc

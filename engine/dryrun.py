@@ -1,0 +1,111 @@
+"""What the first rows of a run would become, without a target."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from typing import Any, cast
+
+import pyarrow as pa
+
+from children import child
+from engine import shown
+from engine.extract.opening import open_extract
+from engine.kinds import SourceColumn
+from engine.load.contract import Loader, Refusal, Staged
+from engine.load.keys import null_keys
+from engine.part import Part, run_part
+from engine.plan import Plan, Rule, check_source
+from engine.problems import Problem
+from sources.clock import Clock
+from sources.contract import SourceParams
+from sources.values import Budget
+
+
+def dry_run(source: SourceParams, plan: Plan, limit_rows: int, timeout_s: float) -> dict[str, Any]:
+    """Return the fields of `asking.DryRun`.
+
+    A rule that cannot be run is a problem, and left out. Raises SourceError, and Problem where no
+    rule is left.
+    """
+    clock = Clock(timeout_s)
+    extract = open_extract(source, plan.query, plan.max_cell_bytes, clock)
+    child.before_stop(extract.cancel)
+    try:
+        possible, problems = _possible(plan, extract.columns)
+        keys = plan.key_fields if plan.write_mode == "upsert" else ()
+        target = _Shown([key for key in keys if key in possible.written_fields], limit_rows)
+        batches = extract.batches(limit_rows=limit_rows)
+        part = run_part(possible, extract.columns, batches, cast(Loader, target))
+        answer = _answer(plan, extract.columns, part, target.budget.rows)
+        return answer | {"problems": problems}
+    finally:
+        extract.close()
+
+
+def _possible(plan: Plan, source: Sequence[SourceColumn]) -> tuple[Plan, list[dict[str, Any]]]:
+    """Return the plan with the rules that can be run, and the problems of the others."""
+    rules: list[Rule] = []
+    problems: list[Problem] = []
+    told: list[dict[str, Any]] = []
+    for rule in plan.rules:
+        alone = replace(plan, rules=(rule,), cursor=None, write_mode="append", key_fields=())
+        try:
+            check_source(alone, source)
+        except Problem as exc:
+            problems.append(exc)
+            told.append({"code": exc.code, "message": exc.message, "rule_id": rule.id})
+        else:
+            rules.append(rule)
+    if not rules:
+        raise problems[0]
+    if plan.cursor is not None:
+        told += _cursor_problems(plan, rules, source)
+    left = replace(
+        plan, rules=tuple(rules), cursor=None, write_mode="append", key_fields=(), max_rejected=None
+    )
+    return left, told
+
+
+def _cursor_problems(
+    plan: Plan, rules: list[Rule], source: Sequence[SourceColumn]
+) -> list[dict[str, Any]]:
+    alone = replace(plan, rules=tuple(rules), write_mode="append", key_fields=())
+    try:
+        check_source(alone, source)
+    except Problem as exc:
+        return [{"code": exc.code, "message": exc.message, "rule_id": None}]
+    return []
+
+
+class _Shown:
+    """Takes rows as a target does, and shows them."""
+
+    def __init__(self, keys: Sequence[str], limit_rows: int) -> None:
+        self._keys = keys
+        self.budget = Budget(limit_rows)
+
+    def refuses(self, rows: pa.RecordBatch) -> list[Refusal]:
+        return null_keys(rows, self._keys)
+
+    def stage(self, rows: pa.RecordBatch, order: pa.Array | None = None) -> None:
+        self.budget.add_all(shown.rows(rows))
+
+    def staged(self) -> Staged:
+        return Staged()
+
+
+def _answer(
+    plan: Plan, source: Sequence[SourceColumn], part: Part, rows: list[list[Any]]
+) -> dict[str, Any]:
+    written = plan.written_fields
+    read = {name for rule in plan.rules for name in rule.source_columns}
+    names = dict.fromkeys(column.name for column in source)
+    return {
+        "columns": [field.name for field in plan.columns],
+        "rows": rows,
+        "rejected": [entry.as_dict() for entry in part.rejected],
+        "rules": [{"rule_id": rule_id} | asdict(part.counts[rule_id]) for rule_id in part.counts],
+        "unwritten_fields": [each.name for each in plan.columns if each.name not in written],
+        "unread_columns": [name for name in names if name not in read],
+    }

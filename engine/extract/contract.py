@@ -1,0 +1,79 @@
+"""What the extract of every kind of source does."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from engine.kinds import SourceColumn
+from engine.problems import Problem
+
+BATCH_BYTES = 4 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Rows whose cursor is from `after` to `until`, both included, as the database compares.
+
+    `until` None is no row with a value; `nulls` adds those without one.
+    """
+
+    column: int
+    after: str | None
+    until: str | None
+    nulls: bool
+
+
+class Extract(ABC):
+    """A query in one consistent state of its database, from the first question to the last row.
+
+    Every method raises SourceError.
+    """
+
+    columns: list[SourceColumn]
+    data_types: list[str | None]
+
+    @abstractmethod
+    def greatest(
+        self, column: int, after: str | None = None, below: str | None = None, lag_s: float = 0.0
+    ) -> str | None:
+        """Return a column's greatest value as section "the text of a value" has it, or None.
+
+        `after` is included, `below` is not. Moments count up to `lag_s` before the database's now.
+        """
+
+    @abstractmethod
+    def count_at(self, column: int, value: str, most: int) -> int:
+        """Return how many rows have a value, at most `most`."""
+
+    @abstractmethod
+    def batches(
+        self, window: Window | None = None, limit_rows: int | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """Give the rows in the query's order. A cell larger than allowed may come cut."""
+
+    @abstractmethod
+    def estimated_rows(self) -> int | None:
+        """Return the database's guess of how many rows there are."""
+
+    @abstractmethod
+    def cancel(self) -> None:
+        """Stop what runs in the database; called from another thread."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close without waiting; never raises."""
+
+
+def no_cursor(column: SourceColumn) -> Problem:
+    """Return the problem of a cursor column whose values have no order that holds everywhere."""
+    return Problem(
+        "mapping_incomplete",
+        f'The cursor column "{column.name}" is {column.database_type or column.kind}, which is '
+        "neither number, date, timestamp nor text.",
+        hint="Choose another cursor column, or cast it in the query.",
+        stage="plan",
+    )

@@ -1,0 +1,356 @@
+"""Rows of MySQL and MariaDB as the text that the server writes, in one snapshot.
+
+mysqlclient reads them where it may, PyMySQL elsewhere. A query stands inside another one only
+where a FLOAT has to come exact, a cell has to be cut, or a cursor is compared.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, suppress
+from itertools import islice
+from typing import Any
+
+import pyarrow as pa
+import pymysql
+from pymysql.constants import FIELD_TYPE as T, FLAG
+
+from engine.cast import cells, text_of
+from engine.extract.contract import BATCH_BYTES, Extract, Window, no_cursor
+from engine.kinds import SourceColumn
+from sources import values
+from sources.clock import Clock
+from sources.contract import SourceParams
+from sources.errors import QueryFailed, SourceError, SourceTimeout, SourceUnreachable
+from sources.mysql import login, streaming, wkb
+from sources.mysql.driver import MySQLDriver, MySQLSession
+from sources.mysql.values import STRINGS, database_type, kind_of, reader
+
+_TIMED_OUT = {1969, 3024}
+_AGAIN = {1205, 1213, 1040, 1053, 1203, 1226}  # deadlocks, a server that is full or going down
+FETCH_ROWS = 1000
+FETCH_BYTES = 32 * 1024 * 1024
+WRITE_S = 3600  # how long the server waits for a reader whose target is slow
+
+_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]*)?(e[+-]?[0-9]+)?")
+_MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}( [0-9]{2}(:[0-9]{2}){2}(\.[0-9]{1,6})?)?")
+
+_SNAPSHOT = (
+    "SET NAMES utf8mb4",
+    f"SET SESSION net_write_timeout = {WRITE_S}",
+    "SET SESSION TRANSACTION READ ONLY",
+    "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ",
+)
+
+
+class _Wire(ABC):
+    """A connection that brings rows as bytes."""
+
+    thread_id: int
+
+    @abstractmethod
+    def run(self, sql: str) -> list[Sequence[bytes | None]]:
+        """Run a statement of ours; return all its rows."""
+
+    @abstractmethod
+    def stream(self, sql: str, count: int) -> Iterator[list[Sequence[bytes | None]]]:
+        """Give the rows of a query, at most `count` at a time."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close without waiting."""
+
+
+class _Quick(_Wire):
+    """By mysqlclient."""
+
+    def __init__(self, params: SourceParams) -> None:
+        with ExitStack() as stack:
+            self._conn = streaming.connect(params, stack)
+            self.thread_id = self._conn.thread_id()
+            self._stack = stack.pop_all()
+
+    def run(self, sql: str) -> list[Sequence[bytes | None]]:
+        self._conn.query(sql.encode())
+        result = self._conn.store_result()
+        return list(result.fetch_row(0)) if result is not None else []
+
+    def stream(self, sql: str, count: int) -> Iterator[list[Sequence[bytes | None]]]:
+        self._conn.query(sql.encode())
+        result = self._conn.use_result()
+        while batch := result.fetch_row(count):
+            yield batch
+
+    def close(self) -> None:
+        # To close it politely is to read what is left: the process ends instead.
+        return
+
+
+class _Plain(_Wire):
+    """By PyMySQL, through a tunnel or where mysqlclient is not to be trusted."""
+
+    def __init__(self, session: MySQLSession) -> None:
+        self._session = session
+        self.thread_id = session.thread_id
+
+    def run(self, sql: str) -> list[Sequence[bytes | None]]:
+        cursor = self._session.conn.cursor()
+        cursor.execute(sql)
+        return list(cursor.fetchall()) if cursor.description else []
+
+    def stream(self, sql: str, count: int) -> Iterator[list[Sequence[bytes | None]]]:
+        _, fields = self._session._select(sql)
+        rows = (row for row, _ in self._session.conn.rows(len(fields)))
+        while batch := list(islice(rows, count)):
+            yield batch
+
+    def close(self) -> None:
+        self._session.close()
+
+
+class MySQLExtract(Extract):
+    """`sql` in a session of its own. Raises SourceError."""
+
+    def __init__(self, params: SourceParams, sql: str, most_bytes: int, clock: Clock) -> None:
+        self._params = params
+        self._most_bytes = most_bytes
+        session = MySQLDriver().open(params, clock)
+        clock.stage = "query"
+        try:
+            self._statement, fields = session.fields(sql, 600.0)
+            self._describe(fields)
+            self._wire = self._open(session)
+            self._trap(lambda: self._begin(session))
+        except BaseException:
+            session.close()
+            raise
+
+    def _describe(self, fields: list[Any]) -> None:
+        self._fields = fields
+        self._kinds = [kind_of(field) for field in fields]
+        self.columns = [
+            SourceColumn(_name(field.name), kind, database_type(field))
+            for field, kind in zip(fields, self._kinds, strict=True)
+        ]
+        self.data_types = [reader(field)[1] for field in fields]
+        self._readers = [_reader(field) for field in fields]
+
+    def _open(self, session: MySQLSession) -> _Wire:
+        if not streaming.serves(self._params):
+            return _Plain(session)
+        session.close()
+        return _Quick(self._params)
+
+    def _begin(self, session: MySQLSession) -> None:
+        """Begin a transaction that reads one state of the database."""
+        self._wire.run("ROLLBACK")
+        for statement in _SNAPSHOT:
+            self._wire.run(statement)
+        own = [f"sql_select_limit={session.own_rows}"]
+        if session.limit:
+            own.append(f"{session.limit}={session.own_limit:g}")
+        if "timestamptz" in self._kinds:
+            own.append("time_zone='+00:00'")
+        self._wire.run(f"SET {', '.join(own)}")
+        self._wire.run("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
+
+    # -- the contract
+
+    def greatest(
+        self, column: int, after: str | None = None, below: str | None = None, lag_s: float = 0.0
+    ) -> str | None:
+        name, kind = self._compared(column), self._kinds[column]
+        conditions = [f"{name} >= {_literal(kind, after)}"] if after is not None else []
+        if below is not None:
+            conditions.append(f"{name} < {_literal(kind, below)}")
+        if lag_s and kind in ("date", "timestamp", "timestamptz"):
+            conditions.append(
+                f"{name} <= UTC_TIMESTAMP(6) - INTERVAL {round(lag_s * 1e6)} MICROSECOND"
+            )
+        where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
+        ((found,),) = self._run(self._around(f"max({name})", where))
+        if found is None:
+            return None
+        array = self._readers[column]([found])
+        text: str = text_of(cells(array, kind))[0].as_py()
+        return text
+
+    def count_at(self, column: int, value: str, most: int) -> int:
+        name, kind = self._compared(column), self._kinds[column]
+        inner = self._around("1", f" WHERE {name} = {_literal(kind, value)} LIMIT {most}")
+        ((found,),) = self._run(f"SELECT count(*) FROM ({inner}) counted")
+        return int(found or b"0")
+
+    def estimated_rows(self) -> int | None:
+        return None
+
+    def batches(
+        self, window: Window | None = None, limit_rows: int | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        if limit_rows is not None:
+            self._run(f"SET sql_select_limit={limit_rows}")
+        rows = self._wire.stream(self._query(window), self._fetch_rows())
+        while True:
+            batch, size = [], 0
+            while size < BATCH_BYTES and len(batch) < 50 * FETCH_ROWS:
+                some = self._trap(lambda: next(rows, None))
+                if not some:
+                    break
+                batch += some
+                size += sum(len(cell) for row in some for cell in row if cell is not None)
+            if not batch:
+                return
+            yield self._batch(batch)
+
+    def cancel(self) -> None:
+        """Kill the session from a second one: the server does not notice a reader's going."""
+        with ExitStack() as stack:
+            other = login.log_in(self._params, Clock(1.0), stack)
+            other.query(f"KILL {self._wire.thread_id}")
+
+    def close(self) -> None:
+        with suppress(Exception):
+            self._wire.close()
+
+    # -- the statement
+
+    def _query(self, window: Window | None) -> str:
+        found = [self._cell(at) for at in range(len(self._fields))]
+        if self._statement.whole:
+            return self._statement.text
+        if window is None and all(cell == f"c{at}" for at, cell in enumerate(found)):
+            return self._statement.text
+        return self._around(", ".join(found), self._where(window) if window else "")
+
+    def _around(self, selected: str, rest: str) -> str:
+        return self._statement.around(selected, len(self._fields), rest)
+
+    def _cell(self, at: int) -> str:
+        """Return how a column is selected: a FLOAT exactly, what can be too large cut."""
+        field, name = self._fields[at], f"c{at}"
+        if field.type_code == T.FLOAT:
+            return f"{name} + 0e0"  # the text protocol shortens FLOATs, and DOUBLEs not
+        if field.type_code == T.JSON:
+            return f"LEFT(CAST({name} AS CHAR), {self._most_bytes + 1})"
+        if field.type_code in STRINGS and field.length > 2 * self._most_bytes:
+            return f"LEFT({name}, {self._most_bytes + 1})"
+        return name
+
+    def _where(self, window: Window) -> str:
+        name, kind = self._compared(window.column), self._kinds[window.column]
+        ranges = []
+        if window.until is not None:
+            part = f"{name} <= {_literal(kind, window.until)}"
+            if window.after is not None:
+                part += f" AND {name} >= {_literal(kind, window.after)}"
+            ranges.append(part)
+        if window.nulls:
+            ranges.append(f"{name} IS NULL")
+        return f" WHERE {' OR '.join(ranges) or 'FALSE'}"
+
+    def _compared(self, column: int) -> str:
+        field = self._fields[column]
+        is_word = field.flags & (FLAG.ENUM | FLAG.SET)
+        if self._statement.whole or is_word or field.type_code == T.GEOMETRY:
+            raise no_cursor(self.columns[column])
+        return f"(c{column} + 0e0)" if field.type_code == T.FLOAT else f"c{column}"
+
+    def _fetch_rows(self) -> int:
+        """Return how many rows are fetched at once, so that the largest ones fit the memory."""
+        row = sum(min(field.length, self._most_bytes) for field in self._fields)
+        return max(1, min(FETCH_ROWS, FETCH_BYTES // max(1, row)))
+
+    def _batch(self, rows: list[Sequence[bytes | None]]) -> pa.RecordBatch:
+        columns = zip(*rows, strict=True)
+        arrays = [read(cells) for read, cells in zip(self._readers, columns, strict=True)]
+        return pa.RecordBatch.from_arrays(arrays, names=[f"c{at}" for at in range(len(arrays))])
+
+    # -- what goes wrong
+
+    def _run(self, sql: str) -> list[Sequence[bytes | None]]:
+        found: list[Sequence[bytes | None]] = self._trap(lambda: self._wire.run(sql))
+        return found
+
+    def _trap(self, work: Callable[[], Any]) -> Any:
+        try:
+            return work()
+        except SourceError:
+            raise
+        except MemoryError as exc:
+            raise values.too_large() from exc
+        except Exception as exc:
+            if not isinstance(exc, pymysql.Error) and type(exc).__module__ != "MySQLdb":
+                raise
+            raise self._failure(exc) from exc
+
+    def _failure(self, exc: Exception) -> SourceError:
+        code, words = login.error_number(exc), login.said(exc, self._params).rstrip(".")
+        if code in _TIMED_OUT:
+            return SourceTimeout(f"The database ended the query: {words}.", stage="query")
+        if code is None or code == 0 or 2000 <= code < 3000 or code in _AGAIN or code == 1317:
+            return SourceUnreachable(
+                f"The connection to {self._params.address} broke: {words}.",
+                hint="See the server's log.",
+                stage="query",
+            )
+        return QueryFailed(words, database_code=str(code), stage="query")
+
+
+def _name(name: str | bytes) -> str:
+    return name.decode("utf-8", "replace") if isinstance(name, bytes) else name
+
+
+_Reader = Callable[[Sequence[bytes | None]], pa.Array]
+
+
+def _reader(field: Any) -> _Reader:
+    """Return how a column's cells become an array of its kind."""
+    kind = kind_of(field)
+    if field.type_code == T.BIT:
+        return lambda cells: _texts(_each(cells, lambda raw: b"%d" % int.from_bytes(raw, "big")))
+    if field.type_code == T.GEOMETRY:
+        return lambda cells: _texts(_each(cells, _geometry))
+    if kind == "binary":
+        return lambda cells: pa.array(cells, pa.binary())
+    if kind == "float32":
+        return lambda cells: _texts(cells).cast(pa.float64()).cast(pa.float32(), safe=False)
+    if kind == "float64":
+        return lambda cells: _texts(cells).cast(pa.float64())
+    unsigned = field.type_code == T.LONGLONG and field.flags & FLAG.UNSIGNED
+    if kind in ("integer", "tinyint1") and not unsigned:
+        return lambda cells: _texts(cells).cast(pa.int64())
+    return _texts
+
+
+def _each(cells: Sequence[bytes | None], read: Callable[[bytes], bytes]) -> Sequence[bytes | None]:
+    return [None if cell is None else read(cell) for cell in cells]
+
+
+def _texts(cells: Sequence[bytes | None]) -> pa.Array:
+    array = pa.array(cells, pa.binary())
+    try:
+        return array.cast(pa.string())
+    except pa.ArrowInvalid:
+        texts = (None if cell is None else values.full_text(cell) for cell in cells)
+        return pa.array(texts, pa.string())
+
+
+def _geometry(raw: bytes) -> bytes:
+    """Return WKT, base64 of what is none: as a preview shows it, and never shortened."""
+    try:
+        return wkb.to_text(raw).encode()
+    except (ValueError, KeyError, struct.error):
+        return values.full_binary(raw).encode()
+
+
+def _literal(kind: str, value: str) -> str:
+    """Return a value as SQL that no mode reads differently."""
+    if kind in ("integer", "decimal", "float32", "float64") and _NUMBER.fullmatch(value):
+        return value
+    moment = value.removesuffix("Z").replace("T", " ")
+    if kind in ("date", "timestamp", "timestamptz") and _MOMENT.fullmatch(moment):
+        return f"'{moment}'"
+    return f"_utf8mb4 x'{value.encode().hex()}'"

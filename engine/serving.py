@@ -1,0 +1,115 @@
+"""What a child of the engine can be asked: JSON in, JSON out. `asking` is the other side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import pyarrow as pa
+
+from children import child
+from children.frames import Json
+from engine import dryrun, rows as table_rows, trial
+from engine.load import upkeep
+from engine.load.opening import open_loader, store_options
+from engine.plan import Plan
+from engine.problems import Problem
+from engine.target import TargetParams
+from engine.work import Run
+from sources.contract import SourceParams
+from sources.errors import SourceError, to_json
+
+# One core is enough for a run: others have theirs, and each thread has a stack and an arena.
+pa.set_cpu_count(1)
+pa.set_io_thread_count(2)
+
+
+def run(
+    plan: Json, source: Json, target: Json, token: str, lost_tokens: list[str]
+) -> dict[str, Any]:
+    """Do a run; return its report, and the problem that ended it, if any."""
+    work = Run(
+        Plan.from_json(plan),
+        SourceParams.from_json(source),
+        TargetParams.from_json(target),
+        token,
+        lost_tokens,
+    )
+    problem = None
+    try:
+        work.work()
+    except Problem as exc:
+        problem = _problem(exc)
+    return {"report": work.report(), "problem": problem}
+
+
+def committed(plan: Json, target: Json, tokens: list[str]) -> str | None:
+    """Return the one of `tokens` that the mapping's last commit has."""
+    with _told(), _loader(plan, target) as loader:
+        return next((token for token in tokens if loader.committed(token)), None)
+
+
+def fence(plan: Json, target: Json, tokens: list[str]) -> str | None:
+    """Refuse all commits that have begun; return the token that has committed already."""
+    with _told(), _loader(plan, target) as loader:
+        found: str | None = loader.fence(tokens)
+        return found
+
+
+def dry_run(source: Json, plan: Json, limit_rows: int, timeout_s: float) -> Json:
+    """Return what the first rows would become."""
+    with _told():
+        given = SourceParams.from_json(source)
+        return dryrun.dry_run(given, Plan.from_json(plan), limit_rows, timeout_s)
+
+
+def test_target(target: Json, timeout_s: float) -> Json:
+    """Return who answers in a target, and can be written."""
+    with _told():
+        return trial.test_target(TargetParams.from_json(target), timeout_s)
+
+
+def read_rows(
+    target: Json,
+    table: str,
+    columns: list[Sequence[str]],
+    limit: int,
+    offset: int,
+    run_id: str | None,
+    timeout_s: float,
+) -> Json:
+    """Return rows of a table."""
+    with _told():
+        given = [(name, data_type) for name, data_type in columns]
+        params = TargetParams.from_json(target)
+        return table_rows.read_rows(params, table, given, limit, offset, run_id, timeout_s)
+
+
+def tidy(target: Json, table: str) -> bool:
+    """Put a Delta table's small files together where that is due."""
+    with _told():
+        params = TargetParams.from_json(target)
+        if params.kind != "delta":
+            return False
+        return upkeep.tidy(params.uri or "", table, store_options(params))
+
+
+@contextmanager
+def _loader(plan: Json, target: Json) -> Iterator[Any]:
+    with open_loader(Plan.from_json(plan), TargetParams.from_json(target)) as loader:
+        yield loader
+
+
+def _problem(exc: Problem) -> dict[str, str]:
+    return {"code": exc.code, "message": exc.message, "hint": exc.hint, "stage": exc.stage}
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    try:
+        yield
+    except SourceError as exc:
+        raise child.Failure(*to_json(exc)) from exc
+    except Problem as exc:
+        raise child.Failure("Problem", _problem(exc)) from exc
