@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
@@ -114,6 +115,11 @@ class Schedule(Document):
         """
         return self.has_changed(name) or (self.enabled and self.has_changed("enabled"))
 
+    def delete_dependents(self) -> None:
+        super().delete_dependents()
+        for end in _at_deletion:
+            end(self.pk)
+
     def save(self, *args: Any, **kwargs: Any) -> None:
         """Write the record; the next run moves only with what decides when it is.
 
@@ -138,6 +144,14 @@ class Schedule(Document):
         after = not_before(store.now(), self.start_at)
         slots = slots_after(after, self.cron_expression, self.timezone, count)
         return [slot for slot in slots if self.end_at is None or slot < self.end_at]
+
+
+_at_deletion: list[Callable[[ObjectId], None]] = []
+
+
+def at_deletion(end: Callable[[ObjectId], None]) -> None:
+    """Have `end` called with the id of each schedule that is deleted, in that transaction."""
+    _at_deletion.append(end)
 
 
 MOVES_THE_NEXT_RUN = ("cron_expression", "timezone", "enabled", "start_at", "end_at")
