@@ -58,10 +58,9 @@ class BackfillViewSet(DocumentViewSet):
     access: ClassVar[Access] = {"backfill": Role.EDITOR}
     http_method_names = ("post", "options")
     source_refusals: ClassVar = {"backfill": ("400", "409")}
-    lookup_url_kwarg = "schedule_id"
 
     @extend_schema(request=SpanSerializer, responses={202: BackfilledSerializer})
-    def backfill(self, request: Request, schedule_id: str) -> HttpResponse:
+    def backfill(self, request: Request, **kwargs: Any) -> HttpResponse:
         """Queue a run for each slot that has come and has none: a repeat is harmless."""
         schedule = Schedule.from_document(self.get_document())
         body = SpanSerializer(data=request.data)

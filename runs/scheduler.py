@@ -247,7 +247,9 @@ def follow_runs() -> None:
     live = {"last_run_status": {"$in": list(LIVE)}}
     found = list(store.collection(Schedule).find(live, {"last_run_id": 1, "last_run_status": 1}))
     ids = [one.get("last_run_id") for one in found]
-    runs: list[queueing.Slot] = store.collection(Run).find({"_id": {"$in": ids}}, {"status": 1}) if ids else []
+    if not ids:
+        return
+    runs = store.collection(Run).find({"_id": {"$in": ids}}, {"status": 1})
     status = {run["_id"]: run["status"] for run in runs}
     moved = (one for one in found if status.get(one["last_run_id"]) != one["last_run_status"])
     writes.keep_many(

@@ -20,7 +20,7 @@ urlpatterns = [
         name="mapping-runs",
     ),
     re_path(
-        r"^schedules/(?P<schedule_id>[0-9a-fA-F]{24})/backfill/?$",
+        r"^schedules/(?P<id>[0-9a-fA-F]{24})/backfill/?$",
         BackfillViewSet.as_view({"post": "backfill"}),
         name="schedule-backfill",
     ),
