@@ -22,6 +22,7 @@ from connections.models import Connection, connection_kind
 from mappings import validation
 from schemas.evolution import stored_columns
 from schemas.models import Schema
+from sources import windows
 from sources.errors import StatementRefused
 from sources.statement import check_statement
 
@@ -126,7 +127,8 @@ class Mapping(Document):
         if not kind:
             return {}
         try:
-            check_statement(self.source_query, kind, runs=True)
+            query = windows.fill_last_day(self.source_query, kind, store.now())
+            check_statement(query, kind, runs=True)
         except StatementRefused as refusal:
             return {"source_query": ValidationError(refusal.message, code="refused_statement")}
         return {}

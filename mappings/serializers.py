@@ -246,6 +246,30 @@ class PreviewQuerySerializer(ProposalQuerySerializer):
     """A query to run against a saved connection."""
 
     limit = serializers.IntegerField(min_value=1, max_value=1000, default=100)
+    slot_start = UtcDateTimeField(
+        required=False, default=None, allow_null=True, help_text="Of `{{slot_start}}` in the query."
+    )
+    slot_end = UtcDateTimeField(
+        required=False, default=None, allow_null=True, help_text="Of `{{slot_end}}` in the query."
+    )
+
+    def more_errors(
+        self, values: dict[str, Any], errors: dict[str, Any], data: Dict[str, Any]
+    ) -> dict[str, Any]:
+        errors = super().more_errors(values, errors, data)
+        if not errors.keys() & {"slot_start", "slot_end"} and (problem := _window_problem(values)):
+            errors["slot_end"] = [serializers.ErrorDetail(problem, code="invalid")]
+        return errors
+
+
+def _window_problem(values: Dict[str, Any]) -> str | None:
+    """Return what is wrong with the ends of a window: there are both or neither, in order."""
+    start, end = values.get("slot_start"), values.get("slot_end")
+    if (start is None) != (end is None):
+        return "Expected both slot_start and slot_end, or neither."
+    if start is not None and end is not None and start >= end:
+        return "Expected a moment after slot_start."
+    return None
 
 
 def _connection(identifier: ObjectId) -> Connection | None:

@@ -79,6 +79,10 @@ schedules:
     cron_expression: 0 2 * * *
     timezone: Europe/Berlin
     enabled: true
+    overlap: skip
+    catch_up: latest
+    catch_up_window_s: 3600
+    jitter_s: 0
 """
 
 
@@ -385,6 +389,10 @@ def test_a_plan_tells_each_change_field_by_field_and_writes_nothing(shop, stored
     cron_expression: 0 2 * * *
     timezone: Europe/Berlin
     enabled: true
+    overlap: skip
+    catch_up: latest
+    catch_up_window_s: 3600
+    jitter_s: 0
 - schedule "nightly"
 1 to create, 3 to change, 1 to delete; 0 unchanged.
 """.replace("      ?                +++\n", "")
