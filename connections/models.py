@@ -10,8 +10,9 @@ from django.core.validators import MaxValueValidator, MinValueValidator, RegexVa
 from django.db import models
 
 from common.documents import store, writes
-from common.documents.models import RuleErrors, page_index
+from common.documents.models import Held, RuleErrors, page_index, users_of
 from common.documents.writes import unchanged
+from common.exceptions import InUse
 from common.secrets.fields import EncryptedTextField
 from common.secrets.holder import SecretHolder
 from sources.contract import SourceParams, SshTunnel
@@ -119,6 +120,22 @@ class Connection(SecretHolder):
         # What a secret is, value or reference, is settled first.
         errors = super().rule_errors() | self._password_errors() | self._host_errors()
         return self._tls_errors() | self._ssh_errors() | self._travel_errors() | errors
+
+    def held_by_save(self) -> list[Held]:
+        """Return the connection itself, too, where its kind changes: targets depend on it."""
+        this: list[Held] = [(Connection, self.pk)] if self._becomes_another_kind() else []
+        return super().held_by_save() + this
+
+    def confirm(self) -> None:
+        super().confirm()
+        if not self._becomes_another_kind():
+            return
+        names, total = users_of(self._meta.get_field("targets"), self.pk)
+        if total:
+            raise InUse(f'The kind of the connection "{self}"', "target", names, total)
+
+    def _becomes_another_kind(self) -> bool:
+        return self.is_stored and self.has_changed("db_type")
 
     def _password_errors(self) -> RuleErrors:
         stays = self.is_stored and not self.has_changed("password", "secrets_from")

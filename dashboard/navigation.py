@@ -10,6 +10,7 @@ from common.admin.permissions import may
 PAGES = [
     ("Connections", "cable", "connections", "connection"),
     ("Schemas", "table", "schemas", "schema"),
+    ("Targets", "database", "targets", "target"),
     ("Mappings", "conversion_path", "mappings", "mapping"),
     ("Column mappings", "arrow_split", "mappings", "columnmapping"),
     ("Schedules", "schedule", "schedules", "schedule"),

@@ -78,6 +78,10 @@ PLACES_DIR = env.text("PLACES_DIR", "")
 
 # The default lake and what belongs to it; the API, workers and the scheduler share it.
 DATA_DIR = Path(env.text("DATA_DIR", "") or "data").resolve()
+# Further folders below which a target may be.
+LAKE_DIRS = env.listed("LAKE_DIRS")
+# Whether the service's own environment and its machine lend what a target's credentials lack.
+LAKE_AMBIENT_CREDENTIALS = env.flag("LAKE_AMBIENT_CREDENTIALS", False)
 
 # --- Runs ----------------------------------------------------------------------------------------
 
@@ -158,6 +162,7 @@ INSTALLED_APPS = [
     "audit",
     "connections",
     "schemas",
+    "targets",
     "mappings",
     "schedules",
     "runs",
@@ -233,6 +238,7 @@ SPECTACULAR_SETTINGS = {
     "SCHEMA_PATH_PREFIX": API_V1_PREFIX,
     "TAGS": [
         {"name": "connections", "description": "Source databases and how to reach them."},
+        {"name": "targets", "description": "Where rows go."},
         {"name": "mappings", "description": "What is read, and which column goes where."},
         {"name": "schemas", "description": "Target tables; they only grow."},
         {"name": "schedules", "description": "When a mapping runs."},

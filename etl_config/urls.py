@@ -11,6 +11,7 @@ import mappings.urls
 import runs.urls
 import schedules.urls
 import schemas.urls
+import targets.urls
 from etl_config.documentation import OpenAPIView, RedocPage, SwaggerPage, redoc_script
 from etl_config.health import HealthView, LiveView, ReadyView, RootView
 from etl_config.metrics import metrics_view
@@ -20,6 +21,7 @@ api = [
     *access.urls.urlpatterns,
     *connections.urls.urlpatterns,
     *schemas.urls.urlpatterns,
+    *targets.urls.urlpatterns,
     *mappings.urls.urlpatterns,
     *schedules.urls.urlpatterns,
     *runs.urls.urlpatterns,

@@ -23,7 +23,7 @@ from audit.admin import AuditedHistory
 from common.admin.actions import do_each, report
 from common.admin.badges import BAD, GOOD, QUIET, WARN, badge, link
 from common.admin.conflicts import Difference
-from common.admin.fields import MONO, TEXTAREA, LinesField
+from common.admin.fields import MONO, TEXTAREA, LinesField, NamesField
 from common.admin.forms import DocumentForm, version_of, version_of_all
 from common.admin.model_admin import DocumentAdmin
 from common.admin.permissions import may
@@ -67,6 +67,7 @@ class MappingForm(DocumentForm):
         widget=forms.Textarea({"rows": 8, "class": f"{TEXTAREA} {MONO}", "spellcheck": "false"}),
         help_text="One statement that only reads.",
     )
+    key_fields = NamesField(required=False, help_text="Of an upsert: what makes two rows the same.")
 
     @property
     def page_version(self) -> str:
@@ -78,19 +79,33 @@ class MappingForm(DocumentForm):
 class MappingAdmin(AuditedHistory, DocumentAdmin):
     form = MappingForm
     inlines = (RuleInline,)
-    list_display = ("name", "source", "target", "mapped", "schedules", "changed")
+    list_display = ("name", "source", "schema", "mapped", "schedules", "changed")
     list_filter = (
         ("source_connection", AutocompleteSelectFilter),
         ("target_schema", AutocompleteSelectFilter),
     )
     search_fields = ("name", "description")
-    autocomplete_fields = ("source_connection", "target_schema")
+    autocomplete_fields = ("source_connection", "target_schema", "target")
     actions = ("copy_selected", "delete_selected")
     readonly_fields = ("schedules", "created_at", "updated_at")
     fieldsets = (
         (None, {"fields": ("name", "description")}),
         ("Source", {"fields": ("source_connection", "source_query")}),
-        ("Target", {"fields": ("target_schema",)}),
+        ("Target", {"fields": ("target_schema", "target", "target_table", "write_mode")}),
+        (
+            "How rows are read and written",
+            {
+                "fields": (
+                    "key_fields",
+                    "cursor_column",
+                    "cursor_lag_s",
+                    "max_rejected",
+                    "split_column",
+                    "engine",
+                ),
+                "classes": ["collapse"],
+            },
+        ),
         ("History", {"fields": ("schedules", "created_at", "updated_at"), "classes": ["collapse"]}),
     )
 
@@ -149,8 +164,8 @@ class MappingAdmin(AuditedHistory, DocumentAdmin):
     def source(self, obj: Any) -> SafeString:
         return link(obj.prefetched_source) if obj.prefetched_source else badge("missing", BAD)
 
-    @admin.display(description="Target")
-    def target(self, obj: Any) -> SafeString:
+    @admin.display(description="Schema")
+    def schema(self, obj: Any) -> SafeString:
         return link(obj.prefetched_target) if obj.prefetched_target else badge("missing", BAD)
 
     @admin.display(description="Mapped fields")

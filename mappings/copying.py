@@ -9,6 +9,10 @@ from mappings.models import ColumnMapping, Mapping
 
 NAME_MAX = 100
 ATTEMPTS = 100
+WHERE_TO = (
+    "target_id", "target_table", "write_mode", "key_fields", "cursor_column", "cursor_lag_s",
+    "max_rejected", "split_column", "engine",
+)  # fmt: skip
 
 
 def copy_mapping(mapping: Mapping) -> Mapping:
@@ -38,6 +42,7 @@ def _copied(mapping: Mapping, name: str) -> Mapping:
         source_connection_id=mapping.source_connection_id,
         source_query=mapping.source_query,
         target_schema_id=mapping.target_schema_id,
+        **{name: getattr(mapping, name) for name in WHERE_TO},
         verification=mapping.verification,
         described=mapping.described,
     )

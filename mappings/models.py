@@ -5,6 +5,7 @@ from typing import Any
 
 from bson import ObjectId
 from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django_mongodb_backend.fields import (
     ArrayField,
@@ -16,15 +17,16 @@ from django_mongodb_backend.models import EmbeddedModel
 from pymongo.errors import DuplicateKeyError
 
 from common.documents import store
-from common.documents.codecs import reference_to
+from common.documents.codecs import MAX_NUMBER, OptionalNumberField, reference_to
 from common.documents.models import Document, Held, RuleErrors, page_index
 from connections.models import Connection, connection_kind
-from mappings import validation
+from mappings import tables, validation
 from schemas.evolution import stored_columns
 from schemas.models import Schema
 from sources import windows
 from sources.errors import StatementRefused
 from sources.statement import check_statement
+from targets.models import Target
 
 LINEAGES = "lineages"
 """What was read of each mapping's query, under its id: it can be made again at any time."""
@@ -86,6 +88,28 @@ class Description(EmbeddedModel):
     tables = EmbeddedModelArrayField(DescribedTable, default=list)
 
 
+class WriteMode(models.TextChoices):
+    """What a run does to the rows that its mapping wrote before."""
+
+    APPEND = "append"
+    REPLACE = "replace"
+    UPSERT = "upsert"
+
+
+class Engine(models.TextChoices):
+    """What moves the rows."""
+
+    AUTO = "auto"
+    EMBEDDED = "embedded"
+    SPARK = "spark"
+
+
+not_negative = [
+    MinValueValidator(0, "Expected a whole number from 0 to 2147483647."),
+    MaxValueValidator(MAX_NUMBER, "Expected a whole number from 0 to 2147483647."),
+]
+
+
 class Mapping(Document):
     """A source query and the schema that its rows become."""
 
@@ -102,6 +126,21 @@ class Mapping(Document):
         Schema, models.PROTECT, related_name="mappings", db_index=False
     )
     target_schema_id: ObjectId
+    target = models.ForeignKey(
+        Target, models.PROTECT, related_name="mappings", db_index=False, null=True, blank=True
+    )
+    target_id: ObjectId | None
+    # None until the rules make it the schema's name.
+    target_table = models.CharField(max_length=63, null=True, blank=True)
+    write_mode = models.CharField(
+        max_length=20, choices=WriteMode.choices, default=WriteMode.APPEND.value
+    )
+    key_fields = ArrayField(models.CharField(max_length=100), default=list, blank=True)
+    cursor_column = models.CharField(max_length=256, null=True, blank=True)
+    cursor_lag_s = models.IntegerField(default=0, blank=True, validators=not_negative)
+    max_rejected = OptionalNumberField(default=0, null=True, blank=True, validators=not_negative)
+    split_column = models.CharField(max_length=256, null=True, blank=True)
+    engine = models.CharField(max_length=20, choices=Engine.choices, default=Engine.AUTO.value)
     verification = EmbeddedModelField(Verification, default=Verification, editable=False)
     described = EmbeddedModelField(Description, null=True, editable=False)
 
@@ -113,14 +152,64 @@ class Mapping(Document):
             page_index("mappings_by_name", "name"),
             page_index("mappings_connection", "source_connection"),
             page_index("mappings_schema", "target_schema"),
+            page_index("mappings_target", "target"),
+            page_index("mappings_table", "target_table"),
+            page_index("mappings_write_mode", "write_mode"),
         ]
 
     def rule_errors(self) -> RuleErrors:
+        self._take_defaults()
         errors = super().rule_errors()
-        errors |= self._query_errors()
+        errors |= self._query_errors() | self._table_errors() | self._mode_errors()
         if self._moves_to_another_schema() and "target_schema" not in errors:
             errors |= self._target_errors()
         return errors
+
+    def _take_defaults(self) -> None:
+        self.write_mode = self.write_mode or WriteMode.APPEND.value
+        self.engine = self.engine or Engine.AUTO.value
+        self.key_fields = [] if self.key_fields is None else self.key_fields
+        self.cursor_lag_s = 0 if self.cursor_lag_s is None else self.cursor_lag_s
+        self.cursor_column, self.split_column = (
+            self.cursor_column or None,
+            self.split_column or None,
+        )
+        self.target_table = (self.target_table or "").strip() or None
+        if self.target_table is None and (not self.is_stored or self.has_changed("target_table")):
+            self.target_table = table_of(self.target_schema_id)
+
+    def _table_errors(self) -> RuleErrors:
+        if self.target_table is None or not self.has_changed("target_table"):
+            return {}
+        if problem := tables.problem_of(self.target_table):
+            return {"target_table": ValidationError(problem, code="invalid_table")}
+        return {}
+
+    def _mode_errors(self) -> RuleErrors:
+        errors: RuleErrors = {}
+        if self.has_changed("write_mode", "cursor_column") and self.cursor_column is not None:
+            if self.write_mode == WriteMode.REPLACE:
+                said = "A mapping that replaces its rows reads all of them: it has no cursor."
+                errors["cursor_column"] = ValidationError(said, code="cursor_with_replace")
+        changed = self.has_changed("write_mode", "key_fields", "target_schema_id")
+        if changed and self.write_mode == WriteMode.UPSERT and (said := self._key_problem()):
+            errors["key_fields"] = ValidationError(said, code="invalid_keys")
+        return errors
+
+    def _key_problem(self) -> str:
+        """Return what is wrong with the fields by which rows are known again, or nothing."""
+        keys = texts(self.key_fields)
+        if not keys:
+            return "An upsert needs at least one key field."
+        if len(set(keys)) < len(keys):
+            return "A key field is named twice."
+        columns = column_names(self.target_schema_id)
+        if columns and (lacking := [name for name in keys if name not in columns]):
+            return f"The schema has no column {', '.join(lacking)}."
+        written = written_fields(self.pk) if self.is_stored else {}
+        if written and (idle := [name for name in keys if name not in written]):
+            return f"No rule writes {', '.join(idle)}: a key has a value in every row."
+        return ""
 
     def _query_errors(self) -> RuleErrors:
         kind = connection_kind(self.source_connection_id) if self._query_is_new() else None
@@ -282,6 +371,12 @@ def column_names(schema_id: ObjectId | None) -> set[str]:
     """Return the names of a schema's columns, none where there is no such schema."""
     found = store.find_one(Schema, {"_id": schema_id}, {"columns.name": 1}) or {}
     return {column["name"] for column in stored_columns(found)}
+
+
+def table_of(schema_id: ObjectId | None) -> str | None:
+    """Return the table that a schema's rows go into unless told; None without a schema."""
+    found = store.find_one(Schema, {"_id": schema_id}, {"name": 1})
+    return tables.default_name(str(found.get("name", ""))) if found else None
 
 
 def written_fields(mapping_id: ObjectId, without: ObjectId | None = None) -> dict[str, str]:

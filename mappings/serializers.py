@@ -19,6 +19,8 @@ from common.api.fields import (
 from common.api.serializers import DocumentSerializer, StrictSerializer
 from common.documents import store
 from common.documents.models import RuleErrors
+from common.documents.references import identifier_of
+from common.documents.store import Stored
 from connections.models import Connection
 from engine.mismatches import mismatches
 from mappings import proof, rules, source
@@ -29,10 +31,12 @@ from mappings.models import (
     Overflow,
     RuleConfig,
     VerificationStatus,
+    table_of,
     targets_of,
 )
 from schemas.models import DataType
 from schemas.serializers import ColumnSerializer
+from targets.serializers import TargetIdField
 
 
 class VerifiedColumnSerializer(serializers.Serializer):
@@ -60,6 +64,25 @@ class MappingSerializer(DocumentSerializer):
     """What is read from a source, and the schema that it becomes."""
 
     verification = VerificationSerializer(read_only=True)
+    target_id = TargetIdField(
+        required=False, allow_null=True, help_text="The id of the target; null is the default."
+    )
+    target_table = TextField(
+        required=False,
+        allow_null=True,
+        allow_blank=True,
+        max_length=1000,
+        help_text="Null: the schema's name, as it is when that is sent.",
+    )
+    key_fields = TextListField(
+        child=TextField(max_length=100, trim_whitespace=False),
+        required=False,
+        allow_null=True,
+        max_length=1000,
+        help_text="Of an upsert: what makes two rows the same.",
+    )
+    cursor_column = SourceNameField(required=False, allow_null=True)
+    split_column = SourceNameField(required=False, allow_null=True)
 
     class Meta:
         model = Mapping
@@ -69,11 +92,32 @@ class MappingSerializer(DocumentSerializer):
             "source_connection_id",
             "source_query",
             "target_schema_id",
+            "target_id",
+            "target_table",
+            "write_mode",
+            "key_fields",
+            "cursor_column",
+            "cursor_lag_s",
+            "max_rejected",
+            "split_column",
+            "engine",
             "verification",
             "created_at",
             "updated_at",
         ]
-        extra_kwargs: ClassVar[dict[str, Any]] = {}
+        extra_kwargs: ClassVar[dict[str, Any]] = {
+            "write_mode": {"allow_null": True},
+            "engine": {"allow_null": True},
+            "cursor_lag_s": {"allow_null": True},
+        }
+
+    @classmethod
+    def show(cls, document: Stored) -> dict[str, Any]:
+        """Return the record; what another program wrote shows the table that a run would take."""
+        record = super().show(document)
+        if record["target_table"] is None and "target_schema_id" in document:
+            record["target_table"] = table_of(identifier_of(document["target_schema_id"]))
+        return record
 
     def more_errors(
         self, values: dict[str, Any], errors: dict[str, Any], data: Dict[str, Any]

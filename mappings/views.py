@@ -30,7 +30,7 @@ from common.documents.store import Stored
 from common.exceptions import FieldError, NotFound
 from connections.models import Connection
 from connections.serializers import NothingSerializer
-from mappings import dryrun, lineage, preview, proof, rules, source, verify
+from mappings import dryrun, lineage, preview, proof, rows as target_rows, rules, source, verify
 from mappings.dryrun import DryRunBodySerializer, DryRunSerializer, LimitSerializer
 from mappings.models import ColumnMapping, Mapping, Verification, column_names, written_fields
 from mappings.serializers import (
@@ -54,7 +54,14 @@ class MappingViewSet(DocumentViewSet):
     serializer_class = MappingSerializer
     parameters = ListParameters(
         Mapping,
-        filters=["name", "source_connection_id", "target_schema_id"],
+        filters=[
+            "name",
+            "source_connection_id",
+            "target_schema_id",
+            "target_id",
+            "target_table",
+            "write_mode",
+        ],
         search=["name", "description", "source_query"],
     )
 
@@ -64,6 +71,7 @@ class MappingViewSet(DocumentViewSet):
         "dry_run_unsaved": Role.ANALYST,
         "dry_run_saved": Role.ANALYST,
         "lineage": Role.VIEWER,
+        "rows": Role.ANALYST,
     }
     asks_sources = frozenset(
         {
@@ -75,10 +83,11 @@ class MappingViewSet(DocumentViewSet):
             "dry_run_unsaved",
             "dry_run_saved",
             "lineage",
+            "rows",
         }
     )
     source_refusals: ClassVar = dict.fromkeys(
-        ("preview", "dry_run_unsaved", "dry_run_saved"), ("429", "502", "504")
+        ("preview", "dry_run_unsaved", "dry_run_saved", "rows"), ("429", "502", "504")
     )
 
     def get_serializer_context(self) -> dict[str, Any]:
@@ -120,6 +129,20 @@ class MappingViewSet(DocumentViewSet):
         serializer = LimitSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         return Response(dryrun.of_stored(mapping, serializer.validated_data["limit"]))
+
+    @extend_schema(
+        parameters=[
+            OpenApiParameter("limit", int, description="1 to 1000; 100 unless told."),
+            OpenApiParameter("offset", int),
+            OpenApiParameter("run_id", str, description="Only what this run wrote."),
+        ],
+        responses=PreviewSerializer,
+    )
+    @action(detail=True, methods=["get"], url_path="rows")
+    def rows(self, request: Request, **kwargs: Any) -> Response:
+        """Show rows of the target table, other mappings' too, the newest first."""
+        mapping = Mapping.from_document(self.get_document())
+        return Response(target_rows.rows_of(mapping, **target_rows.asked(request.query_params)))
 
     @extend_schema(
         parameters=[

@@ -29,6 +29,7 @@ from mappings.serializers import ColumnMappingSerializer, MappingSerializer
 from portability.text import OneLine, OneLineMapping
 from schedules.serializers import ScheduleSerializer
 from schemas.serializers import SchemaSerializer
+from targets.serializers import TargetSerializer
 
 VERSION = 2
 """What is written. A file that says nothing, or 1, is of the older form."""
@@ -108,10 +109,11 @@ class Kind:
 KINDS = (
     Kind("connections", ConnectionSerializer),
     Kind("schemas", SchemaSerializer),
+    Kind("targets", TargetSerializer, {"connection": "connections"}),
     Kind(
         "mappings",
         MappingSerializer,
-        {"source_connection": "connections", "target_schema": "schemas"},
+        {"source_connection": "connections", "target_schema": "schemas", "target": "targets"},
     ),
     Kind("schedules", ScheduleSerializer, {"mapping": "mappings"}),
 )
@@ -167,11 +169,17 @@ def form_of(
             value = names[kind.references[name]].get(referred) if referred else None
         else:
             value = _readable(record[name])
-        if value is not None:
+        if value is not None or _null_counts(kind, name):
             form[name] = value
     if kind.section == "mappings":
         form[RULES] = [rule_form(rule) for rule in rules]
     return form
+
+
+def _null_counts(kind: Kind, name: str) -> bool:
+    """Tell whether null is a value beside the default."""
+    field = kind.model_field(name)
+    return field.null and field.has_default()
 
 
 def rule_form(document: Stored, version: int = VERSION) -> Form:

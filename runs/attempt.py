@@ -27,6 +27,8 @@ from runs.claims import Claim
 from runs.models import Run
 from runs.queueing import naive
 from sources import windows
+from targets.models import Target
+from targets.params import target_params
 
 NOTED_EVERY_S = 0.5
 SETTLE_TRIES = 3
@@ -337,7 +339,22 @@ def _source(run: Stored) -> Any:
 
 
 def _opened_target(run: Stored) -> TargetParams:
-    return TargetParams("delta", uri=str(settings.DATA_DIR / "lake"))
+    identifier = run.get("target_id")
+    found = store.find_one(Target, {"_id": identifier}) if identifier else None
+    if identifier and found is None:
+        raise _gone(
+            "target_gone",
+            "The run's target was removed.",
+            "Give the mapping another target, then run it again.",
+        )
+    try:
+        return target_params(Target.from_document(found) if found else None)
+    except UnreadableSecret as unreadable:
+        raise _gone(
+            "secret_unreadable",
+            unreadable.detail,
+            "Enter the target's secrets again, or give the worker the key they need.",
+        ) from unreadable
 
 
 def _gone(code: str, message: str, hint: str) -> Problem:

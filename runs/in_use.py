@@ -12,6 +12,7 @@ from connections.models import Connection
 from mappings.models import Mapping
 from runs.life import LIVE
 from runs.models import Run
+from targets.models import Target
 
 MOST_NAMES = 10
 
@@ -19,6 +20,7 @@ MOST_NAMES = 10
 def register() -> None:
     in_use.register(Mapping, "run", partial(live_runs, "mapping_id"))
     in_use.register(Connection, "run", partial(live_runs, "connection_id"))
+    in_use.register(Target, "run", partial(live_runs, "target_id"))
 
 
 def live_runs(column: str, identifier: ObjectId) -> tuple[list[str], int]:

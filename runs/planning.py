@@ -21,9 +21,11 @@ from common.documents.store import Stored
 from connections.models import Connection
 from mappings import rules
 from mappings.models import ColumnMapping, Mapping
+from mappings.tables import default_name
 from runs.models import Plan
 from schemas.evolution import stored_columns
 from schemas.models import Schema
+from targets.models import Target
 
 DEFAULT_TARGET = {"id": "default", "name": "default"}
 INNER = ("cursor_lag_s", "split_column", "engine")
@@ -53,24 +55,24 @@ def plan_of(mapping: Mapping) -> Planned:
     content = {
         "source_query": mapping.source_query,
         "connection": connection,
-        "target": DEFAULT_TARGET,
-        "target_table": str(schema.get("name", "")),
+        "target": _named(Target, mapping.target_id) or DEFAULT_TARGET,
+        "target_table": mapping.target_table or default_name(str(schema.get("name", ""))),
         "columns": [dict(column) for column in stored_columns(schema)],
         "rules": [_rule(document) for document in rules.stored_rules(mapping.pk)],
-        "write_mode": "append",
-        "key_fields": [],
-        "cursor_column": None,
-        "max_rejected": 0,
-        "cursor_lag_s": 0,
-        "split_column": None,
-        "engine": "auto",
+        "write_mode": mapping.write_mode,
+        "key_fields": list(mapping.key_fields or ()),
+        "cursor_column": mapping.cursor_column,
+        "max_rejected": mapping.max_rejected,
+        "cursor_lag_s": mapping.cursor_lag_s,
+        "split_column": mapping.split_column,
+        "engine": mapping.engine,
     }
     return Planned(
         content,
         mapping.name,
         mapping.source_connection_id,
         connection["name"] if connection else None,
-        None,
+        mapping.target_id,
     )
 
 

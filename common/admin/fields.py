@@ -198,7 +198,7 @@ class NamesField(forms.CharField):
         return list(self.stored or []) if is_stored else typed
 
     def validate(self, value: list[str]) -> None:
-        if not value:
+        if not value and self.required:
             raise ValidationError("This list may not be empty.", code="empty")
         if len(value) > MAX_NAMES:
             raise ValidationError(

@@ -226,7 +226,7 @@ class DocumentSerializer(StrictMixin, serializers.ModelSerializer):
     @classmethod
     def show(cls, document: Stored) -> dict[str, Any]:
         """Return the record a client sees; what the document lacks has the field's default."""
-        return {name: codec.show(document.get(codec.column)) for name, codec in cls.answered()}
+        return {name: codec.show(codec.of(document)) for name, codec in cls.answered()}
 
     @classmethod
     def clocked(cls, document: Stored) -> str:

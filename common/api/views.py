@@ -16,7 +16,7 @@ from rest_framework.viewsets import GenericViewSet
 from common.api import lists
 from common.api.etags import etag_of, is_unchanged, refuse_if_stale
 from common.api.json import JSON, to_json
-from common.api.parameters import ListParameters
+from common.api.parameters import ListParameters, ListQuery
 from common.api.roles import Access, Role
 from common.api.serializers import DocumentSerializer
 from common.documents import store
@@ -60,7 +60,7 @@ class DocumentViewSet(GenericViewSet):
     def list(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponseBase:
         query = self.parameters.parse(request.query_params, self.scope())
         with lists.search_timeout(query.searches):
-            page = lists.read_page(self.model, self.serializer_class.projection(), query)
+            page = self.page(query)
         if isinstance(page.documents, Sequence):
             page = page._replace(documents=self.complete(page.documents))
         response = _array_response(page, self.serializer_class.show)
@@ -68,6 +68,10 @@ class DocumentViewSet(GenericViewSet):
         if link := lists.link_header(request, query, page):
             response["Link"] = link
         return response
+
+    def page(self, query: ListQuery) -> lists.Page:
+        """Return the documents that a list shows."""
+        return lists.read_page(self.model, self.serializer_class.projection(), query)
 
     def complete(self, documents: Sequence[Stored]) -> Sequence[Stored]:
         """Return the documents of a page with what is told beside what they hold."""

@@ -48,6 +48,10 @@ class Codec:
         """Return the value of a record whose document lacks the field; None where it is null."""
         return self.field.get_default()
 
+    def of(self, document: Mapping[str, Any]) -> Any:
+        """Return what a document has stored; None where it lacks the field."""
+        return document.get(self.column)
+
     def read(self, stored: Any) -> Any:
         """Return the record's value of a stored one; the default where it cannot be one."""
         if stored is None:
@@ -105,6 +109,18 @@ class TextCodec(Codec):
 class NumberCodec(Codec):
     def parse(self, text: str) -> int:
         return whole_number(text)
+
+
+class OptionalNumberField(models.IntegerField):  # type: ignore[type-arg]
+    """A number whose null means something: only a document that lacks it has the default."""
+
+
+class OptionalNumberCodec(NumberCodec):
+    def of(self, document: Mapping[str, Any]) -> Any:
+        return document.get(self.column, self.default)
+
+    def read(self, stored: Any) -> Any:
+        return None if stored is None else super().read(stored)
 
 
 class BooleanCodec(Codec):
@@ -210,6 +226,7 @@ CODECS: dict[type[models.Field[Any, Any]], type[Codec]] = {
     models.CharField: TextCodec,
     models.TextField: TextCodec,
     models.IntegerField: NumberCodec,
+    OptionalNumberField: OptionalNumberCodec,
     models.BooleanField: BooleanCodec,
     models.DateTimeField: MomentCodec,
     models.ForeignKey: IdCodec,
@@ -240,7 +257,7 @@ class RecordCodec:
 
     def read(self, document: Mapping[str, Any]) -> Any:
         """Return the record of a document; what it lacks, or garbles, has its default."""
-        return self.model(*[codec.read(document.get(codec.column)) for codec in self.fields])
+        return self.model(*[codec.read(codec.of(document)) for codec in self.fields])
 
     def store(self, record: Any) -> Stored:
         """Return a record as it is stored, an id that it has not got left out."""
@@ -263,7 +280,7 @@ class RecordCodec:
     def show(self, document: Mapping[str, Any]) -> dict[str, Any]:
         """Return what is embedded as answers have it."""
         return {
-            codec.column: codec.show(document.get(codec.column))
+            codec.column: codec.show(codec.of(document))
             for codec in self.fields
             if codec.column != "_id"
             and (codec.column not in self.only_where_set or document.get(codec.column) is not None)

@@ -117,7 +117,7 @@ def _joined(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, An
 def shown(model: type[models.Model], document: Stored) -> dict[str, Any]:
     """Return a document as answers show it, without its secrets."""
     codecs = [codec for codec in record_codec(model).fields if not codec.is_secret]
-    values = {codec.column: codec.show(document.get(codec.column)) for codec in codecs}
+    values = {codec.column: codec.show(codec.of(document)) for codec in codecs}
     identifier = values.pop("_id")
     return {"id": identifier, "_id": identifier, **values}
 
@@ -134,7 +134,7 @@ def differences(
     for codec in record_codec(model).fields:
         if codec.column in left_out:
             continue
-        pair = [None if one is None else one.get(codec.column) for one in (before, after)]
+        pair = [None if one is None else codec.of(one) for one in (before, after)]
         if codec.is_secret:
             if pair[0] != pair[1]:
                 found[codec.column] = SECRET

@@ -1,0 +1,1 @@
+"""Targets: where the rows of runs go."""
