@@ -230,6 +230,11 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
+    "ENUM_NAME_OVERRIDES": {
+        "RunStatusEnum": "runs.life.STATUSES",
+        "HealthEnum": ["healthy", "unhealthy"],
+        "CheckEnum": ["healthy", "unhealthy", "up", "absent"],
+    },
     "SCHEMA_PATH_PREFIX": API_V1_PREFIX,
     "TAGS": [
         {"name": "connections", "description": "Source databases and how to reach them."},

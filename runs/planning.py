@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping as Dict
 from contextlib import suppress
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from schemas.evolution import stored_columns
 from schemas.models import Schema
 
 DEFAULT_TARGET = {"id": "default", "name": "default"}
+LONGEST_TABLE = 63
 INNER = ("cursor_lag_s", "split_column", "engine")
 """What a plan holds for the engine alone, and does not show."""
 
@@ -48,22 +50,23 @@ class Planned:
 
 def plan_of(mapping: Mapping) -> Planned:
     """Return what a run of the mapping would do now, complete or not: a run finds that out."""
+    found = mapping.document
     connection = _named(Connection, mapping.source_connection_id)
     schema = store.find_one(Schema, {"_id": mapping.target_schema_id}) or {}
     content = {
         "source_query": mapping.source_query,
         "connection": connection,
         "target": DEFAULT_TARGET,
-        "target_table": str(schema.get("name", "")),
+        "target_table": found.get("target_table") or table_name(str(schema.get("name", ""))),
         "columns": [dict(column) for column in stored_columns(schema)],
         "rules": [_rule(document) for document in rules.stored_rules(mapping.pk)],
-        "write_mode": "append",
-        "key_fields": [],
-        "cursor_column": None,
-        "max_rejected": 0,
-        "cursor_lag_s": 0,
-        "split_column": None,
-        "engine": "auto",
+        "write_mode": found.get("write_mode") or "append",
+        "key_fields": found.get("key_fields") or [],
+        "cursor_column": found.get("cursor_column"),
+        "max_rejected": found.get("max_rejected", 0),
+        "cursor_lag_s": found.get("cursor_lag_s") or 0,
+        "split_column": found.get("split_column"),
+        "engine": found.get("engine") or "auto",
     }
     return Planned(
         content,
@@ -72,6 +75,12 @@ def plan_of(mapping: Mapping) -> Planned:
         connection["name"] if connection else None,
         None,
     )
+
+
+def table_name(schema_name: str) -> str:
+    """Return the table of a mapping that names none: its schema's name, as tables are called."""
+    name = re.sub(r"[^A-Za-z0-9_]", "_", schema_name)
+    return (f"_{name}" if name[:1].isdigit() else name)[:LONGEST_TABLE] or "_"
 
 
 def _named(model: type[Any], identifier: ObjectId | None) -> dict[str, str] | None:
