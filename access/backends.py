@@ -1,9 +1,11 @@
 """What Django's own permissions are here: what the API's role may, and nothing else."""
 
+from functools import cache
 from typing import Any
 
+from django.apps import apps
 from django.contrib.auth.backends import ModelBackend
-from django.contrib.auth.models import Permission
+from django.contrib.auth.management import _get_all_permissions
 
 from access.memberships import role_of
 from common.api.endpoints import role_of_permission
@@ -26,5 +28,15 @@ class RoleBackend(ModelBackend):
         role = role_of(user_obj)
         if role is Role.EVERYONE:
             return set()
-        named = Permission.objects.values_list("content_type__app_label", "codename")
-        return {name for app, code in named if role_of_permission(name := f"{app}.{code}") <= role}
+        return {name for name in _permissions() if role_of_permission(name) <= role}
+
+
+@cache
+def _permissions() -> tuple[str, ...]:
+    """Return the names of all models' permissions, as the store has them after `migrate`."""
+    found = [
+        f"{meta.app_label}.{code}"
+        for meta in (model._meta for model in apps.get_models())
+        for code, _ in _get_all_permissions(meta)
+    ]
+    return tuple(dict.fromkeys(found))

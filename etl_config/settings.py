@@ -229,12 +229,17 @@ SPECTACULAR_SETTINGS = {
     ),
     "VERSION": VERSION,
     "OAS_VERSION": "3.1.0",
-    "ENUM_NAME_OVERRIDES": {"VerificationStatus": "mappings.models.VerificationStatus"},
     "SERVE_INCLUDE_SCHEMA": False,
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
+    "ENUM_NAME_OVERRIDES": {
+        "VerificationStatus": "mappings.models.VerificationStatus",
+        "RunStatusEnum": "runs.life.STATUSES",
+        "HealthEnum": ["healthy", "unhealthy"],
+        "CheckEnum": ["healthy", "unhealthy", "up", "absent"],
+    },
     "SCHEMA_PATH_PREFIX": API_V1_PREFIX,
     "TAGS": [
         {"name": "connections", "description": "Source databases and how to reach them."},

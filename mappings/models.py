@@ -187,10 +187,10 @@ class Mapping(Document):
 
     def _mode_errors(self) -> RuleErrors:
         errors: RuleErrors = {}
-        if self.has_changed("write_mode", "cursor_column") and self.cursor_column is not None:
-            if self.write_mode == WriteMode.REPLACE:
-                said = "A mapping that replaces its rows reads all of them: it has no cursor."
-                errors["cursor_column"] = ValidationError(said, code="cursor_with_replace")
+        reads_all = self.write_mode == WriteMode.REPLACE and self.cursor_column is not None
+        if reads_all and self.has_changed("write_mode", "cursor_column"):
+            said = "A mapping that replaces its rows reads all of them: it has no cursor."
+            errors["cursor_column"] = ValidationError(said, code="cursor_with_replace")
         changed = self.has_changed("write_mode", "key_fields", "target_schema_id")
         if changed and self.write_mode == WriteMode.UPSERT and (said := self._key_problem()):
             errors["key_fields"] = ValidationError(said, code="invalid_keys")

@@ -24,8 +24,8 @@ from common.api.parameters import ListParameters
 from common.api.problems import Invalid
 from common.api.roles import Access, Role
 from common.api.views import DocumentViewSet, records_access
-from common.documents.codecs import record_codec, reference_to
-from common.documents.models import Document, exists
+from common.documents.codecs import IdCodec, record_codec, reference_to
+from common.documents.models import Document, exists, field_of
 from common.documents.store import Stored
 from common.exceptions import FieldError, NotFound
 from connections.models import Connection
@@ -48,6 +48,14 @@ from mappings.serializers import (
 from mappings.source import Answer
 from mappings.validation import Targets
 from schemas.models import Schema
+from targets.models import DEFAULT
+
+
+class TargetCodec(IdCodec):
+    """A mapping's target in a filter: an id, or `default` for that without one."""
+
+    def condition(self, text: str) -> Any:
+        return None if text == DEFAULT else super().condition(text)
 
 
 class MappingViewSet(DocumentViewSet):
@@ -65,6 +73,7 @@ class MappingViewSet(DocumentViewSet):
         search=["name", "description", "source_query"],
     )
 
+    parameters.filters["target_id"] = TargetCodec(field_of(Mapping, "target_id"))
     access = records_access(writes=Role.EDITOR) | {
         "preview": Role.ANALYST,
         "verify": Role.EDITOR,
@@ -128,7 +137,7 @@ class MappingViewSet(DocumentViewSet):
         mapping = Mapping.from_document(self.get_document())
         serializer = LimitSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
-        return Response(dryrun.of_stored(mapping, serializer.validated_data["limit"]))
+        return Response(dryrun.of_stored(mapping, serializer.validated_data))
 
     @extend_schema(
         parameters=[

@@ -69,9 +69,14 @@ def _section(snapshot: Snapshot, kind: Kind, lost: list[str], advance: Advance) 
         lost += [
             f"{this} refers to a {reference.replace('_', ' ')} that is gone."
             for reference in kind.references
-            if reference not in form
+            if reference not in form and not _refers_to_none(kind, document, reference)
         ]
     return forms
+
+
+def _refers_to_none(kind: Kind, document: Stored, reference: str) -> bool:
+    field = kind.model_field(reference)
+    return field.null and document.get(str(field.column)) is None
 
 
 def _has_name(document: Stored) -> bool:

@@ -6,7 +6,7 @@ queued → running → succeeded | failed | cancelled       skipped
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -39,7 +39,7 @@ TRIED_AGAIN = frozenset(
 UNCERTAIN_STAGES = frozenset({"load", "commit"})
 """Where an attempt that failed may have committed all the same."""
 
-Stored = Mapping[str, Any]
+Stored = dict[str, Any]
 
 
 def is_tried_again(code: str, attempt: int, max_attempts: int) -> bool:

@@ -114,7 +114,8 @@ class RunSerializer(serializers.Serializer):
     @cache
     def answered(cls) -> list[Codec]:
         by_column = record_codec(Run).by_column
-        return [by_column[name] for name in cls().fields if name in by_column and name != "_id"]
+        names = [str(name) for name in cls().fields]
+        return [by_column[name] for name in names if name in by_column and name != "_id"]
 
     @classmethod
     def projection(cls) -> Stored:
@@ -178,7 +179,8 @@ class LogLineSerializer(serializers.Serializer):
     @classmethod
     def show(cls, document: Stored) -> dict[str, Any]:
         by_column = record_codec(LogLine).by_column
-        return {name: by_column[name].show(document.get(name)) for name in cls().fields}
+        names = [str(name) for name in cls().fields]
+        return {name: by_column[name].show(document.get(name)) for name in names}
 
 
 class RejectedSerializer(serializers.Serializer):

@@ -139,8 +139,8 @@ def _cancelled(run: Stored) -> Stored:
     if not written.matched_count:
         raise _Moved
     before = {"status": run["status"], "cancel_asked": False}
-    changes = {
-        name: [before[name], change[name]] for name in ("status", "cancel_asked") if name in change
+    changes: dict[str, Any] = {
+        str(name): [before[name], change[name]] for name in before if name in change
     }
     trail.note(Entry("update", Run._meta.db_table, run["_id"], run["mapping_name"], changes))
     return {**run, **change}

@@ -16,12 +16,12 @@ from common.api import lists
 from common.api.json import JSON, to_json
 from common.api.parameters import ListParameters, TimelineParameters
 from common.api.roles import Access, Role
-from common.api.serializers import StrictSerializer
 from common.api.views import DocumentViewSet
 from common.documents import store
 from common.documents.models import exists
 from common.documents.store import Stored
 from common.exceptions import NotFound
+from connections.serializers import NothingSerializer
 from mappings.models import Mapping
 from runs import idempotency, rejected, starting
 from runs.models import LogLine, Run
@@ -41,10 +41,6 @@ IDEMPOTENCY = OpenApiParameter(
     OpenApiParameter.HEADER,
     description="1 to 255 printable ASCII characters; for 24 h a repeat answers with the same run.",
 )
-
-
-class NothingSerializer(StrictSerializer):
-    """No body, or an empty object."""
 
 
 class RunRecords(DocumentViewSet):

@@ -66,7 +66,9 @@ def _is_in(place: Path, root: Path) -> bool:
 
 def roots() -> list[Path]:
     """Return the folders below which lakes may lie, links resolved."""
-    return [Path(root).resolve() for root in (settings.DATA_DIR, *settings.LAKE_DIRS)]
+    return [
+        Path(root).resolve() for root in (str(settings.DATA_DIR), *map(str, settings.LAKE_DIRS))
+    ]
 
 
 def resolved(uri: str) -> Path | None:

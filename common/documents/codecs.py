@@ -111,7 +111,7 @@ class NumberCodec(Codec):
         return whole_number(text)
 
 
-class OptionalNumberField(models.IntegerField):  # type: ignore[type-arg]
+class OptionalNumberField(models.IntegerField):
     """A number whose null means something: only a document that lacks it has the default."""
 
 

@@ -23,7 +23,10 @@ VALUES = {
     "last_test_status": "failed",
     "enabled": "true",
     "type": "join",
-    **dict.fromkeys(["mapping_id", "source_connection_id", "target_schema_id"], str(NOBODY)),
+    "write_mode": "upsert",
+    **dict.fromkeys(
+        ["mapping_id", "source_connection_id", "target_schema_id", "target_id"], str(NOBODY)
+    ),
 }
 
 

@@ -51,7 +51,7 @@ def test_a_create(api, connection):
 def test_a_create_with_references(api, mapping):
     body = {name: mapping[name] for name in ("source_connection_id", "target_schema_id")}
     body |= {"name": "another", "source_query": "SELECT 1"}
-    checked, held, there = ["find"] * 4, ["update", "update"], ["find", "find"]
+    checked, held, there = ["find"] * 5, ["update", "update"], ["find", "find"]
     assert sent(api.post, "mappings", body) == [*checked, *held, *there, "insert", *NOTED]
 
 

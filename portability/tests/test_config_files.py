@@ -658,8 +658,8 @@ schedules:
 """
     ) == [
         "1:10: version: Expected 2, or 1 for a file of the older form.",
-        "2:1: conections: There is no such section; there are connections, schemas, mappings, "
-        "schedules.",
+        "2:1: conections: There is no such section; there are connections, schemas, "
+        "targets, mappings, schedules.",
         '4:3: connection "crm", username: This field is required.',
         '4:9: connection "crm", db_type: Expected one of mysql, postgresql.',
         '4:26: connection "crm", host: Not a host: give a name or an address, without a scheme, '
@@ -729,8 +729,8 @@ def test_a_reference_to_a_record_that_would_go_is_refused(shop, refused):
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        ("", "1:1: Expected the sections connections, schemas, mappings, schedules."),
-        ("[]", "1:1: Expected the sections connections, schemas, mappings, schedules."),
+        ("", "1:1: Expected the sections connections, schemas, targets, mappings, schedules."),
+        ("[]", "1:1: Expected the sections connections, schemas, targets, mappings, schedules."),
         ("schemas: [a]", "1:10: schemas: Expected records by their names."),
         ("schemas: {' a': {columns: [{name: id, data_type: date}]}}",
          '1:11: schema " a": The name begins or ends with white space.'),
