@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping as Dict
 from contextlib import suppress
 from dataclasses import dataclass

@@ -53,6 +53,8 @@ schemas:
     - {name: last, data_type: string}
     - {name: name, data_type: string}
 
+targets: {}
+
 mappings:
   Crm people:
     source_connection: crm
@@ -60,6 +62,12 @@ mappings:
       SELECT id, full
         FROM customers
     target_schema: people
+    target_table: people
+    write_mode: append
+    key_fields: []
+    cursor_lag_s: 0
+    max_rejected: 0
+    engine: auto
     column_mappings:
     - type: direct
       source_columns: [id]

@@ -1,6 +1,9 @@
+import json
+
 import pytest
 from bson import ObjectId
 from cryptography.fernet import Fernet
+from django.core.management import call_command
 
 from common.tests.client import column, made, mapping_body
 
@@ -236,3 +239,39 @@ def test_rows_of_no_table_yet(api, lake):
     assert (answer.json()["rows"], answer.json()["row_count"]) == ([], 0)
     for query in ("limit=0", "limit=1001", "offset=-1", "run_id=x", "nonsense=1"):
         assert api.get(f"{path}?{query}").status == 400, query
+
+
+def test_targets_are_exported_and_come_back(api, stored, monkeypatch, tmp_path):
+    target = api.create("targets", delta())
+    body = mapping_body(api, target_id=target["id"], max_rejected=None, target_table="mine")
+    mapping = api.create("mappings", body)
+    file = tmp_path / "config.yaml"
+    call_command("export_config", "--output", str(file))
+    text = file.read_text()
+    assert "target: lake" in text
+    assert KEYS["AWS_SECRET_ACCESS_KEY"] not in text
+    api.delete(f"mappings/{mapping['id']}")
+    api.delete(f"targets/{target['id']}")
+    monkeypatch.setenv("ETL_SECRET_LAKE_CREDENTIALS", json.dumps(KEYS, sort_keys=True))
+    call_command("import_config", str(file))
+    (found,) = api.get("mappings").json()
+    assert (found["max_rejected"], found["target_table"]) == (None, "mine")
+    assert api.get(f"targets/{found['target_id']}").json()["credential_keys"] == sorted(KEYS)
+
+
+def test_keys_are_rotated(api, stored, settings):
+    api.create("targets", delta())
+    settings.ENCRYPTION_KEYS_RETIRED = [settings.ENCRYPTION_KEY]
+    settings.ENCRYPTION_KEY = Fernet.generate_key().decode()
+    call_command("rotate_encryption_key")
+    token = stored.targets.find_one()["credentials"]
+    assert json.loads(Fernet(settings.ENCRYPTION_KEY).decrypt(token)) == KEYS
+
+
+def test_the_audit_tells_of_credentials_without_them(api, stored):
+    entry = api.create("targets", delta())
+    changes = stored.audit.find_one({"kind": "targets"})["changes"]
+    assert changes["credentials"] == "changed"
+    assert KEYS["AWS_SECRET_ACCESS_KEY"] not in str(changes)
+    assert api.get("mappings?target_id=default").json() == []
+    assert entry["credential_keys"] == sorted(KEYS)
