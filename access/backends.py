@@ -5,9 +5,7 @@ from typing import Any
 
 from django.apps import apps
 from django.contrib.auth.backends import ModelBackend
-from django.contrib.auth.management import (
-    _get_all_permissions,  # type: ignore[attr-defined]  # the stubs leave out what is private
-)
+from django.contrib.auth.management import _get_all_permissions  # type: ignore[attr-defined]
 
 from access.memberships import role_of
 from common.api.endpoints import role_of_permission
