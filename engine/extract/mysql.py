@@ -104,7 +104,7 @@ class _Plain(_Wire):
     def stream(self, sql: str, count: int) -> Iterator[list[Sequence[bytes | None]]]:
         _, fields = self._session._select(sql)
         rows = (row for row, _ in self._session.conn.rows(len(fields)))
-        while batch := list(islice(rows, count)):
+        while batch := list[Sequence[bytes | None]](islice(rows, count)):
             yield batch
 
     def close(self) -> None:
@@ -194,7 +194,8 @@ class MySQLExtract(Extract):
             self._run(f"SET sql_select_limit={limit_rows}")
         rows = self._wire.stream(self._query(window), self._fetch_rows())
         while True:
-            batch, size = [], 0
+            batch: list[Sequence[bytes | None]] = []
+            size = 0
             while size < BATCH_BYTES and len(batch) < 50 * FETCH_ROWS:
                 some = self._trap(lambda: next(rows, None))
                 if not some:
