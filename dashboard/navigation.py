@@ -13,6 +13,7 @@ PAGES = [
     ("Mappings", "conversion_path", "mappings", "mapping"),
     ("Column mappings", "arrow_split", "mappings", "columnmapping"),
     ("Schedules", "schedule", "schedules", "schedule"),
+    ("Runs", "play_circle", "runs", "run"),
 ]
 ACCOUNTS = [
     ("Users", "person", "auth", "user"),

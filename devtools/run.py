@@ -1,6 +1,7 @@
 """`make run`: everything the service needs on this machine, until Ctrl-C.
 
-MONGODB_URL names a store of your own, PORT another port, DEMO=0 leaves the demo out.
+MONGODB_URL names a store of your own, PORT another port, DEMO=0 leaves the demo out; WORKERS=0
+starts no worker, WORKERS=2 two. A scheduler fires what is due.
 """
 
 import contextlib
@@ -40,8 +41,12 @@ STATE = ROOT / ".run"
 LOCK = STATE / "lock"
 PASSWORD_FILE = STATE / "admin-password"
 MONGODB_PORT = 27017
-PROGRAMS = {"api": "etl_config.serve"}
-"""What the service is made of: the module of each program. When one ends, all are stopped."""
+PROGRAMS = {
+    "api": ["-m", "etl_config.serve"],
+    "scheduler": ["manage.py", "run_scheduler"],
+}
+"""What the service is made of: the arguments of each program. When one ends, all are stopped."""
+WORKER = ["manage.py", "run_worker"]
 
 
 @dataclass(frozen=True)
@@ -90,6 +95,8 @@ def start(stack: contextlib.ExitStack) -> list[Child]:
     if dotenv.ensure(ROOT / ".env", ROOT / ".env.example"):
         say("Wrote .env with fresh keys")
     dotenv.load(ROOT / ".env")
+    if not os.environ.get("DATA_DIR", "").strip():
+        os.environ["DATA_DIR"] = str(STATE / "data")
     _open_on_loopback()
     _claim(stack)
     port = _port()
@@ -201,13 +208,22 @@ def _programs(stack: contextlib.ExitStack, port: int) -> list[Child]:
     children = {
         name: stack.enter_context(
             running(
-                f"The process {name}", [sys.executable, "-m", module], label=name, stop_timeout_s=20
+                f"The process {name}", [sys.executable, *arguments], label=name, stop_timeout_s=20
             )
         )
-        for name, module in PROGRAMS.items()
+        for name, arguments in (PROGRAMS | _workers()).items()
     }
     wait_until(lambda: _healthy(port), children["api"])
     return list(children.values())
+
+
+def _workers() -> dict[str, list[str]]:
+    """Return the workers to start: one, unless WORKERS says how many."""
+    text = os.environ.get("WORKERS", "").strip() or "1"
+    if not text.isdigit():
+        raise LauncherError(f'WORKERS="{text}" is no number: 0 starts no worker, 1 is the default.')
+    names = [f"worker{number}" if number > 1 else "worker" for number in range(1, int(text) + 1)]
+    return dict.fromkeys(names, WORKER)
 
 
 def _healthy(port: int) -> bool:

@@ -402,9 +402,8 @@ def test_target(target: TargetParams, timeout_s: float) -> TargetFacts:
     arguments = {"target": _lent(target).to_json(), "timeout_s": timeout_s}
     with _source_told(target.database, timeout_s, target.address):
         found = _asked("test_target", arguments, timeout_s)
-    return TargetFacts(
-        **found | {"warnings": tuple(found.get("warnings", ())), "left": tuple(found["left"])}
-    )
+    lists: dict[str, Any] = {name: tuple(found.pop(name, ())) for name in ("warnings", "left")}
+    return TargetFacts(**found, **lists)
 
 
 def read_rows(

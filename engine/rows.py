@@ -64,7 +64,8 @@ def _answer(
 ) -> dict[str, Any]:
     types: dict[str, str | None] = dict(found.types)
     if not types:
-        return _result({**dict(columns), **_OWN}, Budget(limit))
+        types = {**dict(columns), **_OWN}
+        return _result(types, Budget(limit))
     names = [name for name in types if name not in OWN_COLUMNS]
     ordered = {name: types[name] for name in [*names, *(n for n in OWN_COLUMNS if n in types)]}
     budget = Budget(limit)

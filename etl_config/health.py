@@ -1,6 +1,7 @@
 """The service about itself: its name and its health."""
 
 import time
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 from django.conf import settings
@@ -11,6 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+import runs.health
 from common.api.roles import Access, Role
 from common.documents import store
 from common.secrets import keys as crypto
@@ -53,8 +55,11 @@ class RootView(APIView):
 
 
 class CheckSerializer(serializers.Serializer):
-    status = serializers.ChoiceField(choices=["healthy", "unhealthy"])
+    status = serializers.ChoiceField(choices=["healthy", "unhealthy", "up", "absent"])
     latency_ms = serializers.FloatField(required=False)
+    workers = serializers.IntegerField(required=False)
+    leader = serializers.CharField(required=False, help_text="The scheduler that leads.")
+    lag_s = serializers.FloatField(required=False, help_text="How long a run or slot waits by now.")
     error = serializers.CharField(required=False)
 
 
@@ -73,6 +78,10 @@ class HealthView(APIView):
         """Tell whether the service can do its work: 200 healthy, 503 not; a check a dependency."""
         checks = {"mongodb": _checked(_ping), "encryption_key": _checked(crypto.cipher)}
         healthy = all(check["status"] == "healthy" for check in checks.values())
+        checks |= {
+            "worker": _sign_of_life(runs.health.worker),
+            "scheduler": _sign_of_life(runs.health.scheduler),
+        }
         return Response(
             {
                 "status": "healthy" if healthy else "unhealthy",
@@ -84,9 +93,56 @@ class HealthView(APIView):
         )
 
 
+class LiveView(APIView):
+    access: ClassVar[Access] = {"get": Role.EVERYONE}
+    authentication_classes = ()
+
+    @extend_schema(
+        tags=["service"],
+        operation_id="health_live",
+        responses=inline_serializer("Live", {"status": serializers.CharField()}),
+    )
+    def get(self, request: Request) -> Response:
+        """Tell that the process answers, whatever else is down."""
+        return Response({"status": "healthy"}, headers={"Cache-Control": "no-store"})
+
+
+class ReadyView(APIView):
+    access: ClassVar[Access] = {"get": Role.EVERYONE}
+    authentication_classes = ()
+
+    @extend_schema(
+        tags=["service"],
+        operation_id="health_ready",
+        responses={200: HealthSerializer, 503: HealthSerializer},
+    )
+    def get(self, request: Request) -> Response:
+        """Tell whether requests can be sent here: 200 where store and key are there, else 503."""
+        checks = {"mongodb": _checked(_ping), "encryption_key": _checked(crypto.cipher)}
+        ready = all(check["status"] == "healthy" for check in checks.values())
+        return Response(
+            {
+                "status": "healthy" if ready else "unhealthy",
+                "version": settings.VERSION,
+                "checks": checks,
+            },
+            status=200 if ready else 503,
+            headers={"Cache-Control": "no-store"} | ({} if ready else {"Retry-After": "2"}),
+        )
+
+
 def _ping() -> None:
     with within(PING_TIMEOUT_S):
         store.ping()
+
+
+def _sign_of_life(ask: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Return what a process beside the service says of itself, by the store."""
+    try:
+        with within(PING_TIMEOUT_S):
+            return ask()
+    except Exception as failure:
+        return {"status": "absent", "error": type(failure).__name__}
 
 
 def _checked(check: Any) -> dict[str, Any]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from typing import Any, ClassVar
 
 from django.db import models
 from django.http import QueryDict
@@ -171,3 +172,47 @@ def _read_cursor(asked: dict[str, Any]) -> list[FieldError]:
     except ValueError as wrong:
         return [{"field": "cursor", "code": "invalid", "message": str(wrong)}]
     return []
+
+
+class TimelineParameters(ListParameters):
+    """Of a list in the order of one moment: `since` is inclusive, `until` exclusive."""
+
+    LIMITS: ClassVar = {"since": "$gte", "until": "$lt"}
+
+    def __init__(
+        self, model: type[models.Model], filters: Iterable[str], moment: str, **options: Any
+    ) -> None:
+        self.moment = moment
+        options.setdefault("order", f"-{moment}")
+        super().__init__(model, filters, **options)
+        self.orderable = [moment]
+
+    def _read(self, name: str, text: str, asked: dict[str, Any]) -> None:
+        if name in self.LIMITS:
+            limits = asked["condition"].setdefault(self.moment, {})
+            limits[self.LIMITS[name]] = _moment(text)
+        else:
+            super()._read(name, text, asked)
+
+    def names(self) -> str:
+        return ", ".join([super().names(), *self.LIMITS])
+
+    def _order(self, text: str) -> Order:
+        if text not in (self.moment, f"-{self.moment}"):
+            raise ValueError(f'Cannot order by "{text}"; choose {self.moment} or -{self.moment}.')
+        direction = -1 if text.startswith("-") else 1
+        return [(self.moment, direction), ("_id", direction)]
+
+
+def _moment(text: str) -> datetime:
+    """Return the moment that a parameter spells, up to the millisecond that begins with it.
+
+    Without an offset it is UTC.
+    """
+    try:
+        found = datetime.fromisoformat(text)
+        found = found if found.tzinfo else found.replace(tzinfo=UTC)
+        found = found.astimezone(UTC) + timedelta(microseconds=-found.microsecond % 1000)
+    except (ValueError, OverflowError):
+        raise ValueError("Expected a moment, such as 2026-01-31T08:00:00.000Z.") from None
+    return found.replace(tzinfo=None)

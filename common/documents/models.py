@@ -10,7 +10,7 @@ from django.core.exceptions import ValidationError
 from django.db import DEFAULT_DB_ALIAS, models
 from pymongo.errors import DuplicateKeyError
 
-from common.documents import names, store, trail, writes
+from common.documents import in_use, names, store, trail, writes
 from common.documents.codecs import record_codec, reference_to
 from common.documents.store import Stored
 from common.documents.writes import Change
@@ -216,7 +216,7 @@ class Document(models.Model):
         change = Change(type(self), self._stored or {"_id": self.pk}, None, self.kept)
 
         def work() -> None:
-            if self._meta.related_objects:
+            if self._meta.related_objects or in_use.has_users(type(self)):
                 writes.hold(type(self), self.pk)
                 self.refuse_if_used()
             gone = self.dependents()
@@ -246,15 +246,17 @@ class Document(models.Model):
                 yield target(relation), {str(relation.field.column): reference_to(self.pk)}
 
     def refuse_if_used(self) -> None:
-        """Raise InUse where other records refer to this one."""
+        """Raise InUse where other records refer to this one, or use it in another way."""
+        this = f'The {verbose_name(type(self))} "{self._known_name()}"'
         for relation in self._meta.related_objects:
             if relation.on_delete is not models.PROTECT:
                 continue
             names, total = users_of(relation, self.pk)
             if total:
                 noun = target(relation)._meta.verbose_name
-                this = f'The {verbose_name(type(self))} "{self._known_name()}"'
                 raise InUse(this, str(noun), names, total)
+        for word, names, total in in_use.users(type(self), self.pk):
+            raise InUse(this, word, names, total)
 
     def _known_name(self) -> str:
         if self._stored:

@@ -103,8 +103,10 @@ class _Plain(_Wire):
 
     def stream(self, sql: str, count: int) -> Iterator[list[Sequence[bytes | None]]]:
         _, fields = self._session._select(sql)
-        rows = (row for row, _ in self._session.conn.rows(len(fields)))
-        while batch := list[Sequence[bytes | None]](islice(rows, count)):
+        rows: Iterator[Sequence[bytes | None]] = (
+            row for row, _ in self._session.conn.rows(len(fields))
+        )
+        while batch := list(islice(rows, count)):
             yield batch
 
     def close(self) -> None:

@@ -21,6 +21,8 @@ def test_a_healthy_service_says_so_with_a_check_per_dependency(api, path):
     assert {name: check["status"] for name, check in told["checks"].items()} == {
         "mongodb": "healthy",
         "encryption_key": "healthy",
+        "worker": "absent",
+        "scheduler": "absent",
     }
 
 

@@ -1,5 +1,6 @@
 // A button with data-fragment posts its form there and shows the answer, a piece of HTML, in the page.
 // Elements inside [data-rows] add, remove and move rows of a table of inputs.
+// An element with data-poll is filled again from there each second, while its answer holds [data-live].
 // A moment with data-local is shown on the clock of whoever looks.
 "use strict";
 
@@ -54,6 +55,16 @@
         }
     };
 
+    const poll = async (element) => {
+        try {
+            const answer = await fetch(element.dataset.poll, {redirect: "error"});
+            if (answer.ok) element.innerHTML = await answer.text();
+        } catch {
+            // The service may be back with the next look.
+        }
+        if (element.querySelector("[data-live]")) setTimeout(poll, 1000, element);
+    };
+
     const clock = new Intl.DateTimeFormat("en-GB", {
         weekday: "short", day: "2-digit", month: "short", hour: "2-digit", minute: "2-digit",
         timeZoneName: "short",
@@ -63,6 +74,10 @@
         for (const moment of document.querySelectorAll("time[data-local]")) {
             moment.textContent = clock.format(new Date(moment.dateTime)).replaceAll(",", "");
         }
+    });
+
+    document.addEventListener("DOMContentLoaded", () => {
+        for (const element of document.querySelectorAll("[data-poll]")) setTimeout(poll, 1000, element);
     });
 
     document.addEventListener("click", (event) => {

@@ -1,0 +1,344 @@
+"""One attempt of a run: its plan and logins go to the engine, its progress to the store."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from django.conf import settings
+from django.db import DatabaseError
+from pymongo.errors import PyMongoError
+
+from common.documents import store
+from common.documents.store import Stored
+from common.exceptions import ServiceError, UnreadableSecret
+from connections.models import Connection
+from engine import asking
+from engine.asking import Note, RunProblem, RunReport, RunSpec, Stopped
+from engine.plan import CursorWindow, Field, Plan, Rule
+from engine.problems import Problem
+from engine.target import TargetParams
+from runs import life, log, outcomes, planning
+from runs.claims import Claim
+from runs.models import Run
+from runs.queueing import naive
+from sources import windows
+
+NOTED_EVERY_S = 0.5
+SETTLE_TRIES = 3
+AGAIN_S = 1.0
+WARNED_EVERY_S = 30.0
+
+logger = logging.getLogger("runs")
+
+
+class StopReason:
+    """Why an attempt is to stop; the first that is given counts."""
+
+    def __init__(self) -> None:
+        self.event = threading.Event()
+        self.word: str | None = None
+
+    def give(self, word: str) -> None:
+        """Stop because of a `cancel`, because the run is `lost`, or to be `handed back`."""
+        self.word = self.word or word
+        self.event.set()
+
+
+@dataclass
+class Attempt:
+    """A claimed run on its way."""
+
+    claim: Claim
+    stop: StopReason
+    worker: str
+    stage: str = "plan"
+    noted_at: float = 0.0
+    progress: float | None = None
+
+    def perform(self) -> None:
+        """Do what is to be done, and note how it ended; never raises for what a run meets."""
+        try:
+            self._perform()
+        except Exception:
+            logger.exception("The run %s ended unexpectedly", self.claim.id)
+            problem = _internal(self.stage)
+            self._end_badly(problem, RunReport(), None)
+
+    def _perform(self) -> None:
+        if self.claim.settled:
+            self._settle()
+            return
+        self.say(f"Attempt {self.claim.attempt} begins on {self.worker}.")
+        spec: RunSpec | None = None
+        try:
+            spec = spec_of(self.claim)
+            self._note_target(spec)
+            report = asking.run(spec, self.on_note, self.stop.event, self._deadline())
+        except Stopped:
+            self._stopped()
+        except RunProblem as problem:
+            self._end_badly(problem, problem.report, spec)
+        except Problem as problem:
+            self._end_badly(problem, RunReport(), spec)
+        else:
+            self._succeed(report, spec)
+
+    def _deadline(self) -> float | None:
+        """Return when the run has taken too long, on the monotonic clock."""
+        if settings.RUN_TIMEOUT_S <= 0:
+            return None
+        started: datetime = self.claim.run["started_at"]
+        gone = (naive(store.now()) - started).total_seconds()
+        return time.monotonic() + max(0.0, settings.RUN_TIMEOUT_S - gone)
+
+    # --- On the way -------------------------------------------------------------------------------
+
+    def on_note(self, note: Note) -> None:
+        """Tell the store how far the run is, now and then. A store that is down ends nothing."""
+        moved_on = note.stage != self.stage
+        self.stage = note.stage
+        if note.progress is not None:
+            self.progress = max(self.progress or 0.0, min(note.progress, 0.999))
+        if note.message:
+            self.say(note.message, note.level)
+        if moved_on or time.monotonic() - self.noted_at >= NOTED_EVERY_S:
+            self.noted_at = time.monotonic()
+            self._note(
+                {
+                    "stage": note.stage,
+                    "rows_read": note.rows_read,
+                    "rows_rejected": note.rows_rejected,
+                    "progress": self.progress,
+                }
+            )
+
+    def _note_target(self, spec: RunSpec) -> None:
+        self._note({"target": _target(spec)})
+
+    def _note(self, change: Stored) -> None:
+        self.claim.run.update(change)
+        try:
+            with store.request_timeout():
+                store.collection(Run).update_one(self.claim.condition, {"$set": change})
+        except (PyMongoError, DatabaseError) as failure:
+            logger.warning("A run's progress was not noted: %s", type(failure).__name__)
+
+    def say(self, message: str, level: str = "info") -> None:
+        """Add a line to the run's log."""
+        try:
+            with store.request_timeout():
+                log.write(self.claim.id, self.claim.attempt, self.stage, message, level)
+        except (PyMongoError, DatabaseError) as failure:
+            logger.warning("A line of a run's log was lost: %s", type(failure).__name__)
+
+    # --- The end ----------------------------------------------------------------------------------
+
+    def _succeed(self, report: RunReport, spec: RunSpec) -> None:
+        if report.found:
+            self.say("The target has what an earlier attempt committed.", "warning")
+        self.stage = "commit"
+        target = _target(spec)
+        if self._ended(lambda: outcomes.succeeded(self.claim, report, target)):
+            self.say(
+                f"Succeeded: {report.rows_read:,} rows read, {report.rows_written:,} written, "
+                f"{report.rows_rejected:,} rejected."
+            )
+
+    def _stopped(self) -> None:
+        if self.stop.word == "cancel":
+            self._ended(lambda: outcomes.cancelled(self.claim))
+            self.say("Cancelled.")
+        elif self.stop.word == "handed back":
+            self.say("The worker stops; the run goes to another.")
+            self._ended(lambda: outcomes.handed_back(self.claim))
+
+    def _end_badly(self, problem: Problem, report: RunReport, spec: RunSpec | None) -> None:
+        """Try again, ask the target what it has, or fail."""
+        error = told(problem, self.stage)
+        self.stage = error["stage"]
+        is_uncertain = spec is not None and (
+            error["stage"] in life.UNCERTAIN_STAGES or error["code"] == "worker_lost"
+        )
+        self.say(f"{error['message']} ({error['code']})", "error")
+        is_cancelled = self.stop.word == "cancel"
+        again = life.is_tried_again(error["code"], self.claim.attempt, settings.RUN_MAX_ATTEMPTS)
+        if again and not is_cancelled:
+            self._ended(lambda: outcomes.tried_again(self.claim, error, report, is_uncertain))
+            return
+        tokens = [*self.claim.lost_tokens, *([self.claim.token] if is_uncertain else [])]
+        if spec is not None and (found := self._committed(spec, tokens)):
+            self._succeed(RunReport(found=True, found_token=found), spec)
+        elif is_cancelled:
+            self._ended(lambda: outcomes.cancelled(self.claim))
+        else:
+            self._ended(lambda: outcomes.failed(self.claim, error, report))
+
+    def _settle(self) -> None:
+        """End a run that is not tried again, as its target says that it went."""
+        self.stage = self.claim.run.get("stage") or "plan"
+        spec: RunSpec | None = None
+        try:
+            spec = spec_of(self.claim)
+        except Problem as problem:
+            self.say(f"The target cannot be asked what it has: {problem.message}", "warning")
+        if spec is not None and (found := self._committed(spec, self.claim.lost_tokens)):
+            self._succeed(RunReport(found=True, found_token=found), spec)
+        elif self.claim.run.get("cancel_asked"):
+            self._ended(lambda: outcomes.cancelled(self.claim))
+            self.say("Cancelled.")
+        else:
+            error = self.claim.run.get("error") or told(_internal(self.stage), self.stage)
+            self._ended(lambda: outcomes.failed(self.claim, error, _as_noted(self.claim.run)))
+
+    def _committed(self, spec: RunSpec, tokens: list[str]) -> str | None:
+        """Return which of the lost attempts the target has, and let them commit no more."""
+        for attempt in range(SETTLE_TRIES if tokens else 0):
+            try:
+                return asking.fence(spec.target, spec.plan, tokens)
+            except Problem as problem:
+                self.say(f"The target does not say what it has: {problem.message}", "warning")
+                if attempt + 1 < SETTLE_TRIES:
+                    time.sleep(settings.RUN_RETRY_PAUSE_S)
+        return None
+
+    def _ended(self, write: Any) -> bool:
+        """Write how the run ended, however long the store is away; tell whether it counted.
+
+        Where the run was taken away meanwhile, its end is for whoever has it.
+        """
+        warned_at = 0.0
+        while self.stop.word != "lost":
+            try:
+                with store.batch_timeout():
+                    return bool(write())
+            except (PyMongoError, DatabaseError, ServiceError) as failure:
+                if time.monotonic() - warned_at > WARNED_EVERY_S:
+                    warned_at = time.monotonic()
+                    logger.warning(
+                        "The end of the run %s is not noted yet: %s",
+                        self.claim.id,
+                        type(failure).__name__,
+                    )
+                time.sleep(AGAIN_S)
+        return False
+
+
+def _as_noted(run: Stored) -> RunReport:
+    return RunReport(
+        rows_read=int(run.get("rows_read") or 0), rows_rejected=int(run.get("rows_rejected") or 0)
+    )
+
+
+def _target(spec: RunSpec) -> dict[str, Any]:
+    return {"kind": spec.target.kind, "table": spec.plan.table, "version": None}
+
+
+def told(problem: Problem, stage: str) -> Stored:
+    """Return a problem as a run tells it."""
+    known = problem.stage if problem.stage in life.STAGES else stage
+    return {
+        "code": problem.code,
+        "stage": known,
+        "message": problem.message,
+        "hint": problem.hint or "See the log of the run.",
+    }
+
+
+def _internal(stage: str) -> Problem:
+    return Problem(
+        "internal_error",
+        "The run failed in a way that nobody foresaw.",
+        stage=stage,
+        hint="The log of the worker says how; run it again.",
+    )
+
+
+# --- What the engine is told ----------------------------------------------------------------------
+
+
+def spec_of(claim: Claim) -> RunSpec:
+    """Return all that the engine needs: the plan of then, the logins of now. Raises Problem."""
+    content = planning.content_of(claim.run.get("plan_id"))
+    if content is None:
+        raise _gone("internal_error", "The plan of the run is gone.", "Run the mapping again.")
+    source = _source(claim.run)
+    filled = {**content, "source_query": _filled(content["source_query"], source.kind, claim.run)}
+    return RunSpec(
+        plan=engine_plan(claim, filled),
+        source=source,
+        target=_opened_target(claim.run),
+        token=claim.token,
+        lost_tokens=claim.lost_tokens,
+    )
+
+
+def _filled(query: str, kind: str, run: Stored) -> str:
+    """Return the query with the window that the run keeps."""
+    start, end = run.get("slot_start"), run.get("slot_end")
+    if start is None or end is None:
+        return query
+    return windows.fill(query, kind, start.replace(tzinfo=UTC), end.replace(tzinfo=UTC))
+
+
+def engine_plan(claim: Claim, content: Stored) -> Plan:
+    """Return a kept plan in the engine's words. Raises Problem `mapping_incomplete`."""
+    cursor = content.get("cursor_column")
+    return Plan(
+        query=content["source_query"],
+        rules=tuple(_rule(rule) for rule in content["rules"]),
+        columns=tuple(Field(one["name"], one["data_type"]) for one in content["columns"]),
+        table=content["target_table"],
+        write_mode=content["write_mode"],
+        mapping_id=str(claim.run["mapping_id"]),
+        run_id=str(claim.id),
+        loaded_at=datetime.now(UTC),
+        key_fields=tuple(content["key_fields"] or ()),
+        cursor=CursorWindow(cursor, lag_s=content["cursor_lag_s"] or 0) if cursor else None,
+        max_rejected=content["max_rejected"],
+        full_refresh=bool(claim.run.get("full_refresh")),
+        split_column=content["split_column"],
+    )
+
+
+def _rule(rule: Stored) -> Rule:
+    config = rule.get("config") or {}
+    return Rule(
+        id=str(rule["id"]),
+        type=str(rule["type"]),
+        source_columns=tuple(rule["source_columns"] or ()),
+        target_fields=tuple(rule["target_fields"] or ()),
+        delimiter=config.get("delimiter"),
+        separator=config.get("separator"),
+        overflow=config.get("overflow") or "drop",
+    )
+
+
+def _source(run: Stored) -> Any:
+    found = store.find_one(Connection, {"_id": run.get("connection_id")})
+    if found is None:
+        raise _gone(
+            "connection_gone",
+            f'The connection "{run.get("connection_name")}" was removed.',
+            "Give the mapping another connection, then run it again.",
+        )
+    try:
+        return Connection.from_document(found).params()
+    except UnreadableSecret as unreadable:
+        raise _gone(
+            "secret_unreadable",
+            unreadable.detail,
+            "Enter the connection's secrets again, or give the worker the key they need.",
+        ) from unreadable
+
+
+def _opened_target(run: Stored) -> TargetParams:
+    return TargetParams("delta", uri=str(settings.DATA_DIR / "lake"))
+
+
+def _gone(code: str, message: str, hint: str) -> Problem:
+    return Problem(code, message, stage="plan", hint=hint)

@@ -1,0 +1,217 @@
+"""A worker: it claims runs from the store, does them side by side, and looks after those of others.
+
+One thread claims, one shows signs of life and hears of cancels, and each run has one of its own;
+the work itself is done in children of the engine.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from bson import ObjectId
+from django.conf import settings
+from django.db import DatabaseError
+from pymongo.errors import PyMongoError
+
+from common.documents import store
+from common.exceptions import ServiceError
+from runs import claims, log, outcomes, upkeep
+from runs.attempt import Attempt, StopReason
+from runs.claims import Claim, Watch
+from runs.models import WORKERS
+from runs.queueing import naive
+
+IDLE_S = 0.1
+"""How often an idle worker looks for runs."""
+ORDERS_EVERY_S = 0.5
+BEAT_EVERY_S = 2.0
+LOOK_EVERY_S = 2.0
+UPKEEP_EVERY_S = 600.0
+DOWN_S = 1.0
+LOOK_SHARE = 5
+"""Looking for runs takes at most a fifth of a worker's time, however many wait."""
+T = TypeVar("T")
+STORE_TROUBLE = (PyMongoError, DatabaseError, ServiceError)
+
+logger = logging.getLogger("runs")
+
+
+class Worker:
+    """Does runs until it is told to stop."""
+
+    def __init__(
+        self, concurrency: int, connections: str = "*", only: ObjectId | None = None
+    ) -> None:
+        self.concurrency = concurrency
+        self.connections = connections
+        self.only = only
+        self.name = f"{socket.gethostname()}:{os.getpid()}"
+        self.id = f"{self.name}:{secrets.token_hex(4)}"
+        self.stopping = threading.Event()
+        self.woken = threading.Event()
+        self.left = threading.Event()
+        self.active: dict[str, tuple[Claim, StopReason, threading.Thread]] = {}
+        self.lock = threading.Lock()
+        self.watch = Watch()
+        self.complaints = Complaints()
+
+    # --- From its start to its end ----------------------------------------------------------------
+
+    def work(self, grace_s: float = 5.0) -> None:
+        """Do runs until `stop`; then let them end for `grace_s`, and hand the rest back."""
+        tender = threading.Thread(target=self._tend, name="tender", daemon=True)
+        tender.start()
+        while not self.stopping.is_set():
+            self._wait(self._turn())
+        self._wind_up(grace_s)
+        self.left.set()
+        tender.join(5)
+        self._leave()
+
+    def stop(self) -> None:
+        """End soon. Told twice, at once: what runs is handed back."""
+        if self.stopping.is_set():
+            self._stop_all("handed back")
+        self.stopping.set()
+        self.woken.set()
+
+    def _wait(self, seconds: float) -> None:
+        self.woken.wait(seconds)
+        self.woken.clear()
+
+    def _wind_up(self, grace_s: float) -> None:
+        until = time.monotonic() + grace_s
+        while self._held() and time.monotonic() < until:
+            time.sleep(0.05)
+        self._stop_all("handed back")
+        for _, _, thread in self._held():
+            thread.join()
+
+    def _leave(self) -> None:
+        self._guarded(lambda: store.named(WORKERS).delete_one({"_id": self.id}))
+
+    # --- Claiming ---------------------------------------------------------------------------------
+
+    def _turn(self) -> float:
+        """Begin a run if one may begin; return how long to wait for the next look."""
+        if len(self._held()) >= self.concurrency:
+            return IDLE_S
+        started = time.monotonic()
+        claim = self._guarded(self._claim)
+        if claim:
+            self._begin(claim)
+            return 0.0
+        return max(IDLE_S, (time.monotonic() - started) * LOOK_SHARE)
+
+    def _claim(self) -> Claim | None:
+        live = claims.live_runs()
+        return claims.claim(live, self.name, self.connections, self.only) if live else None
+
+    def _begin(self, claim: Claim) -> None:
+        stop = StopReason()
+        attempt = Attempt(claim, stop, self.name)
+        thread = threading.Thread(
+            target=self._perform, args=(attempt,), name=f"run {claim.id}", daemon=True
+        )
+        with self.lock:
+            self.active[claim.token] = (claim, stop, thread)
+        thread.start()
+
+    def _perform(self, attempt: Attempt) -> None:
+        try:
+            attempt.perform()
+        finally:
+            with self.lock:
+                del self.active[attempt.claim.token]
+            self.woken.set()
+
+    def _held(self) -> list[tuple[Claim, StopReason, threading.Thread]]:
+        with self.lock:
+            return list(self.active.values())
+
+    def _stop_all(self, word: str) -> None:
+        for _, stop, _ in self._held():
+            stop.give(word)
+
+    # --- Tending ----------------------------------------------------------------------------------
+
+    def _tend(self) -> None:
+        """Show signs of life, hear of cancels, take up lost runs, remove what is old."""
+        jobs = [
+            (ORDERS_EVERY_S, self._hear),
+            (BEAT_EVERY_S, self._beat),
+            (LOOK_EVERY_S, self._take_up),
+            (UPKEEP_EVERY_S, upkeep.remove_old),
+        ]
+        due = [0.0] * len(jobs)
+        while not self.left.is_set():
+            for index, (every_s, job) in enumerate(jobs):
+                if time.monotonic() >= due[index]:
+                    due[index] = time.monotonic() + every_s
+                    self._guarded(job)
+            self.left.wait(0.1)
+
+    def _beat(self) -> None:
+        held = [claim for claim, _, _ in self._held()]
+        claims.beat(held)
+        now = naive(store.now())
+        sign = {
+            "name": self.name,
+            "at": now,
+            "concurrency": self.concurrency,
+            "running": len(held),
+            "connections": self.connections,
+            "version": settings.VERSION,
+        }
+        if self.only is None:
+            store.named(WORKERS).update_one({"_id": self.id}, {"$set": sign}, upsert=True)
+
+    def _hear(self) -> None:
+        held = self._held()
+        if not held:
+            return
+        orders = claims.orders([claim for claim, _, _ in held])
+        for claim, stop, _ in held:
+            if word := orders[claim.token]:
+                stop.give(word)
+
+    def _take_up(self) -> None:
+        mine = {claim.token for claim, _, _ in self._held()}
+        for run in self.watch.lost(claims.live_runs()):
+            if run["token"] not in mine and outcomes.worker_lost(run):
+                log.write(run["_id"], run["attempt"], None, "The worker was lost.", "error")
+                self.woken.set()
+
+    def _guarded(self, job: Callable[[], T]) -> T | None:
+        """Return what a job does; a store that is away is told once in a while."""
+        try:
+            with store.batch_timeout():
+                return job()
+        except STORE_TROUBLE as failure:
+            self.complaints.say(f"The store does not answer a worker ({type(failure).__name__}).")
+            time.sleep(DOWN_S)
+        except Exception:
+            logger.exception("A worker met something that nobody foresaw; it goes on.")
+            time.sleep(DOWN_S)
+        return None
+
+
+class Complaints:
+    """What goes wrong each second is told once a minute."""
+
+    AGAIN_S = 60.0
+
+    def __init__(self) -> None:
+        self.next = 0.0
+
+    def say(self, sentence: str) -> None:
+        if time.monotonic() >= self.next:
+            self.next = time.monotonic() + self.AGAIN_S
+            logger.error(sentence)
