@@ -125,6 +125,17 @@ def test_a_cursor_reads_what_is_new_and_its_edge(database, lake, column, first, 
     assert lake.rows() == [(1, "Ada"), (2, "Bob"), (2, "Bob"), (3, "Cid")]
 
 
+def test_texts_that_the_database_takes_for_one_are_one_edge(mysql, lake):
+    mysql.run("CREATE TABLE words (id int, name varchar(9) COLLATE utf8mb4_general_ci)",
+              "INSERT INTO words VALUES (1, 'a'), (2, 'B'), (3, 'b'), (4, NULL)")  # fmt: skip
+    sql = "SELECT id, name FROM words"
+    assert ran(a_run_plan(sql, cursor="name"), mysql, lake).rows_read == 4
+    mysql.run("INSERT INTO words VALUES (5, 'b'), (6, 'C')")
+    assert ran(a_run_plan(sql, cursor="name"), mysql, lake, "t2").rows_read == 2
+    assert ran(a_run_plan(sql, cursor="name"), mysql, lake, "t3").rows_read == 0
+    assert [row[0] for row in lake.rows()] == [1, 2, 3, 4, 5, 6]
+
+
 def test_rows_without_a_cursor_are_read_once(database, lake):
     people(database, (1, "Ada", "2026-01-01"), (2, "Bob", None))
     sql = "SELECT id, name, at FROM source_people"
