@@ -22,6 +22,8 @@ from engine.plan import Plan
 
 # A cursor of exact numbers is compared with 38 digits on each side of the point.
 _EXACT = pa.decimal256(76, 38)
+# Bits of the column that a source adds behind the query's: which of the cursor's ends a row is at.
+AFTER, UNTIL = 1, 2
 _FITS = r"^-?[0-9]{1,38}(?:\.[0-9]*)?$"
 
 
@@ -50,12 +52,13 @@ class Edge:
         window = self.plan.cursor
         if window is None:
             return None
-        column = self._cells(batch)
-        self.nulls += column.array.null_count
-        self._keep_edge(batch, column, window.until)
+        self.nulls += self._cells(batch).array.null_count
+        if window.until is not None:
+            positions = self._positions(batch, window.until, UNTIL)
+            self.digests += [digest for _, digest in self._digests(batch, positions)]
         if not self._known.total() or window.after is None:
             return None
-        positions = _where(column, window.after)
+        positions = self._positions(batch, window.after, AFTER)
         known = [at for at, digest in self._digests(batch, positions) if self._is_known(digest)]
         return _all_but(known, batch.num_rows) if known else None
 
@@ -66,9 +69,12 @@ class Edge:
     def _cells(self, batch: pa.RecordBatch) -> Cells:
         return cells(batch.column(self._column), self.source[self._column].kind)
 
-    def _keep_edge(self, batch: pa.RecordBatch, column: Cells, until: str | None) -> None:
-        if until is not None:
-            self.digests += [digest for _, digest in self._digests(batch, _where(column, until))]
+    def _positions(self, batch: pa.RecordBatch, value: str, bit: int) -> pa.Array:
+        """Return the positions of the rows whose cursor has a value."""
+        if batch.num_columns == len(self.source):
+            return _where(self._cells(batch), value)
+        marks = batch.column(len(self.source))
+        return pc.indices_nonzero(pc.equal(pc.bit_wise_and(marks, bit), bit))
 
     def _is_known(self, digest: str) -> bool:
         if not self._known[digest]:

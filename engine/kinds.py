@@ -3,7 +3,8 @@
 **The contract of a batch.** A source gives `pyarrow.RecordBatch`es, all of one Arrow schema, with
 one column for each `SourceColumn`, in the query's order; names may repeat. Null is null in every
 kind. Text is UTF-8. A cell that is larger than allowed may come cut, as long as what is left is
-still larger than allowed.
+still larger than allowed. Within a cursor's window a source may add a column of `edge.AFTER` and
+`edge.UNTIL`, the last one.
 
 Each kind comes in Arrow's own type, or as the text that the database writes, so that a driver
 which reads text and one which reads binary feed the same function:

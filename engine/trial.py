@@ -18,6 +18,8 @@ from deltalake.exceptions import DeltaError
 from deltalake.fs import DeltaStorageHandler
 from pyarrow.fs import FileSelector, PyFileSystem
 
+from children import networks
+from engine.load.delta import COLOURS
 from engine.load.opening import log_in, store_options
 from engine.problems import Problem
 from engine.target import TargetParams
@@ -78,9 +80,7 @@ def _test_folder(target: TargetParams) -> dict[str, Any]:
         _clear(local, made)
         raise _refused(target, exc) from None  # its text may hold a secret
     except Problem as exc:
-        raise SourceUnreachable(
-            exc.message, error_code="authentication_failed", hint=exc.hint
-        ) from exc
+        raise SourceUnreachable(exc.message, error_code=_code(exc), hint=exc.hint) from exc
     _clear(None, made)
     return {
         "product": "Delta Lake",
@@ -89,6 +89,12 @@ def _test_folder(target: TargetParams) -> dict[str, Any]:
         "message": "A table was made, written, read and removed.",
         "left": left,
     }
+
+
+def _code(exc: Problem) -> str:
+    if isinstance(exc.__cause__, networks.NotAllowed):
+        return "host_not_allowed"
+    return "host_not_found" if exc.code == "target_unreachable" else "authentication_failed"
 
 
 def _in_clear(target: TargetParams) -> bool:
@@ -136,7 +142,7 @@ def _clear(local: Path | None, made: list[Path]) -> None:
 
 
 def _refused(target: TargetParams, exc: Exception) -> SourceError:
-    words = " ".join(str(exc).split())
+    words = " ".join(COLOURS.sub("", str(exc)).split())
     for secret in target.secrets:
         words = words.replace(secret, "***")
     code, hint = next(

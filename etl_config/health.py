@@ -78,10 +78,9 @@ class HealthView(APIView):
         """Tell whether the service can do its work: 200 healthy, 503 not; a check a dependency."""
         checks = {"mongodb": _checked(_ping), "encryption_key": _checked(crypto.cipher)}
         healthy = all(check["status"] == "healthy" for check in checks.values())
-        checks |= {
-            "worker": _sign_of_life(runs.health.worker),
-            "scheduler": _sign_of_life(runs.health.scheduler),
-        }
+        answers = checks["mongodb"]["status"] == "healthy"
+        for name, ask in (("worker", runs.health.worker), ("scheduler", runs.health.scheduler)):
+            checks[name] = _sign_of_life(ask) if answers else {"status": "absent"}
         return Response(
             {
                 "status": "healthy" if healthy else "unhealthy",

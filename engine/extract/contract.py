@@ -18,13 +18,16 @@ BATCH_BYTES = 4 * 1024 * 1024
 class Window:
     """Rows whose cursor is from `after` to `until`, both included, as the database compares.
 
-    `until` None is no row with a value; `nulls` adds those without one.
+    `until` None is no row with a value; `nulls` adds those without one. With `marks` the batches
+    have one column more, which `edge.AFTER` and `edge.UNTIL` describe: of texts the database alone
+    knows which it takes for equal.
     """
 
     column: int
     after: str | None
     until: str | None
     nulls: bool
+    marks: bool = False
 
 
 class Extract(ABC):

@@ -19,6 +19,7 @@ import pymysql
 from pymysql.constants import FIELD_TYPE as T, FLAG
 
 from engine.cast import cells, text_of
+from engine.edge import AFTER, UNTIL
 from engine.extract.contract import BATCH_BYTES, Extract, Window, no_cursor
 from engine.kinds import SourceColumn
 from sources import values
@@ -206,7 +207,7 @@ class MySQLExtract(Extract):
                 size += sum(len(cell) for row in some for cell in row if cell is not None)
             if not batch:
                 return
-            yield self._batch(batch)
+            yield self._batch(batch, window)
 
     def cancel(self) -> None:
         """Kill the session from a second one: the server does not notice a reader's going."""
@@ -226,7 +227,20 @@ class MySQLExtract(Extract):
             return self._statement.text
         if window is None and all(cell == f"c{at}" for at, cell in enumerate(found)):
             return self._statement.text
+        found += self._marks(window)
         return self._around(", ".join(found), self._where(window) if window else "")
+
+    def _marks(self, window: Window | None) -> list[str]:
+        """Return the column that tells which rows are at an end of the window."""
+        if window is None or not window.marks:
+            return []
+        name, kind = self._compared(window.column), self._kinds[window.column]
+        bits = [
+            f"{bit} * COALESCE({name} = {_literal(kind, value)}, 0)"
+            for value, bit in ((window.after, AFTER), (window.until, UNTIL))
+            if value is not None
+        ]
+        return [" + ".join(bits) or "0"]
 
     def _around(self, selected: str, rest: str) -> str:
         return self._statement.around(selected, len(self._fields), rest)
@@ -266,9 +280,10 @@ class MySQLExtract(Extract):
         row = sum(min(field.length, self._most_bytes) for field in self._fields)
         return max(1, min(FETCH_ROWS, FETCH_BYTES // max(1, row)))
 
-    def _batch(self, rows: list[Sequence[bytes | None]]) -> pa.RecordBatch:
+    def _batch(self, rows: list[Sequence[bytes | None]], window: Window | None) -> pa.RecordBatch:
         columns = zip(*rows, strict=True)
-        arrays = [read(cells) for read, cells in zip(self._readers, columns, strict=True)]
+        readers = [*self._readers, *([_whole] if window and window.marks else [])]
+        arrays = [read(cells) for read, cells in zip(readers, columns, strict=True)]
         return pa.RecordBatch.from_arrays(arrays, names=[f"c{at}" for at in range(len(arrays))])
 
     # -- what goes wrong
@@ -324,8 +339,12 @@ def _reader(field: Any) -> _Reader:
         return lambda cells: _texts(cells).cast(pa.float64())
     unsigned = field.type_code == T.LONGLONG and field.flags & FLAG.UNSIGNED
     if kind in ("integer", "tinyint1") and not unsigned:
-        return lambda cells: _texts(cells).cast(pa.int64())
+        return _whole
     return _texts
+
+
+def _whole(cells: Sequence[bytes | None]) -> pa.Array:
+    return _texts(cells).cast(pa.int64())
 
 
 def _each(cells: Sequence[bytes | None], read: Callable[[bytes], bytes]) -> Sequence[bytes | None]:

@@ -47,7 +47,9 @@ def reach(plan: Plan, extract: Extract, last: Cursor | None) -> Reach:
         warnings = [_ties(plan.cursor.column, until)]
         until = extract.greatest(at, after, below=until, lag_s=plan.cursor.lag_s)
     cursor = replace(plan.cursor, after=after, until=until)
-    return Reach(replace(plan, cursor=cursor), Window(at, after, until, last is None), warnings)
+    marks = extract.columns[at].kind == "text"
+    window = Window(at, after, until, last is None, marks)
+    return Reach(replace(plan, cursor=cursor), window, warnings)
 
 
 def _ties(column: str, value: str) -> Warned:

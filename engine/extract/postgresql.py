@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.csv as pc_csv
 
 from engine.cast import cells, text_of
+from engine.edge import AFTER, UNTIL
 from engine.extract.contract import BATCH_BYTES, Extract, Window, no_cursor
 from engine.kinds import SourceColumn
 from sources import values
@@ -152,7 +153,8 @@ class PostgresExtract(Extract):
             return
         statement, offset = self._statement(window, limit_rows)
         copied = _Copy(self._session, statement, offset)
-        reader = _Reader(self._fields, self._session.charset)
+        marks = [_MARKS] if window and window.marks else []
+        reader = _Reader([*self._fields, *marks], self._session.charset)
         try:
             for chunk in copied.chunks():
                 yield from reader.batches(chunk)
@@ -175,6 +177,7 @@ class PostgresExtract(Extract):
 
     def _statement(self, window: Window | None, limit_rows: int | None) -> tuple[str, int]:
         cells = [self._cell(at, field) for at, field in enumerate(self._fields)]
+        cells += self._marks(window)
         plain = all(cell == f"c{at}" for at, cell in enumerate(cells))
         if plain and window is None and limit_rows is None:
             return f"COPY ({self._sql}\n) TO STDOUT (FORMAT csv)", len("COPY (")
@@ -196,6 +199,18 @@ class PostgresExtract(Extract):
         if field.most_bytes is not None and field.most_bytes <= self._most_bytes:
             return name
         return f"pg_catalog.left({name}::text, {most})"
+
+    def _marks(self, window: Window | None) -> list[str]:
+        """Return the column that tells which rows are at an end of the window."""
+        if window is None or not window.marks:
+            return []
+        field, name = self._compared(window.column), f"c{window.column}"
+        bits = [
+            f"CASE WHEN {name} = {self._literal(field, value)} THEN {bit} ELSE 0 END"
+            for value, bit in ((window.after, AFTER), (window.until, UNTIL))
+            if value is not None
+        ]
+        return [" + ".join(bits) or "0"]
 
     def _where(self, window: Window) -> str:
         field, name = self._compared(window.column), f"c{window.column}"
@@ -226,6 +241,9 @@ class PostgresExtract(Extract):
         rows = rows[:limit_rows]
         arrays = [pa.array([row[at] for row in rows], pa.string()) for at in range(len(names))]
         yield pa.RecordBatch.from_arrays(arrays, names=[f"c{at}" for at in range(len(names))])
+
+
+_MARKS = _Column("", "int4", "integer", False, 4, "integer")
 
 
 def _is_utc(session: PostgresSession) -> bool:

@@ -69,7 +69,7 @@ ORDER = "_etl_order"  # in staged files of an upsert with a cursor alone
 PARTITION = ["_mapping_id"]
 _FORBIDDEN = " ,;{}()\n\t\r="
 _MOST_TRIES = 50
-_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 _MOST_MESSAGE = 500
 _SECRET_WORDS = ("key", "secret", "token", "password", "sas", "credential", "account")
 _UNREADABLE = ("delta.enableDeletionVectors", "delta.columnMapping.mode")
@@ -485,7 +485,7 @@ class DeltaLoader:
         ]
         for secret in sorted(secrets, key=len, reverse=True):
             message = message.replace(secret, "***")
-        return " ".join(_COLOURS.sub("", message).split())[:_MOST_MESSAGE]
+        return " ".join(COLOURS.sub("", message).split())[:_MOST_MESSAGE]
 
     @property
     def _upserts(self) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 
 from pymysql.converters import conversions
 
+from children import networks
 from engine.load.contract import Loader
 from engine.load.delta import DeltaLoader
 from engine.load.mysql import MysqlLoader
@@ -94,6 +95,9 @@ def store_options(target: TargetParams) -> dict[str, str]:
     Raises Problem where there is no login among them.
     """
     options = {name: str(value) for name, value in target.options.items()}
+    for name, value in options.items():
+        if "endpoint" in name.lower() and "://" in value:
+            _hold_to_networks(value)
     scheme = (target.uri or "").partition("://")[0].lower()
     store = _SCHEMES.get(scheme, scheme)
     if store not in _LOGINS or target.ambient:
@@ -111,3 +115,23 @@ def store_options(target: TargetParams) -> dict[str, str]:
            for name, value in options.items()):  # fmt: skip
         options.setdefault("AWS_ALLOW_HTTP", "true")
     return options
+
+
+def _hold_to_networks(endpoint: str) -> None:
+    """Raise Problem for an endpoint that leads where this service may not connect."""
+    try:
+        networks.refuse_url(endpoint)
+    except networks.NotAllowed as exc:
+        raise Problem(
+            "target_refused",
+            f"The endpoint {endpoint} leads to {exc.address}, where this service may not connect.",
+            hint="Take another endpoint, or have the operator change the networks.",
+            stage="plan",
+        ) from exc
+    except OSError as exc:
+        raise Problem(
+            "target_unreachable",
+            f"The endpoint {endpoint} is not known: {exc.strerror or exc}",
+            hint="Check the endpoint's name.",
+            stage="plan",
+        ) from exc

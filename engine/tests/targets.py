@@ -74,6 +74,7 @@ class Database:
 
 class Postgres(Database):
     kind = "postgresql"
+    as_text = "v::text"
     drop = "DROP DATABASE {} WITH (FORCE)"
     all_tables = """
         SELECT relname, CASE relkind WHEN 'v' THEN 'VIEW' ELSE 'TABLE' END FROM pg_class
@@ -101,6 +102,7 @@ class Postgres(Database):
 
 class Mysql(Database):
     kind = "mysql"
+    as_text = "CAST(v AS CHAR)"
     drop = "DROP DATABASE {}"
     all_tables = """
         SELECT table_name, IF(table_type = 'VIEW', 'VIEW', 'TABLE') FROM information_schema.tables

@@ -12,6 +12,9 @@ from django.urls import reverse
 from common.documents.models import Document
 from common.tests.client import document
 from common.tests.operator import form_fields
+from mappings.models import Mapping
+from runs.models import Run
+from runs.queueing import queue
 
 MODELS = [model for model in apps.get_models() if admin.site.is_registered(model)]
 OF_NO_MODEL = ["index", "password_change", "jsi18n", "logout"]
@@ -39,7 +42,11 @@ def records(stored, somebody):
         for model in MODELS
         if issubclass(model, Document)
     }
-    return documents | somebody
+    return (
+        documents
+        | somebody
+        | {Run: queue(Mapping.from_document(document(stored, "mappings")), trigger="manual")["_id"]}
+    )
 
 
 def test_every_model_has_its_pages(operator, records):

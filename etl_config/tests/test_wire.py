@@ -324,8 +324,10 @@ def test_hanging_sources_take_the_places_that_all_workers_share_and_no_more(port
     with ThreadPoolExecutor(8) as executor:
         probes = [executor.submit(send, port, "POST", f"{here}/test") for _ in range(5)]
         listings = [executor.submit(send, port, "GET", f"{here}/tables") for _ in range(3)]
-        while len(taken) < 8:
+        deadline = time.monotonic() + 4
+        while len(taken) < 8 and time.monotonic() < deadline:
             time.sleep(0.01)
+        assert len(taken) == 8, [each.result() for each in probes + listings if each.done()]
         more = [send(port, "POST", f"{here}/test"), send(port, "GET", f"{here}/tables")]
         others = Counter(send(port, "GET", here)[0] for _ in range(20))
         assert not any(each.done() for each in probes + listings)

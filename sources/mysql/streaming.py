@@ -18,12 +18,14 @@ from typing import Any
 
 from children.places import folder
 from sources import network, tls
+from sources.clock import Clock
 from sources.contract import SourceParams
 from sources.errors import SourceUnreachable
 from sources.login import refused
 from sources.mysql.login import NOBODYS_KEY, REFUSALS, error_number, said
 
 BATCH_ROWS = 1000
+CONNECT_S = 30.0
 PLUGIN = "caching_sha2_password.so"
 _MODES = {"disable": "DISABLED", "prefer": "PREFERRED", "verify-ca": "VERIFY_CA",
           "verify-full": "VERIFY_IDENTITY"}  # fmt: skip
@@ -50,7 +52,7 @@ def connect(params: SourceParams, stack: ExitStack) -> Any:
     verifies = params.ssl_mode.startswith("verify")
     try:
         conn = MySQLdb.connect(
-            host=params.hostname,
+            host=_host(params),
             port=params.port,
             user=params.username,
             password=params.password,
@@ -74,6 +76,15 @@ def connect(params: SourceParams, stack: ExitStack) -> Any:
         raise tls.failed(f"{params.address} was reached without TLS.", "See the server's log.")
     conn.query(b"START TRANSACTION READ ONLY")
     return conn
+
+
+def _host(params: SourceParams) -> str:
+    """Return the address that answers and may be dialled; a name where the library verifies it."""
+    clock = Clock(CONNECT_S)
+    addresses = network.resolve(params.host, clock)
+    with network.dial(addresses, params.port, params.address, clock) as sock:
+        peer = str(sock.getpeername()[0])
+    return params.hostname if params.ssl_mode == "verify-full" else peer
 
 
 def rows(conn: Any, sql: str) -> Iterator[tuple[bytes | None, ...]]:
