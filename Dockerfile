@@ -6,8 +6,9 @@ ENV PATH=/venv/bin:$PATH PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 # mysqlclient is built here: the compiler and the headers stay behind.
 RUN apt-get update \
     && apt-get install -y --no-install-recommends gcc libc6-dev pkg-config libmariadb-dev
-COPY requirements.txt constraints.txt ./
-RUN pip install -r requirements.txt
+# Exactly these files: `make image-requirements` renews the list.
+COPY requirements-image.txt ./
+RUN pip install --require-hashes -r requirements-image.txt
 COPY . .
 # The keys serve this one command; neither is in an image that runs.
 RUN SECRET_KEY=build ENCRYPTION_KEY=build python manage.py collectstatic --no-input --verbosity 0 \

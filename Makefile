@@ -2,7 +2,7 @@ PYTHON := .venv/bin/python
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test servers check bench bench-growth bench-sources lint format types venv clean
+.PHONY: help run test servers check bench bench-growth bench-sources secrets image-requirements image-sbom lint format types venv clean
 
 help: ## Show what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -27,6 +27,16 @@ bench-growth: venv ## Measure with 100, 10,000 and 1,000,000 records
 
 bench-sources: venv ## Measure previews beside plain scripts on PostgreSQL and MariaDB
 	@exec $(PYTHON) -m benchmarks.sources $(ARGS)
+
+secrets: venv ## Make the keys and passwords of compose.yaml, below ./secrets
+	@$(PYTHON) -m devtools.secrets
+
+image-requirements: venv ## Renew the hashes of all that the image installs
+	@$(PYTHON) -m piptools compile --quiet --generate-hashes --strip-extras --allow-unsafe --no-header \
+		--no-emit-index-url --no-emit-find-links --output-file=requirements-image.txt requirements.txt
+
+image-sbom: venv ## List all that the image installs, as CycloneDX: sbom.json
+	@.venv/bin/python -m cyclonedx_py requirements requirements-image.txt --output-file sbom.json
 
 lint: venv ## Look for mistakes and for imports that cross a border
 	@$(PYTHON) -m ruff check .

@@ -28,8 +28,11 @@ address.
 """
 
 
-def tell_of_tokens(verbosity: int, plan: Any, stdout: Any = None, **kwargs: Any) -> None:
-    """Say after the first migration of this app what whoever upgrades will meet."""
+def tell_of_tokens(verbosity: int, plan: Any = (), stdout: Any = None, **kwargs: Any) -> None:
+    """Say after the first migration of this app what whoever upgrades will meet.
+
+    `flush` sends the same signal, without a plan.
+    """
     is_first = any(one.app_label == "access" and not back for one, back in plan)
     if is_first and verbosity and stdout and settings.API_AUTH == "required":
         stdout.write(ASKS_HOW)

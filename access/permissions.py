@@ -44,6 +44,8 @@ class OriginIsRight(BasePermission):
     def has_permission(self, request: Request, view: Any) -> bool:
         caller = caller_of(request)
         if request.method in SAFE_METHODS or request.method == "TRACE":
+            if asks_elsewhere(view) and is_lent(caller) and is_from_another_site(request):
+                raise CsrfFailed("A page of another site may not have a source asked.")
             return True
         if settings.API_AUTH == "open" and is_foreign(request):
             raise CsrfFailed(
@@ -87,6 +89,26 @@ def asked_role(view: Any, request: Request) -> Role:
         return min(Role.VIEWER, most_asked(view))
     method = "get" if request.method == "HEAD" else str(request.method).lower()
     return role_for(view, getattr(view, "action", None) or method)
+
+
+def asks_elsewhere(view: Any) -> bool:
+    """Tell whether the action connects to a source, which a read may do as well."""
+    return getattr(view, "action", None) in getattr(view, "asks_sources", ())
+
+
+def is_lent(caller: Caller | None) -> bool:
+    """Tell whether a browser lends the right by itself, whatever page it shows."""
+    return caller is not None and caller.by != "token"
+
+
+def is_from_another_site(request: Request) -> bool:
+    """Tell whether a browser says that the page of another site asks, and that is not one we know.
+
+    An image or a link of such a page sends no `Origin`; what it is for, browsers say themselves.
+    """
+    if request.META.get("HTTP_ORIGIN") is not None:
+        return is_foreign(request)
+    return request.META.get("HTTP_SEC_FETCH_SITE") in ("cross-site", "same-site")
 
 
 def is_foreign(request: Request) -> bool:

@@ -34,12 +34,18 @@ def record(entries: Sequence[trail.Entry]) -> None:
         collection.insert_many(documents, session=store.mongodb.session)
 
 
+def actor() -> str | None:
+    """Return who writes, None where nobody is known."""
+    who = context.current()
+    return who.actor or (OPEN if who.via == "api" else None)
+
+
 def document_of(entry: trail.Entry) -> Stored:
     who = context.current()
     return {
         "_id": ObjectId(),
         "at": store.now().replace(tzinfo=None),
-        "actor": who.actor or (OPEN if who.via == "api" else None),
+        "actor": actor(),
         "via": who.via,
         "address": who.address,
         "request_id": who.request_id,

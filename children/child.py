@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from types import ModuleType
 
-from children import frames
+from children import frames, networks
 from children.frames import Json
 
 STOP_S = 1.0
@@ -79,6 +79,7 @@ def _await_stop(fd: int) -> None:
 
 def _answer(question: Json, modules: dict[str, ModuleType]) -> Json:
     try:
+        networks.use(networks.Networks.from_json(question["networks"]))
         return {"result": _called(question["call"], modules)(**question["arguments"])}
     except Failure as exc:
         return {"failed": exc.code, "details": exc.details}

@@ -25,7 +25,7 @@ from pathlib import Path
 
 import orjson
 
-from children import frames
+from children import frames, networks
 from children.frames import Json
 from children.limits import Limits, hide
 from children.zygote import READY
@@ -95,7 +95,12 @@ class Child:
         """Ask, and do not wait: `hear` tells what the child says. Raises ChildGone."""
         self.uses += 1
         try:
-            frames.send(self._talk, {"call": call, "arguments": arguments})
+            question = {
+                "call": call,
+                "arguments": arguments,
+                "networks": networks.in_force().to_json(),
+            }
+            frames.send(self._talk, question)
         except (frames.Broken, TypeError) as exc:
             raise ChildGone from exc
 

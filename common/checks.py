@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import sys
+from base64 import urlsafe_b64decode as b64
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
@@ -31,6 +32,8 @@ from common.documents.store import Stored
 from common.secrets.fields import EncryptedTextField
 from common.secrets.keys import HOW_TO_MAKE_A_KEY
 
+LEAST_LENGTH = 32
+LEAST_BYTES = 8
 KEEP_IT_SAFE = "Put the key into the environment or `.env`, and keep a copy safe."
 STORE_TIMEOUT_S = 2.0
 LONGEST_TIMEOUT_S = 60.0
@@ -39,7 +42,7 @@ MAX_NAMES = 10_000
 MAX_LISTED = 10
 UNUSUAL = r"[^ -~]|^ | $|^$|.{101}"
 """What a name matches that may break a rule."""
-TAKEN = ("", "admin", "health", "docs", "redoc", "openapi.json", "static")
+TAKEN = ("", "admin", "health", "docs", "redoc", "openapi.json", "static", "metrics")
 """What the service's other pages begin with."""
 
 
@@ -97,6 +100,65 @@ def secret_key(**kwargs: Any) -> list[CheckMessage]:
             "SECRET_KEY is not set, and DEBUG is off.",
             hint="Set SECRET_KEY to 50 or more random characters.",
             id="service.E002",
+        )
+    ]
+
+
+@register("service")
+def weak_keys(**kwargs: Any) -> Iterator[CheckMessage]:
+    """Warn of keys that somebody could guess."""
+    if _is_key(settings.ENCRYPTION_KEY) and len(set(b64(settings.ENCRYPTION_KEY))) < LEAST_BYTES:
+        yield Warning(
+            "ENCRYPTION_KEY is a key that anybody could guess.",
+            hint=f"Rotate to a random one; {HOW_TO_MAKE_A_KEY}.",
+            id="service.W003",
+        )
+    for name in ("SECRET_KEY", "AUDIT_KEY"):
+        key = getattr(settings, name)
+        is_default = settings.DEBUG and key == settings.INSECURE_SECRET_KEY
+        if key and not is_default and (len(key) < LEAST_LENGTH or len(set(key)) < LEAST_BYTES):
+            yield Warning(
+                f"{name} is short, or of few different characters.",
+                hint="Set it to 50 or more random characters.",
+                id="service.W004",
+            )
+
+
+@register("service")
+def open_hosts(**kwargs: Any) -> list[CheckMessage]:
+    if "*" not in settings.ALLOWED_HOSTS:
+        return []
+    return [
+        Warning(
+            "ALLOWED_HOSTS allows every name: a page of another site can pass for the service's.",
+            hint="Name the hosts of the service's own address, such as etl.example.com.",
+            id="service.W005",
+        )
+    ]
+
+
+@register("service", deploy=True)
+def preload(**kwargs: Any) -> list[CheckMessage]:
+    if not getattr(settings, "SECURE_HSTS_PRELOAD", False):
+        return []
+    return [
+        Warning(
+            "SECURE_HSTS_PRELOAD asks browsers to know the whole domain by https alone, for ever.",
+            hint="Leave it out, unless the owner of the domain has asked for that.",
+            id="service.W006",
+        )
+    ]
+
+
+@register("service")
+def secret_prefix(**kwargs: Any) -> list[CheckMessage]:
+    if re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{2,}", settings.SECRET_ENV_PREFIX, re.ASCII):
+        return []
+    return [
+        Error(
+            f'SECRET_ENV_PREFIX "{settings.SECRET_ENV_PREFIX}" is no prefix of variables\' names.',
+            hint="Take three or more letters, digits and _, such as ETL_SECRET_.",
+            id="service.E014",
         )
     ]
 

@@ -14,7 +14,7 @@ ServiceError
 """
 
 from collections.abc import Sequence
-from typing import TypedDict
+from typing import Any, TypedDict
 
 MAX_ERRORS = 100
 """So many errors of one request are told; the others are counted."""
@@ -39,6 +39,8 @@ class ServiceError(Exception):
         super().__init__(detail)
         self.detail = detail
         self.errors = list(errors)
+        self.more: dict[str, Any] = {}
+        """Further members of the answer, in JSON's terms."""
 
 
 class Conflict(ServiceError):

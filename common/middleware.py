@@ -23,6 +23,8 @@ from common.admin.error_pages import is_admin, refusal_response
 from common.api.problems import Refused, translated
 from common.context import Context, use
 from common.exceptions import BodyTooLarge, ServiceError
+from common.headers import guard
+from common.metrics import count_request
 from common.proxies import client_address
 
 Handler = Callable[[HttpRequest], HttpResponseBase]
@@ -49,6 +51,8 @@ class RequestMiddleware:
         with use(line.context):
             response = self.get_response(request)
             response["X-Request-ID"] = str(line.context.request_id)
+            guard(request, response)
+            count_request(request, response.status_code, time.perf_counter() - line.started)
             if isinstance(response, StreamingHttpResponse):
                 parts: Any = response.streaming_content
                 response.streaming_content = Counted(line, response.status_code, parts)
@@ -164,11 +168,14 @@ class BodyMiddleware:
         return None
 
 
+ASKED_BY_ADDRESS = frozenset({"/health", "/health/live", "/health/ready", "/metrics"})
+
+
 class CommonMiddleware(HostCheckingCommonMiddleware):
-    """Answers the health check under any name: who checks it knows an address, not the host."""
+    """Answers checks of health under any name: who asks knows an address, not the host."""
 
     def process_request(self, request: HttpRequest) -> HttpResponsePermanentRedirect | None:
-        if request.path_info.rstrip("/") == "/health":
+        if request.path_info.rstrip("/") in ASKED_BY_ADDRESS:
             return None
         return super().process_request(request)
 

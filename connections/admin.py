@@ -20,7 +20,7 @@ from audit.admin import AuditedHistory
 from common.admin.actions import add_report
 from common.admin.badges import BAD, GOOD, QUIET, age, badge
 from common.admin.fields import state_of
-from common.admin.forms import DocumentForm
+from common.admin.forms import SecretHolderForm
 from common.admin.model_admin import DocumentAdmin
 from common.admin.records import note_users, users_link
 from common.context import client_address
@@ -35,7 +35,7 @@ TESTS_AT_ONCE = 20
 TONES: dict[str, str] = {TestStatus.SUCCESS: GOOD, TestStatus.FAILED: BAD}
 
 
-class ConnectionForm(DocumentForm):
+class ConnectionForm(SecretHolderForm):
     class Meta:
         labels: ClassVar = {
             "db_type": "Kind of database",
@@ -88,7 +88,7 @@ class ConnectionAdmin(AuditedHistory, DocumentAdmin):
     readonly_fields = ("mappings", "created_at", "updated_at")
     fieldsets = (
         (None, {"fields": ("name", "db_type", "host", "port", "database")}),
-        ("Account", {"fields": ("username", "password")}),
+        ("Account", {"fields": ("username", "password", "secrets_from")}),
         (
             "Encryption",
             {
@@ -146,6 +146,8 @@ class ConnectionAdmin(AuditedHistory, DocumentAdmin):
 
     @admin.display(description="Password")
     def password_state(self, obj: Connection) -> SafeString:
+        if "password" in obj.references:
+            return badge("elsewhere", QUIET)
         state = state_of(obj.password)
         if state == "unreadable":
             return badge(state, BAD, "No configured key opens it: enter a new one, or delete it.")

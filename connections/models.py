@@ -10,9 +10,10 @@ from django.core.validators import MaxValueValidator, MinValueValidator, RegexVa
 from django.db import models
 
 from common.documents import store, writes
-from common.documents.models import Document, RuleErrors, page_index
+from common.documents.models import RuleErrors, page_index
 from common.documents.writes import unchanged
-from common.secrets.fields import EncryptedTextField, Secret
+from common.secrets.fields import EncryptedTextField
+from common.secrets.holder import SecretHolder
 from sources.contract import SourceParams, SshTunnel
 from sources.kinds import KINDS
 
@@ -59,7 +60,7 @@ class TestStatus(models.TextChoices):
     FAILED = "failed"
 
 
-class Connection(Document):
+class Connection(SecretHolder):
     """A source database and the account that reads it."""
 
     kept = frozenset(
@@ -98,7 +99,7 @@ class Connection(Document):
     last_test_message = models.CharField(max_length=1000, null=True, editable=False)
     last_test_error_code = models.CharField(max_length=40, null=True, editable=False)
 
-    class Meta(Document.Meta):
+    class Meta(SecretHolder.Meta):
         db_table = "connections"
         ordering = ["-updated_at", "-id"]
         indexes = [
@@ -115,8 +116,15 @@ class Connection(Document):
     def rule_errors(self) -> RuleErrors:
         if self.port is None:
             self.port = default_port(self.db_type)
-        errors = super().rule_errors() | self._host_errors()
-        return errors | self._tls_errors() | self._ssh_errors() | self._travel_errors()
+        # What a secret is, value or reference, is settled first.
+        errors = super().rule_errors() | self._password_errors() | self._host_errors()
+        return self._tls_errors() | self._ssh_errors() | self._travel_errors() | errors
+
+    def _password_errors(self) -> RuleErrors:
+        stays = self.is_stored and not self.has_changed("password", "secrets_from")
+        if self.holds("password") or stays:
+            return {}
+        return {"password": ValidationError("This field is required.", code="required")}
 
     def _host_errors(self) -> RuleErrors:
         given = {"host": "port", "ssh_host": "ssh_port"}
@@ -133,20 +141,21 @@ class Connection(Document):
         }
 
     def _tls_errors(self) -> RuleErrors:
-        if bool(self.ssl_cert) == bool(self.ssl_key) or not self.has_changed("ssl_cert", "ssl_key"):
+        changed = self.has_changed("ssl_cert", "ssl_key", "secrets_from")
+        if bool(self.ssl_cert) == self.holds("ssl_key") or not changed:
             return {}
         missing, given = ("ssl_key", "ssl_cert") if self.ssl_cert else ("ssl_cert", "ssl_key")
         return {missing: ValidationError(f"Required together with {given}.", code="required")}
 
     def _ssh_errors(self) -> RuleErrors:
-        if not self.ssh_host or not self.has_changed(*TUNNEL):
+        if not self.ssh_host or not self.has_changed(*TUNNEL, "secrets_from"):
             return {}
         errors = {
             name: ValidationError("Required with ssh_host.", code="required")
             for name in ("ssh_username", "ssh_host_key")
             if not getattr(self, name)
         }
-        if not (self.ssh_password or self.ssh_private_key):
+        if not (self.holds("ssh_password") or self.holds("ssh_private_key")):
             errors["ssh_private_key"] = ValidationError(
                 "Give ssh_private_key or ssh_password with ssh_host.", code="required"
             )
@@ -167,7 +176,7 @@ class Connection(Document):
                 code="password_required",
             )
             for name in self._secrets_that_would_travel()
-            if getattr(self, name) is not None and not self.has_changed(name)
+            if self.is_as_stored(name)
         }
 
     def _secrets_that_would_travel(self) -> tuple[str, ...]:
@@ -192,18 +201,18 @@ class Connection(Document):
         return modes.index(self.ssl_mode) < modes.index(self._loaded["ssl_mode"])
 
     def params(self) -> SourceParams:
-        """Return what a driver needs, secrets opened. Raises UnreadableSecret."""
+        """Return what a driver needs, secrets opened or fetched. Raises UnreadableSecret."""
         return SourceParams(
             kind=self.db_type,
             host=self.host,
             port=self.port,
             database=self.database,
             username=self.username,
-            password=_revealed(self.password) or "",
+            password=self.reveal("password") or "",
             ssl_mode=self.ssl_mode,
             ssl_ca=self.ssl_ca or None,
             ssl_cert=self.ssl_cert or None,
-            ssl_key=_revealed(self.ssl_key),
+            ssl_key=self.reveal("ssl_key"),
             ssh=self._tunnel(),
         )
 
@@ -214,8 +223,8 @@ class Connection(Document):
             host=self.ssh_host,
             port=self.ssh_port,
             username=self.ssh_username or "",
-            password=_revealed(self.ssh_password),
-            private_key=_revealed(self.ssh_private_key),
+            password=self.reveal("ssh_password"),
+            private_key=self.reveal("ssh_private_key"),
             host_key=self.ssh_host_key or None,
         )
 
@@ -233,10 +242,6 @@ class Connection(Document):
         }
         not_tested = {*self.kept, "name", "created_at", "updated_at"}
         writes.keep(Connection, unchanged(self.document, not_tested), result)
-
-
-def _revealed(secret: Secret | str | None) -> str | None:
-    return secret.reveal() if isinstance(secret, Secret) else secret
 
 
 def connection_kind(identifier: Any) -> str | None:

@@ -4,11 +4,12 @@ from typing import ClassVar
 
 from rest_framework import serializers
 
-from common.api.serializers import DocumentSerializer, StrictSerializer
+from common.api.secrets import SecretHolderSerializer
+from common.api.serializers import StrictSerializer
 from connections.models import Connection
 
 
-class ConnectionSerializer(DocumentSerializer):
+class ConnectionSerializer(SecretHolderSerializer):
     """A source database; its secrets are taken and never given back."""
 
     record: Connection
@@ -33,6 +34,7 @@ class ConnectionSerializer(DocumentSerializer):
             "ssh_password",
             "ssh_private_key",
             "ssh_host_key",
+            "secrets_from",
             "created_at",
             "updated_at",
             "last_tested_at",
@@ -40,7 +42,11 @@ class ConnectionSerializer(DocumentSerializer):
             "last_test_message",
             "last_test_error_code",
         ]
-        extra_kwargs: ClassVar = {"port": {"min_value": 1, "max_value": 65535}}
+        extra_kwargs: ClassVar = {
+            "port": {"min_value": 1, "max_value": 65535},
+            # Or what `secrets_from` says: a rule of the model.
+            "password": {"required": False},
+        }
 
 
 class ConnectionTestSerializer(ConnectionSerializer):

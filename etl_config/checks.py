@@ -6,6 +6,8 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, register
 
+from etl_config.metrics import address
+
 BOUNDS = {"PORT": (1, 65_535), "WEB_CONCURRENCY": (1, 512), "WEB_THREADS": (1, 1_000)}
 
 
@@ -18,6 +20,22 @@ def server(**kwargs: Any) -> Iterator[CheckMessage]:
                 hint="Leave it out for the default.",
                 id="service.E030",
             )
+
+
+@register("service")
+def metrics_listen(**kwargs: Any) -> list[CheckMessage]:
+    try:
+        if settings.METRICS_LISTEN:
+            address(settings.METRICS_LISTEN)
+    except ValueError:
+        return [
+            Error(
+                f'METRICS_LISTEN "{settings.METRICS_LISTEN}" is no address.',
+                hint="Give a host and a port, such as 127.0.0.1:9100.",
+                id="service.E032",
+            )
+        ]
+    return []
 
 
 @register("service")

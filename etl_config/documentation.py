@@ -6,9 +6,10 @@ from typing import Any, ClassVar
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
 from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.utils import extend_schema
-from drf_spectacular.views import SpectacularRedocView, SpectacularSwaggerView
+from drf_spectacular.views import SpectacularRedocView, SpectacularSwaggerSplitView
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
@@ -16,6 +17,13 @@ from common.api.json import JSON, JSONRenderer, to_json
 from common.api.roles import Access, Role
 
 REDOC = "drf_spectacular_sidecar/static/drf_spectacular_sidecar/redoc/bundles/redoc.standalone.js"
+START = b"""
+{
+  const fontFamily = "system-ui, sans-serif";
+  const typography = { fontFamily, headings: { fontFamily } };
+  Redoc.init("%s", { theme: { typography } }, document.getElementById("redoc"));
+}
+"""
 LOGO_FROM_ELSEWHERE = b"https://cdn.redoc.ly/redoc/logo-mini.svg"
 
 
@@ -36,7 +44,10 @@ def openapi_document() -> bytes:
 
 
 def redoc_script(request: HttpRequest) -> HttpResponse:
-    """Redoc's script, without the logo that it would load from its makers' host."""
+    """Redoc's script, without the logo that it would load from its makers' host, and its start.
+
+    It stands in no page, so that a page needs to allow no script of its own.
+    """
     headers = {"Cache-Control": "no-store" if settings.DEBUG else "max-age=86400"}
     return HttpResponse(_redoc(), content_type="text/javascript; charset=utf-8", headers=headers)
 
@@ -45,7 +56,8 @@ def redoc_script(request: HttpRequest) -> HttpResponse:
 def _redoc() -> bytes:
     package, _, path = REDOC.partition("/")
     script: Any = files(package).joinpath(path)
-    return bytes(script.read_bytes().replace(LOGO_FROM_ELSEWHERE, b"data:,"))
+    start = START % reverse("openapi").encode()
+    return bytes(script.read_bytes().replace(LOGO_FROM_ELSEWHERE, b"data:,") + start)
 
 
 class _Page(APIView):
@@ -61,7 +73,7 @@ class _Page(APIView):
         return [JSONRenderer()]
 
 
-class SwaggerPage(_Page, SpectacularSwaggerView):
+class SwaggerPage(_Page, SpectacularSwaggerSplitView):
     pass
 
 

@@ -25,8 +25,26 @@ class Environment:
         self._env = environ.Env()
         self._env.read_env(file)
         self.problems: list[str] = []
+        self.names = {"DJANGO_SETTINGS_MODULE", "ENV_FILE"}
+        """The variables that are the service's own."""
+        self.files: list[str] = [str(file)]
+        """The files that are."""
+
+    def secret(self, name: str) -> str:
+        """Return a secret: of the variable, or of the file that NAME_FILE names."""
+        given, file = self.text(name), self.text(f"{name}_FILE")
+        if given or not file:
+            return given
+        self.files.append(file)
+        try:
+            return Path(file).read_text().strip()
+        except (OSError, UnicodeDecodeError) as wrong:
+            why = getattr(wrong, "strerror", None) or "it is no text"
+            self.problems.append(f"{name}_FILE cannot be read: {why}.")
+            return ""
 
     def text(self, name: str, default: str = "") -> str:
+        self.names.add(name)
         return str(self._env.str(name, default)).strip()
 
     def flag(self, name: str, default: bool) -> bool:
@@ -79,7 +97,7 @@ class Environment:
             return [ip_network(item, strict=False) for item in self.listed(name, default)]
         except ValueError:
             self._note(name, "addresses and networks such as 127.0.0.1,10.0.0.0/8")
-            return []
+            return [ip_network(item, strict=False) for item in _items(default.split(","))]
 
     def _note(self, name: str, expected: str) -> None:
         self.problems.append(f"{name} makes no sense: expected {expected}.")

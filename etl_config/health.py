@@ -89,6 +89,44 @@ class HealthView(APIView):
         )
 
 
+class LiveView(APIView):
+    access: ClassVar[Access] = {"get": Role.EVERYONE}
+    authentication_classes = ()
+
+    @extend_schema(
+        tags=["service"],
+        operation_id="health_live",
+        responses=inline_serializer("Live", {"status": serializers.CharField()}),
+    )
+    def get(self, request: Request) -> Response:
+        """Tell that the process answers, whatever else is down."""
+        return Response({"status": "healthy"}, headers={"Cache-Control": "no-store"})
+
+
+class ReadyView(APIView):
+    access: ClassVar[Access] = {"get": Role.EVERYONE}
+    authentication_classes = ()
+
+    @extend_schema(
+        tags=["service"],
+        operation_id="health_ready",
+        responses={200: HealthSerializer, 503: HealthSerializer},
+    )
+    def get(self, request: Request) -> Response:
+        """Tell whether requests can be sent here: 200 where store and key are there, else 503."""
+        checks = {"mongodb": _checked(_ping), "encryption_key": _checked(crypto.cipher)}
+        ready = all(check["status"] == "healthy" for check in checks.values())
+        return Response(
+            {
+                "status": "healthy" if ready else "unhealthy",
+                "version": settings.VERSION,
+                "checks": checks,
+            },
+            status=200 if ready else 503,
+            headers={"Cache-Control": "no-store"} | ({} if ready else {"Retry-After": "2"}),
+        )
+
+
 def _ping() -> None:
     with within(PING_TIMEOUT_S):
         store.ping()

@@ -33,6 +33,7 @@ def main() -> None:
         import_module("etl_config.wsgi")
     except ImproperlyConfigured as wrong:
         sys.exit(str(wrong))
+    import_module("common.metrics").forget_the_dead()
     logger.info(
         "Serving on %s:%s: %s workers of up to %s threads",
         settings.LISTEN_HOST,
@@ -47,6 +48,7 @@ def worker() -> Any:
     """Return the application, in each of the workers, and begin what they do beside requests."""
     application = import_module("etl_config.wsgi").application
     import_module("audit.service").start()
+    import_module("etl_config.metrics").start()
     return application
 
 

@@ -8,6 +8,7 @@ service runs as it starts.
 import os
 from pathlib import Path
 
+from children.networks import DENIED
 from etl_config.environment import Environment
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -19,7 +20,7 @@ env = Environment(Path(os.environ.get("ENV_FILE", BASE_DIR / ".env")))
 
 DEBUG = env.flag("DEBUG", False)
 INSECURE_SECRET_KEY = "insecure-only-for-debugging-never-for-production-01234"  # noqa: S105
-SECRET_KEY = env.text("SECRET_KEY", "") or INSECURE_SECRET_KEY
+SECRET_KEY = env.secret("SECRET_KEY") or INSECURE_SECRET_KEY
 ALLOWED_HOSTS = env.listed("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
 CSRF_TRUSTED_ORIGINS = env.listed("CSRF_TRUSTED_ORIGINS")
 # A proxy ends TLS: it must be trusted, set X-Forwarded-Proto, and drop the client's own.
@@ -29,13 +30,18 @@ TRUSTED_PROXIES = env.networks("TRUSTED_PROXIES", "127.0.0.1,::1" if BEHIND_TLS_
 
 # --- Secrets kept for the source databases -------------------------------------------------------
 
-ENCRYPTION_KEY = env.text("ENCRYPTION_KEY", "")
+ENCRYPTION_KEY = env.secret("ENCRYPTION_KEY")
 ENCRYPTION_KEYS_RETIRED = env.listed("ENCRYPTION_KEYS_RETIRED")
+# Where records and configuration files may refer to for secrets, and nowhere else.
+SECRET_ENV_PREFIX = env.text("SECRET_ENV_PREFIX", "ETL_SECRET_")
+SECRETS_DIR = env.text("SECRETS_DIR", "/run/secrets")
+VAULT_ADDR = env.text("VAULT_ADDR", "")
+VAULT_TOKEN = env.secret("VAULT_TOKEN")
 
 # --- The audit -----------------------------------------------------------------------------------
 
 # Entries are sealed with it; without one, with a key that is derived from SECRET_KEY.
-AUDIT_KEY = env.text("AUDIT_KEY", "")
+AUDIT_KEY = env.secret("AUDIT_KEY")
 AUDIT_KEYS_RETIRED = env.listed("AUDIT_KEYS_RETIRED")
 AUDIT_KEEP_DAYS = env.whole("AUDIT_KEEP_DAYS", 0)
 
@@ -61,6 +67,10 @@ PROBE_TIMEOUT_S = env.number("PROBE_TIMEOUT_S", 4.5)
 PROBE_MAX_CONCURRENT = env.whole("PROBE_MAX_CONCURRENT", 50)
 PREVIEW_TIMEOUT_S = env.number("PREVIEW_TIMEOUT_S", 5.0)
 PREVIEW_MAX_CONCURRENT = env.whole("PREVIEW_MAX_CONCURRENT", 32)
+# Where connections, tunnels, targets and webhooks may lead: what is denied wins, and where nothing
+# is allowed by name, everything else is.
+SOURCE_DENY_NETWORKS = env.networks("SOURCE_DENY_NETWORKS", ",".join(DENIED))
+SOURCE_ALLOW_NETWORKS = env.networks("SOURCE_ALLOW_NETWORKS")
 # Where the processes of one service count both together; below /tmp unless it is set.
 PLACES_DIR = env.text("PLACES_DIR", "")
 
@@ -84,6 +94,8 @@ REJECTED_KEEP_DAYS = env.whole("REJECTED_KEEP_DAYS", 30)
 LISTEN_HOST = env.text("LISTEN_HOST", "") or "127.0.0.1"
 PORT = env.whole("PORT", 8000)
 WEB_CONCURRENCY = env.whole("WEB_CONCURRENCY", 2)
+# Where Prometheus asks, if not at /metrics of the address above: 127.0.0.1:9100.
+METRICS_LISTEN = env.text("METRICS_LISTEN", "")
 # Requests wait for other people's databases, so threads are many and processes few. However many
 # of those hang, and however many clients drip their bodies, WEB_THREADS are left for the rest.
 WEB_THREADS = env.whole("WEB_THREADS", 32)
@@ -94,7 +106,7 @@ SERVER_THREADS = WEB_THREADS + SOURCE_THREADS + BODY_THREADS
 
 # --- The store -----------------------------------------------------------------------------------
 
-MONGODB_URL = env.text("MONGODB_URL", "mongodb://localhost:27017")
+MONGODB_URL = env.secret("MONGODB_URL") or "mongodb://localhost:27017"
 MONGODB_DB_NAME = env.text("MONGODB_DB_NAME", "etl_engine")
 
 DATABASES = {
@@ -218,6 +230,7 @@ SPECTACULAR_SETTINGS = {
     "REDOC_DIST": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
     "ENUM_NAME_OVERRIDES": {
+        "VerificationStatus": "mappings.models.VerificationStatus",
         "RunStatusEnum": "runs.life.STATUSES",
         "HealthEnum": ["healthy", "unhealthy"],
         "CheckEnum": ["healthy", "unhealthy", "up", "absent"],
@@ -311,7 +324,7 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_BODY_BYTES
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 if BEHIND_TLS_PROXY:
     SECURE_SSL_REDIRECT = True
-    SECURE_REDIRECT_EXEMPT = [r"^health/?$"]
+    SECURE_REDIRECT_EXEMPT = [r"^health(/live|/ready)?/?$", r"^metrics/?$"]
     SESSION_COOKIE_SECURE = True
     CSRF_COOKIE_SECURE = True
     SECURE_HSTS_SECONDS = env.whole("SECURE_HSTS_SECONDS", 31_536_000)
@@ -358,6 +371,9 @@ LOGGING = {
 # --- Checks --------------------------------------------------------------------------------------
 
 SETTINGS_PROBLEMS = env.problems
+# What no record and no file may refer to.
+OWN_VARIABLES = env.names
+OWN_FILES = env.files
 # `service.E007` says the same of CORS_ORIGINS, by the name that it has in the environment.
 SILENCED_SYSTEM_CHECKS = ["corsheaders.E013", "corsheaders.E014"]
 # To be on the browsers' list of hosts is for the owner of the domain to ask for.

@@ -12,7 +12,8 @@ import runs.urls
 import schedules.urls
 import schemas.urls
 from etl_config.documentation import OpenAPIView, RedocPage, SwaggerPage, redoc_script
-from etl_config.health import HealthView, RootView
+from etl_config.health import HealthView, LiveView, ReadyView, RootView
+from etl_config.metrics import metrics_view
 from etl_config.unknown import UnknownAddress
 
 api = [
@@ -34,6 +35,9 @@ urlpatterns = [
     path(prefix, UnknownAddress.as_view()),
     path("", RootView.as_view(), name="root"),
     re_path(r"^health/?$", HealthView.as_view(), name="health"),
+    re_path(r"^health/live/?$", LiveView.as_view(), name="live"),
+    re_path(r"^health/ready/?$", ReadyView.as_view(), name="ready"),
+    re_path(r"^metrics/?$", metrics_view, name="metrics"),
     re_path(r"^openapi\.json/?$", OpenAPIView.as_view(), name="openapi"),
     re_path(r"^docs/?$", SwaggerPage.as_view(url_name="openapi"), name="docs"),
     re_path(r"^redoc\.js$", redoc_script, name="redoc-script"),

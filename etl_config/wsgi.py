@@ -11,6 +11,7 @@ from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
 from django.core.wsgi import get_wsgi_application
 
+from common import metrics
 from common.middleware import BUSY
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "etl_config.settings")
@@ -80,6 +81,8 @@ def read_body(stream: Any) -> bytes:
     return body
 
 
+# Before the first client of the store is made.
+metrics.watch_store()
 django_application = get_wsgi_application()
 
 if problems := [found for found in checks.run_checks(tags=["service"]) if found.is_serious()]:

@@ -13,6 +13,9 @@ from lineage.flows import UNKNOWN, Flow, Source
 from lineage.scope import STAR, Columns, Names, Scope
 from lineage.walk import Walk
 
+MOST_TABLES = 200
+"""So many tables of a query are described."""
+
 
 class UnreadableQuery(ValueError):
     """A query whose lineage cannot be told; the message says why."""
@@ -59,6 +62,24 @@ def columns_of(
     if names is not None:
         found = _by_names(found, names, dialect)
     return tuple(_column(name, flow, indirect) for name, flow in found)
+
+
+def tables_of(sql: str, dialect: str) -> list[tuple[str | None, str]]:
+    """Return the tables that a query names, each once: schema, or None, and name.
+
+    Among them are names that the query itself gives, as of a WITH. Raises UnreadableQuery.
+    """
+    names = Names(dialect, {}, ())
+    try:
+        nodes = list(_one_query(sql, dialect).find_all(exp.Table))
+    except RecursionError:
+        raise UnreadableQuery("The query is nested too deep.") from None
+    found = (
+        (names.of(node.args.get("db")) or None, names.of(node.this))
+        for node in nodes
+        if isinstance(node.this, exp.Identifier)
+    )
+    return list(dict.fromkeys(found))[:MOST_TABLES]
 
 
 def _one_query(sql: str, dialect: str) -> exp.Expr:

@@ -8,7 +8,7 @@ from typing import Any
 from bson import ObjectId
 from django import forms
 from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import NON_FIELD_ERRORS, PermissionDenied, ValidationError
 from django.db import models
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -36,7 +36,7 @@ from common.admin.records import (
 )
 from common.documents import store, writes
 from connections.models import Connection
-from mappings import rules
+from mappings import proof, rules, source, verify
 from mappings.copying import copy_mapping
 from mappings.models import ColumnMapping, Mapping, RuleConfig, texts
 from mappings.picture import Rule, draw, visible
@@ -117,6 +117,13 @@ class MappingAdmin(AuditedHistory, DocumentAdmin):
         """Leave it to `save_related`, which writes the mapping and its rules as one step."""
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        if (
+            not change
+            or {*proof.ASKED_OF, *FORM_ASKS} & {*form.changed_data}
+            or any(formset.has_changed() for formset in formsets)
+        ):
+            refuse_unproven(form.instance, [rule for one in formsets for rule in one.kept_rules()])
+
         def work() -> None:
             form.instance.save()
             for formset in formsets:
@@ -180,6 +187,24 @@ class MappingAdmin(AuditedHistory, DocumentAdmin):
     def may_preview(self, request: HttpRequest) -> bool:
         """Tell whether a person may read by connections, as the API's preview does."""
         return may(request, "mappings.preview_mapping")
+
+
+FORM_ASKS = ("source_connection", "target_schema")
+
+
+def refuse_unproven(mapping: Mapping, kept: Sequence[ColumnMapping]) -> None:
+    """Ask the source of a mapping that is being saved with these rules; note what it says.
+
+    Raises ValidationError for what the API refuses, too.
+    """
+    answer = source.ask(mapping.source_connection_id, mapping.source_query)
+    proven = proof.prove(mapping, kept, answer)
+    errors = proof.mapping_errors(mapping, proven)
+    if not errors and (found := proof.new_mismatches(kept, proven)):
+        errors = {NON_FIELD_ERRORS: ValidationError(found)}
+    if errors:
+        raise ValidationError(errors)
+    proven.note_on(mapping)
 
 
 def written_fields(identifiers: list[ObjectId]) -> dict[ObjectId, tuple[int, int]]:
@@ -252,6 +277,15 @@ class ColumnMappingAdmin(MappingChildAdmin):
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        mapping = verify.loaded(obj.mapping_id)
+        answer = source.ask(mapping.source_connection_id, mapping.source_query)
+        proven = proof.prove(mapping, [obj], answer)
+        if found := proof.new_mismatches([obj], proven):
+            raise ValidationError({NON_FIELD_ERRORS: ValidationError(found)})
+        super().save_model(request, obj, form, change)
+        verify.note_rules(obj.mapping_id, answer)
 
     @admin.display(description="Column mapping")
     def column_mapping(self, obj: ColumnMapping) -> SafeString:

@@ -38,6 +38,8 @@ def _copied(mapping: Mapping, name: str) -> Mapping:
         source_connection_id=mapping.source_connection_id,
         source_query=mapping.source_query,
         target_schema_id=mapping.target_schema_id,
+        verification=mapping.verification,
+        described=mapping.described,
     )
     copied.save()
     rules.add(copied.pk, [_copy_of(rule, copied) for rule in rules.in_order(mapping.pk)])

@@ -1,12 +1,17 @@
 """Mappings: what is read from a source, and which column goes into which target field."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from bson import ObjectId
 from django.core.exceptions import ValidationError
 from django.db import models
-from django_mongodb_backend.fields import ArrayField, EmbeddedModelField
+from django_mongodb_backend.fields import (
+    ArrayField,
+    EmbeddedModelArrayField,
+    EmbeddedModelField,
+    ObjectIdField,
+)
 from django_mongodb_backend.models import EmbeddedModel
 from pymongo.errors import DuplicateKeyError
 
@@ -17,12 +22,74 @@ from connections.models import Connection, connection_kind
 from mappings import validation
 from schemas.evolution import stored_columns
 from schemas.models import Schema
+from sources import windows
 from sources.errors import StatementRefused
 from sources.statement import check_statement
+
+LINEAGES = "lineages"
+"""What was read of each mapping's query, under its id: it can be made again at any time."""
+
+
+class VerificationStatus(models.TextChoices):
+    """How what a mapping asks for stands to what its source gives."""
+
+    VERIFIED = "verified"
+    UNVERIFIED = "unverified"
+    DRIFTED = "drifted"
+    BROKEN = "broken"
+
+
+class VerifiedColumn(EmbeddedModel):
+    """A column of the query, as the source described it."""
+
+    name = models.CharField(max_length=1000)
+    database_type = models.CharField(max_length=1000)
+    data_type = models.CharField(max_length=20, null=True)
+
+
+class VerificationProblem(EmbeddedModel):
+    """Why a mapping is not verified; of a rule, or of the whole where that is null."""
+
+    code = models.CharField(max_length=40)
+    message = models.CharField(max_length=2000)
+    rule_id = ObjectIdField(null=True)
+
+
+class Verification(EmbeddedModel):
+    """How the mapping stood to its source when that was asked last."""
+
+    status = models.CharField(
+        max_length=20, choices=VerificationStatus.choices, default=VerificationStatus.UNVERIFIED
+    )
+    checked_at = models.DateTimeField(null=True)
+    columns = EmbeddedModelArrayField(VerifiedColumn, default=list)
+    problems = EmbeddedModelArrayField(VerificationProblem, default=list)
+
+
+class DescribedTable(EmbeddedModel):
+    """A table that the query names, where the source found it."""
+
+    schema = models.CharField(max_length=1000)
+    name = models.CharField(max_length=1000)
+    columns = ArrayField(models.CharField(max_length=1000), default=list)
+
+
+class Description(EmbeddedModel):
+    """What the source said of the query at the last save: what drifts, drifts from here.
+
+    `query` is a digest of the query and its connection, so that it counts for no other.
+    """
+
+    query = models.CharField(max_length=64)
+    columns = EmbeddedModelArrayField(VerifiedColumn, default=list)
+    search_path = ArrayField(models.CharField(max_length=1000), default=list)
+    tables = EmbeddedModelArrayField(DescribedTable, default=list)
 
 
 class Mapping(Document):
     """A source query and the schema that its rows become."""
+
+    kept = frozenset({"verification", "described"})
 
     name = models.CharField(max_length=100, unique=True)
     description = models.CharField(max_length=500, null=True, blank=True)
@@ -35,6 +102,8 @@ class Mapping(Document):
         Schema, models.PROTECT, related_name="mappings", db_index=False
     )
     target_schema_id: ObjectId
+    verification = EmbeddedModelField(Verification, default=Verification, editable=False)
+    described = EmbeddedModelField(Description, null=True, editable=False)
 
     class Meta(Document.Meta):
         db_table = "mappings"
@@ -58,7 +127,8 @@ class Mapping(Document):
         if not kind:
             return {}
         try:
-            check_statement(self.source_query, kind)
+            query = windows.fill_last_day(self.source_query, kind, store.now())
+            check_statement(query, kind, runs=True)
         except StatementRefused as refusal:
             return {"source_query": ValidationError(refusal.message, code="refused_statement")}
         return {}
@@ -80,14 +150,23 @@ class Mapping(Document):
         )
         return {"target_schema": ValidationError(message, code="missing_columns")}
 
+    def delete_dependents(self) -> None:
+        super().delete_dependents()
+        store.named(LINEAGES).delete_one({"_id": self.pk}, session=store.mongodb.session)
+
+    recheck: Callable[[], RuleErrors] | None = None
+    """What the stored rules are checked by once more, in the transaction that writes."""
+
     def held_by_save(self) -> list[Held]:
-        """Return the mapping itself, too, where its rules must fit another schema."""
-        this = [(Mapping, self.pk)] if self._moves_to_another_schema() else []
-        return super().held_by_save() + this
+        """Return the mapping itself, too, where its rules must fit another schema or query."""
+        checks_rules = self._moves_to_another_schema() or (self.is_stored and self.recheck)
+        return super().held_by_save() + ([(Mapping, self.pk)] if checks_rules else [])
 
     def confirm(self) -> None:
         super().confirm()
         if self._moves_to_another_schema() and (errors := self._target_errors()):
+            raise ValidationError(errors)
+        if self.is_stored and self.recheck and (errors := self.recheck()):
             raise ValidationError(errors)
 
 

@@ -5,8 +5,10 @@ from typing import Any
 from django.conf import settings
 
 from common.context import client_address
+from common.documents import store
 from connections.refusals import as_refusals
 from mappings.serializers import PreviewQuerySerializer, ProposalQuerySerializer
+from sources import windows
 from sources.contract import SourceParams
 from sources.preview import Preview, propose_schema, run_preview
 
@@ -21,7 +23,7 @@ def preview(data: Any) -> Preview:
     with as_refusals(serializer.name_of_query):
         return run_preview(
             _source(query),
-            query["source_query"],
+            _filled(query),
             limit_rows=query["limit"],
             timeout_s=settings.PREVIEW_TIMEOUT_S,
             client=client_address(),
@@ -35,10 +37,19 @@ def propose(data: Any) -> list[dict[str, str]]:
     with as_refusals(serializer.name_of_query):
         return propose_schema(
             _source(query),
-            query["source_query"],
+            _filled(query),
             timeout_s=settings.PREVIEW_TIMEOUT_S,
             client=client_address(),
         )
+
+
+def _filled(query: dict[str, Any]) -> str:
+    """Return the query with the window of its body, or the day that ends now."""
+    sql, kind = query["source_query"], query["connection"].db_type
+    start, end = query.get("slot_start"), query.get("slot_end")
+    if start is None or end is None:
+        return windows.fill_last_day(sql, kind, store.now())
+    return windows.fill(sql, kind, start, end)
 
 
 def _validated(serializer: ProposalQuerySerializer) -> dict[str, Any]:

@@ -186,6 +186,11 @@ class RulesFormSet(PaginationInlineFormSet):
         if self.gone and not self.overwrites:
             raise CHANGED_MEANWHILE
 
+    def kept_rules(self) -> list[ColumnMapping]:
+        """Return the rules that the mapping has once this is saved."""
+        live = [form for form in self.forms if form not in self.deleted_forms]
+        return [one.instance for one in live if one.has_changed() or one.instance.is_stored]
+
     def save(self, commit: bool = True) -> list[Any]:
         deleted = self.deleted_forms
         live = [form for form in self.forms if form.has_changed() and form not in deleted]

@@ -1,21 +1,65 @@
 """Mappings, their column mappings and previews over REST."""
 
 from collections.abc import Mapping as Dict
-from typing import Any, ClassVar
+from functools import partial
+from typing import Any, ClassVar, cast
 
 from bson import ObjectId
+from django.core.exceptions import ValidationError as ModelValidationError
 from rest_framework import serializers
 
-from common.api.fields import ChoiceField, IdField, SourceNameField, TextField, TextListField
+from common.api.fields import (
+    ChoiceField,
+    IdField,
+    SourceNameField,
+    TextField,
+    TextListField,
+    UtcDateTimeField,
+)
 from common.api.serializers import DocumentSerializer, StrictSerializer
 from common.documents import store
+from common.documents.models import RuleErrors
 from connections.models import Connection
-from mappings.models import ColumnMapping, Mapping, Overflow, RuleConfig, targets_of
+from engine.mismatches import mismatches
+from mappings import proof, rules, source
+from mappings.models import (
+    RULE,
+    ColumnMapping,
+    Mapping,
+    Overflow,
+    RuleConfig,
+    VerificationStatus,
+    targets_of,
+)
+from schemas.models import DataType
 from schemas.serializers import ColumnSerializer
+
+
+class VerifiedColumnSerializer(serializers.Serializer):
+    name = serializers.CharField()
+    database_type = serializers.CharField()
+    data_type = serializers.ChoiceField(choices=DataType.choices, allow_null=True)
+
+
+class VerificationProblemSerializer(serializers.Serializer):
+    code = serializers.CharField()
+    message = serializers.CharField()
+    rule_id = IdField(allow_null=True)
+
+
+class VerificationSerializer(serializers.Serializer):
+    """How a mapping stands to its source: what that described, and what does not fit."""
+
+    status = serializers.ChoiceField(choices=VerificationStatus.choices)
+    checked_at = UtcDateTimeField(allow_null=True)
+    columns = VerifiedColumnSerializer(many=True)
+    problems = VerificationProblemSerializer(many=True)
 
 
 class MappingSerializer(DocumentSerializer):
     """What is read from a source, and the schema that it becomes."""
+
+    verification = VerificationSerializer(read_only=True)
 
     class Meta:
         model = Mapping
@@ -25,10 +69,39 @@ class MappingSerializer(DocumentSerializer):
             "source_connection_id",
             "source_query",
             "target_schema_id",
+            "verification",
             "created_at",
             "updated_at",
         ]
         extra_kwargs: ClassVar[dict[str, Any]] = {}
+
+    def more_errors(
+        self, values: dict[str, Any], errors: dict[str, Any], data: Dict[str, Any]
+    ) -> dict[str, Any]:
+        """Ask the source, too, where the body sends what it has a say in.
+
+        `ask` in the context is who asks; None leaves it to whoever checks the rules as well.
+        """
+        errors = super().more_errors(values, errors, data)
+        ask = cast("dict[str, Any]", self.context).get("ask", source.ask)
+        mapping: Any = self.record
+        sends = not mapping.is_stored or data.keys() & {*proof.ASKED_OF}
+        if ask and sends and not errors.keys() & {"source_query", "source_connection_id"}:
+            answer = ask(mapping.source_connection_id, mapping.source_query)
+            stored = rules.in_order(mapping.pk) if mapping.is_stored else []
+            proven = proof.prove(mapping, stored, answer)
+            found = self._detail(ModelValidationError(proof.mapping_errors(mapping, proven)))
+            errors |= {name: detail for name, detail in found.items() if name not in errors}
+            proven.note_on(mapping)
+            if mapping.has_changed(*proof.ASKED_OF):
+                mapping.recheck = partial(_recheck, mapping, answer)
+        return errors
+
+
+def _recheck(mapping: Mapping, answer: source.Answer) -> RuleErrors:
+    """Return what is wrong with the rules that are stored now."""
+    found = proof.prove(mapping, rules.in_order(mapping.pk), answer)
+    return proof.mapping_errors(mapping, found)
 
 
 class OptionField(TextField):
@@ -101,6 +174,25 @@ class ColumnMappingSerializer(DocumentSerializer):
         record.targets = targets
         return record
 
+    def more_errors(
+        self, values: dict[str, Any], errors: dict[str, Any], data: Dict[str, Any]
+    ) -> dict[str, Any]:
+        """Check the rule against the source's `columns` in the context, where they are known."""
+        errors = super().more_errors(values, errors, data)
+        context = cast("dict[str, Any]", self.context)
+        columns = context.get("columns")
+        rule: Any = self.record
+        if columns is not None and rule.has_changed(*RULE):
+            wrong = mismatches(proof.plan_rules([rule]), context["types"], columns)
+            found = self._detail(ModelValidationError(proof.rule_errors(wrong)))
+            heads = {path.partition(".")[0] for path in errors}
+            errors |= {
+                path: detail
+                for path, detail in found.items()
+                if path.partition(".")[0] not in heads
+            }
+        return errors
+
 
 class ProposalQuerySerializer(StrictSerializer):
     """A query against a saved connection."""
@@ -154,6 +246,30 @@ class PreviewQuerySerializer(ProposalQuerySerializer):
     """A query to run against a saved connection."""
 
     limit = serializers.IntegerField(min_value=1, max_value=1000, default=100)
+    slot_start = UtcDateTimeField(
+        required=False, default=None, allow_null=True, help_text="Of `{{slot_start}}` in the query."
+    )
+    slot_end = UtcDateTimeField(
+        required=False, default=None, allow_null=True, help_text="Of `{{slot_end}}` in the query."
+    )
+
+    def more_errors(
+        self, values: dict[str, Any], errors: dict[str, Any], data: Dict[str, Any]
+    ) -> dict[str, Any]:
+        errors = super().more_errors(values, errors, data)
+        if not errors.keys() & {"slot_start", "slot_end"} and (problem := _window_problem(values)):
+            errors["slot_end"] = [serializers.ErrorDetail(problem, code="invalid")]
+        return errors
+
+
+def _window_problem(values: Dict[str, Any]) -> str | None:
+    """Return what is wrong with the ends of a window: there are both or neither, in order."""
+    start, end = values.get("slot_start"), values.get("slot_end")
+    if (start is None) != (end is None):
+        return "Expected both slot_start and slot_end, or neither."
+    if start is not None and end is not None and start >= end:
+        return "Expected a moment after slot_start."
+    return None
 
 
 def _connection(identifier: ObjectId) -> Connection | None:
@@ -181,3 +297,50 @@ class ProposalSerializer(serializers.Serializer):
     """The columns of a schema, as `POST schemas` takes them."""
 
     columns = ColumnSerializer(many=True)
+
+
+class SourceSerializer(serializers.Serializer):
+    schema = serializers.CharField(allow_null=True, help_text="Null where it is not known.")
+    table = serializers.CharField()
+    column = serializers.CharField()
+
+
+class ColumnLineageSerializer(serializers.Serializer):
+    name = serializers.CharField()
+    sources = SourceSerializer(many=True)
+    transformation = serializers.ChoiceField(
+        choices=["identity", "expression", "aggregate", "window", "constant", "unknown"]
+    )
+
+
+class FieldLineageSerializer(serializers.Serializer):
+    name = serializers.CharField()
+    rule_id = IdField(allow_null=True)
+    columns = ColumnLineageSerializer(many=True)
+
+
+class LineageSerializer(serializers.Serializer):
+    """Where each target field comes from; `message` says why it is not known, where it is not."""
+
+    # DRF takes declared fields off the class, so the property of this name stays what it is.
+    fields = FieldLineageSerializer(many=True)  # type: ignore[assignment]
+    message = serializers.CharField(allow_null=True)
+
+
+class FieldSourcesSerializer(serializers.Serializer):
+    """What feeds a field of a schema."""
+
+    mapping_id = IdField()
+    mapping_name = serializers.CharField()
+    field = serializers.CharField()
+    sources = SourceSerializer(many=True)
+
+
+class FedFieldSerializer(serializers.Serializer):
+    """A field that a column of a source feeds."""
+
+    mapping_id = IdField()
+    mapping_name = serializers.CharField()
+    schema_id = IdField()
+    field = serializers.CharField()
+    transformation = serializers.CharField()

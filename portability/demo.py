@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from bson import ObjectId
+from django.conf import settings
 from pymongo.errors import BulkWriteError
 
 from common.documents import store, trail, writes
@@ -55,6 +56,7 @@ COLUMNS = {
     "newsletter": "boolean",
     "registered_at": "timestamp",
 }
+PASSWORD = f"{settings.SECRET_ENV_PREFIX}DEMO_SHOP_PASSWORD"
 QUERY = """\
 SELECT id, full_name, email, street, city, country, newsletter, registered_at
   FROM customers
@@ -71,7 +73,7 @@ def seed(source_url: str | None) -> Plan:
 
     Raises CannotBeSeeded, Interfered.
     """
-    environment = {"DEMO_SHOP_PASSWORD": _password(source_url)}
+    environment = {PASSWORD: _password(source_url)}
     try:
         changes = plan(_file(source_url), environment, only=NAMES.values())
     except Problems as found:
@@ -123,7 +125,7 @@ def _columns() -> list[dict[str, str]]:
 
 def _connection(source_url: str | None) -> dict[str, Any]:
     held = _held_connection()
-    secret = {"password": "${DEMO_SHOP_PASSWORD}"}
+    secret = {"password": f"${{{PASSWORD}}}"}
     if held and source_url is None:
         kept = ("db_type", "host", "port", "database", "username", "ssl_mode")
         return {name: held[name] for name in kept if held.get(name) is not None} | secret

@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import Any, cast
 
 from bson import ObjectId
+from django.conf import settings
 from django.db import models
 
 from common.api.fields import SecretField
@@ -77,6 +78,11 @@ class Kind:
             for name, declared in self.serializer().fields.items()
             if not declared.read_only and name != "name"
         }
+
+    @cached_property
+    def kept_secrets(self) -> list[str]:
+        """Return the secrets that no record is without: absent or null, one that is there stays."""
+        return [name for name in self.secrets if not self.fields[name].allow_null]
 
     @cached_property
     def secrets(self) -> list[str]:
@@ -219,7 +225,7 @@ def _age(rule: Stored) -> tuple[bool, Any, str]:
 
 
 def variables_for(names: Mapping[str, Iterable[str]]) -> Variables:
-    """Return a variable for each secret of these records, by section: such as CRM_PASSWORD.
+    """Return a variable for each secret of these records, by section: ETL_SECRET_CRM_PASSWORD.
 
     Where two would share one, each gets a few digits made of its record's name.
     """
@@ -239,7 +245,7 @@ def variables_for(names: Mapping[str, Iterable[str]]) -> Variables:
 def _variable(name: str, secret: str) -> str:
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
     words = re.sub(r"[^A-Z0-9]+", "_", plain.upper()).strip("_") or "CONNECTION"
-    return f"{'_' if words[0].isdigit() else ''}{words}_{secret.upper()}"
+    return f"{settings.SECRET_ENV_PREFIX}{words}_{secret.upper()}"
 
 
 def _digits(name: str) -> str:

@@ -9,11 +9,12 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
 from bson import ObjectId
+from django.conf import settings
 
 from common.api.problems import flattened
 from common.documents import store
@@ -22,9 +23,11 @@ from common.documents.references import identifier_of
 from common.documents.store import Stored
 from common.exceptions import FieldError, InUse, UnreadableSecret
 from common.secrets.fields import Secret
+from mappings import proof, source
 from mappings.models import ColumnMapping, RuleKind, column_names
 from mappings.rules import MAX_RULES
 from mappings.serializers import ColumnMappingSerializer
+from mappings.source import Answer
 from mappings.validation import Targets
 from portability import kinds
 from portability.export import Snapshot
@@ -142,6 +145,8 @@ class _Planner:
         self.listed: set[str] = set()
         """The sections that the file has; of others nothing is deleted."""
         self.pending: dict[ObjectId, Stored] = {}
+        self.silent: dict[ObjectId, Answer] = {}
+        """The answers of the connections that gave none, so that each is waited for once."""
         self.stored = {
             section: {found.get("name"): found for found in documents}
             for section, documents in snapshot.documents.items()
@@ -228,6 +233,8 @@ class _Planner:
         record = draft.checked()
         record.pk = entry.id
         rules = self._checked_rules(entry, record) if entry.kind.section == "mappings" else None
+        if entry.kind.section == "mappings" and not draft.problems:
+            self._prove(entry, record, rules)
         self.problems += draft.problems
         self.pending[entry.id] = {"_id": entry.id, **_best_effort(record)}
         if not draft.problems:
@@ -248,6 +255,41 @@ class _Planner:
                 f'The {BY_SECTION[section].verbose_name} "{name}" is not in the file: it would go.'
             )
         return found["_id"]
+
+    def _prove(self, entry: _Entry, mapping: Any, rules: list[ColumnMapping] | None) -> None:
+        """Ask the source of a mapping that changes; one that is silent is asked once."""
+        if rules is None and not mapping.has_changed(*proof.ASKED_OF):
+            return
+        kept = rules
+        if kept is None:
+            kept = [ColumnMapping.from_document(rule) for rule in self._stored_rules(entry)]
+        for rule in kept:
+            rule.pk = rule.pk or ObjectId()
+        answer = self._asked(mapping)
+        proven = proof.prove(mapping, kept, answer)
+        errors = proof.mapping_errors(mapping, proven)
+        for name, error in errors.items():
+            in_file = entry.kind.in_file(f"{name}_id" if name == "target_schema" else name)
+            for message in error.messages:
+                place = entry.node.place_of(in_file)
+                self.problems.append(Problem(place, f"{entry.path}, {in_file}", message))
+        for error in [] if errors else proof.new_mismatches(kept, proven):
+            where = f"{entry.path}, {RULES}"
+            self.problems += [Problem(entry.place, where, message) for message in error.messages]
+        proven.note_on(mapping)
+
+    def _asked(self, mapping: Any) -> Answer:
+        """Return what a source says; a connection that did not answer is not asked again."""
+        identifier = mapping.source_connection_id
+        if identifier in self.silent:
+            return replace(
+                self.silent[identifier],
+                query=source.digest(identifier, mapping.source_query),
+            )
+        answer = source.ask(identifier, mapping.source_query)
+        if answer.survey is None and not answer.refused and answer.code != "busy":
+            self.silent[identifier] = answer
+        return answer
 
     # --- Rules of mappings ------------------------------------------------------------------------
 
@@ -403,7 +445,7 @@ class _Draft:
         return record
 
     def _validated(self, data: dict[str, Any]) -> tuple[Document, list[FieldError]]:
-        serializer = self.kind.serializer(self.instance, data=data)
+        serializer = self.kind.serializer(self.instance, data=data, context={"ask": None})
         serializer.is_valid()
         return serializer.record, flattened(serializer.errors)
 
@@ -433,7 +475,8 @@ class _Draft:
     def _reset_absent_fields(self) -> None:
         """Give what the file leaves out its default: the file says all there is to a record."""
         for name, declared in self.fields.items():
-            if self.instance and name not in self.node.value and not declared.required:
+            stays = declared.required or name in self.kind.kept_secrets
+            if self.instance and name not in self.node.value and not stays:
                 model_field = self.kind.model_field(name)
                 setattr(self.instance, model_field.attname, model_field.get_default())
 
@@ -448,9 +491,7 @@ class _Draft:
                 self._note(name, f"A {self.kind.verbose_name} has no such field.")
         if self.instance:
             # Absent or empty, a secret that every record has is kept.
-            data = {
-                name: "" for name in self.kind.secrets if self.kind.fields[name].required
-            } | data
+            data = dict.fromkeys(self.kind.kept_secrets, "") | data
         return data
 
     def _field(self, name: str, node: Node) -> dict[str, Any]:
@@ -472,7 +513,11 @@ class _Draft:
             return {name: None}
         variable = self._variable(name)
         if not variable:
-            self._note(name, "Expected a reference such as ${CRM_PASSWORD}, not a secret itself.")
+            usual = f"${{{self._usual_variable(name)}}}"
+            self._note(name, f"Expected a reference such as {usual}, not a secret itself.")
+            return {}
+        if problem := self._problem_of(variable, name):
+            self._note(name, problem)
             return {}
         value = self.planner.environment.get(variable, "")
         held = self._held(name)
@@ -492,6 +537,21 @@ class _Draft:
         node = self.node.value.get(name)
         reference = VARIABLE.match(node.value) if node and isinstance(node.value, str) else None
         return reference[1] if reference else None
+
+    def _problem_of(self, variable: str, name: str) -> str | None:
+        """Return why a variable is not read, and what to write: the service's own never is."""
+        prefix = settings.SECRET_ENV_PREFIX
+        own = variable in settings.OWN_VARIABLES
+        if variable.startswith(prefix) and variable != prefix and not own:
+            return None
+        new = self._usual_variable(name) if own else prefix + variable
+        why = "It is the service's own." if own else f"Only those that begin with {prefix} are."
+        return f"{variable} is not read from the environment. {why} Name it {new}: ${{{new}}}."
+
+    def _usual_variable(self, name: str) -> str:
+        """Return the variable that an export writes for a secret of this record."""
+        variables = self.planner.snapshot.variables
+        return variables[self.kind.section, self.entry.name, name]
 
     def _held(self, name: str) -> Secret | None:
         return getattr(self.instance, name, None) if self.instance else None

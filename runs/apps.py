@@ -5,6 +5,8 @@ class RunsConfig(AppConfig):
     name = "runs"
 
     def ready(self) -> None:
-        from runs import checks, in_use  # noqa: F401 - checks register themselves
+        from runs import checks, in_use, slots  # noqa: F401 - checks register themselves
+        from schedules.models import at_deletion
 
         in_use.register()
+        at_deletion(slots.cancel_queued)

@@ -26,6 +26,7 @@ from runs import life, log, outcomes, planning
 from runs.claims import Claim
 from runs.models import Run
 from runs.queueing import naive
+from sources import windows
 
 NOTED_EVERY_S = 0.5
 SETTLE_TRIES = 3
@@ -265,13 +266,23 @@ def spec_of(claim: Claim) -> RunSpec:
     content = planning.content_of(claim.run.get("plan_id"))
     if content is None:
         raise _gone("internal_error", "The plan of the run is gone.", "Run the mapping again.")
+    source = _source(claim.run)
+    filled = {**content, "source_query": _filled(content["source_query"], source.kind, claim.run)}
     return RunSpec(
-        plan=engine_plan(claim, content),
-        source=_source(claim.run),
+        plan=engine_plan(claim, filled),
+        source=source,
         target=_opened_target(claim.run),
         token=claim.token,
         lost_tokens=claim.lost_tokens,
     )
+
+
+def _filled(query: str, kind: str, run: Stored) -> str:
+    """Return the query with the window that the run keeps."""
+    start, end = run.get("slot_start"), run.get("slot_end")
+    if start is None or end is None:
+        return query
+    return windows.fill(query, kind, start.replace(tzinfo=UTC), end.replace(tzinfo=UTC))
 
 
 def engine_plan(claim: Claim, content: Stored) -> Plan:

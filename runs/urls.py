@@ -2,6 +2,7 @@
 
 from django.urls import re_path
 
+from runs.backfill import BackfillViewSet
 from runs.views import LogViewSet, MappingRunsViewSet, RunViewSet
 
 RUN = r"^runs/(?P<id>[0-9a-fA-F]{24})"
@@ -17,5 +18,10 @@ urlpatterns = [
         r"^mappings/(?P<mapping_id>[0-9a-fA-F]{24})/runs/?$",
         MappingRunsViewSet.as_view({"post": "start"}),
         name="mapping-runs",
+    ),
+    re_path(
+        r"^schedules/(?P<id>[0-9a-fA-F]{24})/backfill/?$",
+        BackfillViewSet.as_view({"post": "backfill"}),
+        name="schedule-backfill",
     ),
 ]

@@ -86,6 +86,20 @@ class ScheduleAdmin(MappingChildAdmin):
             {"fields": ("name", "mapping", "cron_expression", "meaning", "timezone", "enabled")},
         ),
         (
+            "Firing",
+            {
+                "fields": (
+                    "overlap",
+                    "catch_up",
+                    "catch_up_window_s",
+                    "jitter_s",
+                    "start_at",
+                    "end_at",
+                ),
+                "classes": ["collapse"],
+            },
+        ),
+        (
             "History",
             {
                 "fields": ("next_run", "last_run", "created_at", "updated_at"),

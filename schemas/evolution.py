@@ -3,6 +3,7 @@
 Columns here are plain dicts with `name` and `data_type`, as they are stored.
 """
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -51,6 +52,66 @@ def dropped(before: Sequence[StoredColumn], after: Sequence[StoredColumn]) -> li
     """Return the names that are no longer there; a name in another case is another name."""
     kept = {column["name"] for column in after}
     return [str(column.get("name")) for column in before if column.get("name") not in kept]
+
+
+class Move(NamedTuple):
+    """One change of a column: `added`, `dropped`, `retyped` or `moved`.
+
+    `old` and `new` are types, of a move positions from 0; None where there is none.
+    """
+
+    column: str
+    change: str
+    old: str | int | None
+    new: str | int | None
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"column": self.column, "change": self.change, "from": self.old, "to": self.new}
+
+
+def differences(before: Sequence[StoredColumn], after: Sequence[StoredColumn]) -> list[Move]:
+    """Return what makes `after` of `before`: as few moves as there can be, the rest in order."""
+    retyped = changed_types(before, after)
+    folded = {change.name.casefold() for change in retyped}
+    gone = [name for name in dropped(before, after) if name.casefold() not in folded]
+    old = {column["name"]: column.get("data_type") for column in before}
+    known = {change.name for change in retyped} | old.keys()
+    return [
+        *(Move(change.name, "retyped", change.old, change.new) for change in retyped),
+        *(Move(name, "dropped", old[name], None) for name in gone),
+        *(
+            Move(column["name"], "added", None, column["data_type"])
+            for column in after
+            if column["name"] not in known
+        ),
+        *_moves([column["name"] for column in before], [column["name"] for column in after]),
+    ]
+
+
+def _moves(before: Sequence[str], after: Sequence[str]) -> Iterator[Move]:
+    """Yield the columns that leave the order in which most of them stay."""
+    places = {name: place for place, name in enumerate(before)}
+    kept = [name for name in after if name in places]
+    # Backwards, so that of two that change places the one that now stands first has stayed.
+    staying = {-place for place in _longest_rise([-places[name] for name in reversed(kept)])}
+    for name in kept:
+        if places[name] not in staying:
+            yield Move(name, "moved", places[name], after.index(name))
+
+
+def _longest_rise(numbers: Sequence[int]) -> set[int]:
+    """Return the numbers of a longest part that rises; all are different."""
+    tails: list[int] = []
+    previous: dict[int, int | None] = {}
+    for number in numbers:
+        place = bisect_left(tails, number)
+        previous[number] = tails[place - 1] if place else None
+        tails[place : place + 1] = [number]
+    found, last = set(), tails[-1] if tails else None
+    while last is not None:
+        found.add(last)
+        last = previous[last]
+    return found
 
 
 def carried_over(

@@ -4,13 +4,14 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import models
-from django_mongodb_backend.fields import EmbeddedModelArrayField
+from django_mongodb_backend.fields import EmbeddedModelArrayField, ObjectIdField
 from django_mongodb_backend.models import EmbeddedModel
 
+from common.documents import writes
 from common.documents.models import Document, Held, RuleErrors, page_index
 from common.documents.store import Stored
-from common.exceptions import IncompatibleSchema
-from schemas import evolution
+from common.exceptions import IncompatibleSchema, InUse, ServiceError
+from schemas import evolution, impact, versions
 
 MAX_COLUMNS = 1600
 """PostgreSQL's own limit for a table."""
@@ -79,15 +80,40 @@ class Schema(Document):
     def drops_columns(self) -> bool:
         return bool(evolution.dropped(self.columns_before(), self.to_document()["columns"]))
 
+    def differences(self) -> list[evolution.Move]:
+        """Return what the next write changes of the columns; nothing of a new schema."""
+        before = self.columns_before()
+        return evolution.differences(before, self.to_document()["columns"]) if before else []
+
     def save(self, *args: Any, **kwargs: Any) -> None:
         """Write the schema; a stored one only grows while mappings use it.
 
-        Raises IncompatibleSchema for a changed type, InUse for a column dropped while in use.
+        A change of its columns makes a version, in the same transaction.
+
+        Raises IncompatibleSchema for a changed type, InUse for a column dropped while in use; both
+        carry the report of `impact`.
         """
         changed = evolution.changed_types(self.columns_before(), self.to_document()["columns"])
         if changed:
-            raise IncompatibleSchema(*evolution.refusal(str(self), changed))
-        super().save(*args, **kwargs)
+            raise self._told(IncompatibleSchema(*evolution.refusal(str(self), changed)))
+        if not (self.is_stored and self.differences()):
+            return super().save(*args, **kwargs)
+
+        def work() -> None:
+            before = self.document
+            super(Schema, self).save(*args, **kwargs)
+            versions.note(before, self.to_document()["columns"])
+
+        writes.transaction(work)
+        return None
+
+    def _told(self, refusal: ServiceError) -> ServiceError:
+        refusal.more = impact.report(self.pk, self.differences())
+        return refusal
+
+    def delete_dependents(self) -> None:
+        super().delete_dependents()
+        versions.forget(self.pk)
 
     def held_by_save(self) -> list[Held]:
         """Return the schema itself where it loses columns, which a new mapping may rely on."""
@@ -97,4 +123,31 @@ class Schema(Document):
     def confirm(self) -> None:
         super().confirm()
         if self.is_stored and self.drops_columns():
-            self.refuse_if_used()
+            try:
+                self.refuse_if_used()
+            except InUse as used:
+                raise self._told(used) from used
+
+
+class SchemaVersion(models.Model):
+    """The columns that a schema had: one for each change of them, from 1.
+
+    No `Document`: nothing changes it, refers to it, or is told of it.
+    """
+
+    schema_id = ObjectIdField()
+    version = models.PositiveIntegerField()
+    at = models.DateTimeField(null=True)
+    actor = models.CharField(max_length=200, null=True)
+    columns = models.JSONField()
+    changes = models.JSONField()
+
+    class Meta:
+        db_table = versions.COLLECTION
+        ordering = ["-version"]
+        constraints = [
+            models.UniqueConstraint(fields=["schema_id", "version"], name="schema_versions_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"version {self.version} of {self.schema_id}"

@@ -89,11 +89,34 @@ def _place(
         taken.__exit__(None, None, None)
 
 
+Told = Callable[[str, str, str], None]
+
+
+def _tell_nobody(call: str, kind: str, outcome: str) -> None:
+    """Until somebody wants to know."""
+
+
+told: Told = _tell_nobody
+"""Called with each question, the kind of its source, and `success` or the code of an error."""
+
+
+@contextmanager
+def _counted(call: str, params: SourceParams) -> Iterator[None]:
+    kind = params.kind if params.kind in KINDS else "unknown"
+    try:
+        yield
+    except SourceError as exc:
+        told(call, kind, exc.error_code)
+        raise
+    told(call, kind, "success")
+
+
 def alone(call: str, params: SourceParams, timeout_s: float) -> Json:
     """Ask a child that is started for this question and ended after it. Raises SourceError."""
-    check_params(params)
-    deadline = time.monotonic() + timeout_s
-    return _unless_full(params, deadline, lambda: _alone(call, params, deadline))
+    with _counted(call, params):
+        check_params(params)
+        deadline = time.monotonic() + timeout_s
+        return _unless_full(params, deadline, lambda: _alone(call, params, deadline))
 
 
 def _alone(call: str, params: SourceParams, deadline: float) -> Json:
@@ -116,11 +139,12 @@ def _alone(call: str, params: SourceParams, deadline: float) -> Json:
 
 def pooled(call: str, params: SourceParams, timeout_s: float, **arguments: Json) -> Json:
     """Ask a child that keeps its session for the next question. Raises SourceError."""
-    check_params(params)
-    deadline = time.monotonic() + timeout_s
-    return _unless_full(
-        params, deadline, lambda: _pooled(call, params, timeout_s, deadline, arguments)
-    )
+    with _counted(call, params):
+        check_params(params)
+        deadline = time.monotonic() + timeout_s
+        return _unless_full(
+            params, deadline, lambda: _pooled(call, params, timeout_s, deadline, arguments)
+        )
 
 
 def _pooled(

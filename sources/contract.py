@@ -158,6 +158,30 @@ class TableColumn:
     data_type: str | None
 
 
+@dataclass(frozen=True)
+class Relation:
+    """A table or view that a query names: where it is, and its columns in order."""
+
+    schema: str
+    name: str
+    columns: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Relations:
+    """What names of tables mean in a session; what it does not know is not among them.
+
+    `search_path` are the schemas in which a name without one is looked for, in order.
+    """
+
+    search_path: tuple[str, ...] = ()
+    found: tuple[Relation, ...] = ()
+
+
+Named = tuple[str | None, str]
+"""A table as a query names it: its schema, or None, and its name."""
+
+
 class Session(ABC):
     """An open, logged-in connection; used by the main thread of a child."""
 
@@ -186,6 +210,10 @@ class Session(ABC):
     @abstractmethod
     def table_columns(self, schema: str | None, name: str, timeout_s: float) -> list[TableColumn]:
         """Describe the columns that can be read, in order; empty where there is no such table."""
+
+    @abstractmethod
+    def relations(self, names: list[Named], timeout_s: float) -> Relations:
+        """Return the tables that such names mean here, system ones too."""
 
     @abstractmethod
     def reset(self) -> bool:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from children import networks
 from sources.clock import Clock
 from sources.errors import SourceUnreachable
 
@@ -26,15 +27,25 @@ def resolve(host: str, clock: Clock) -> list[str]:
     Raises SourceUnreachable (host_not_found).
     """
     clock.stage = "name"
-    name = host.strip().strip("[]")
-    if not name or "\0" in name:
+    if not (found := known_addresses(host)):
         raise _not_found(host)
+    return found
+
+
+def known_addresses(host: str) -> list[str]:
+    """Return the numeric addresses of `host`, at most eight; none where it is not known.
+
+    A path is no host, and neither is the name of a socket.
+    """
+    name = host.strip().strip("[]")
+    if not name or "\0" in name or "/" in name or name.startswith("@"):
+        return []
     if literal := _literal(name):
         return [literal]
     try:
         found = _system_lookup(name)
-    except (OSError, UnicodeError, ValueError) as exc:
-        raise _not_found(host) from exc
+    except (OSError, UnicodeError, ValueError):
+        return []
     return list(dict.fromkeys(_written(entry[4]) for entry in found))[:MAX_ADDRESSES]
 
 
@@ -75,14 +86,23 @@ def dial(addresses: Sequence[str], port: int, address: str, clock: Clock) -> soc
     """Connect to the first address that answers; each has 250 ms before the next one joins.
 
     `address` is the host:port for messages. The socket is returned without a timeout, blocking.
+    An address that the networks in force deny is not dialled.
 
-    Raises SourceUnreachable (connection_refused).
+    Raises SourceUnreachable (connection_refused, host_not_allowed).
     """
     clock.stage = "port"
     waiting: dict[int, socket.socket] = {}
     failures: list[int] = []
+    allowed = [one for one in addresses if networks.in_force().permit(one)]
+    denied = [one for one in addresses if one not in allowed]
     try:
-        return _race(list(addresses), port, address, waiting, failures)
+        if not allowed and denied:
+            raise not_allowed(address, denied)
+        return _race([*allowed], port, address, waiting, failures)
+    except SourceUnreachable as exc:
+        if allowed and denied:
+            raise not_allowed(address, denied) from exc
+        raise
     finally:
         for sock in waiting.values():
             sock.close()
@@ -135,6 +155,18 @@ def _ready(sock: socket.socket) -> socket.socket:
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     notice_silence(sock)
     return sock
+
+
+def not_allowed(address: str, denied: Sequence[str]) -> SourceUnreachable:
+    """Return the error for a host that leads where nobody may connect."""
+    leads = f"{address} leads to {', '.join(denied)}" if denied else address
+    return SourceUnreachable(
+        f"{leads}, where this service may not connect.",
+        error_code="host_not_allowed",
+        hint="Take another host, or have the operator change SOURCE_DENY_NETWORKS or "
+        "SOURCE_ALLOW_NETWORKS.",
+        stage="port",
+    )
 
 
 def notice_silence(sock: socket.socket) -> None:

@@ -8,10 +8,20 @@ small.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sources import asking
-from sources.contract import Json, ResultColumn, SourceParams, Table, TableColumn
+from sources.contract import (
+    Json,
+    Named,
+    Relation,
+    Relations,
+    ResultColumn,
+    SourceParams,
+    Table,
+    TableColumn,
+)
 
 
 @dataclass(frozen=True)
@@ -69,6 +79,36 @@ def describe(
     with asking.place_for_query(params, client):
         found = asking.pooled("describe", params, timeout_s, sql=sql)
     return [ResultColumn(**column) for column in found]
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What a query returns, and what the tables are that it names."""
+
+    columns: tuple[ResultColumn, ...]
+    relations: Relations
+
+
+def survey(
+    params: SourceParams,
+    sql: str,
+    names: Sequence[Named] = (),
+    timeout_s: float = 3.0,
+    client: str = "",
+) -> Survey:
+    """Return a statement's columns, and of the tables `names` those that the source knows.
+
+    No row is read. Raises as run_preview does.
+    """
+    with asking.place_for_query(params, client):
+        found = asking.pooled("survey", params, timeout_s, sql=sql, names=list(names))
+    relations = [
+        Relation(one["schema"], one["name"], tuple(one["columns"])) for one in found["found"]
+    ]
+    return Survey(
+        tuple(ResultColumn(**column) for column in found["columns"]),
+        Relations(tuple(found["search_path"]), tuple(relations)),
+    )
 
 
 def propose_schema(

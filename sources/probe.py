@@ -13,6 +13,7 @@ from sources.errors import SourceError
 # What the clients know; a database that refuses our own first query is none of the others.
 ERROR_CODES = {
     "host_not_found",
+    "host_not_allowed",
     "connection_refused",
     "timeout",
     "authentication_failed",

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from children import child
 from sources.clock import Clock
-from sources.contract import Driver, Json, Session, SourceParams
+from sources.contract import Driver, Json, Relations, Session, SourceParams
 from sources.errors import (
     QueryFailed,
     SourceError,
@@ -25,7 +25,7 @@ from sources.mysql import MYSQL
 from sources.mysql.driver import MySQLDriver
 from sources.postgresql import POSTGRESQL
 from sources.postgresql.driver import PostgresDriver
-from sources.text import plain
+from sources.text import check_runs, plain
 
 T = TypeVar("T")
 
@@ -65,6 +65,22 @@ def describe(params: dict[str, Json], timeout_s: float, sql: str) -> Json:
     return [asdict(column) for column in found]
 
 
+def survey(params: dict[str, Json], timeout_s: float, sql: str, names: list[list[Json]]) -> Json:
+    """Return the columns of a statement, and the tables that it names, as far as those are told."""
+
+    def work(session: Session, left_s: float) -> Json:
+        check_runs(plain(sql))
+        columns = [asdict(column) for column in session.describe(plain(sql), left_s)]
+        session.reset()
+        try:
+            known = session.relations([(schema, name) for schema, name in names], left_s)
+        except QueryFailed:
+            known = Relations()
+        return {"columns": columns, **asdict(known)}
+
+    return _use(params, timeout_s, work)
+
+
 def tables(params: dict[str, Json], timeout_s: float) -> Json:
     """Return the tables and views that the account may read."""
     return [asdict(table) for table in _use(params, timeout_s, lambda s, left_s: s.tables(left_s))]
@@ -87,10 +103,12 @@ def table_columns(params: dict[str, Json], timeout_s: float, name: str) -> Json:
     return _use(params, timeout_s, work)
 
 
-def check(sql: str, kind: str) -> None:
-    """Judge a statement without a connection."""
+def check(sql: str, kind: str, runs: bool = False) -> None:
+    """Judge a statement without a connection; of one that `runs`, whether it gives rows."""
     with _errors_told():
         DRIVERS[kind].check_statement(plain(sql))
+        if runs:
+            check_runs(plain(sql))
 
 
 def _use(params: dict[str, Json], timeout_s: float, work: Callable[[Session, float], T]) -> T:

@@ -15,8 +15,10 @@ CHECK_S = 3.0
 checkers = Pool(host, PoolLimits(per_key=4, idle_s=60), kept_after=frozenset(("StatementRefused",)))
 
 
-def check_statement(sql: str, kind: str) -> None:
+def check_statement(sql: str, kind: str, runs: bool = False) -> None:
     """Return when `sql` is one statement that only reads in a database of `kind`.
+
+    One that `runs` gives rows: SHOW and EXPLAIN do not.
 
     Raises StatementRefused, which says why and, where a place is to blame, its line and column.
     """
@@ -27,7 +29,7 @@ def check_statement(sql: str, kind: str) -> None:
     deadline = time.monotonic() + CHECK_S
     try:
         with checkers.child("check", deadline) as child:
-            child.ask(f"{SERVING}:check", {"sql": sql, "kind": kind}, deadline)
+            child.ask(f"{SERVING}:check", {"sql": sql, "kind": kind, "runs": runs}, deadline)
     except ChildFailed as exc:
         raise as_error(exc, None) from exc
     except PoolBusy as exc:

@@ -14,6 +14,23 @@ ACCEPTED = "A query is one SELECT, WITH … SELECT, VALUES, TABLE, SHOW or plain
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
+_SHOWN = re.compile(
+    r"(?>\s+|--[^\n]*|\#[^\n]*|/\*(?:[^*]|\*(?!/))*\*/|\()*+(show|explain|describe|desc)\b",
+    re.IGNORECASE,
+)
+
+
+def check_runs(sql: str) -> None:
+    """Raise StatementRefused for what tells of the database, and gives no rows to a run."""
+    if found := _SHOWN.match(sql):
+        raise refusal(
+            sql,
+            f"{found[1].upper()} can be previewed, but a mapping runs a SELECT, WITH … SELECT, "
+            "VALUES or TABLE statement",
+            found.start(1),
+        )
+
+
 def plain(sql: str) -> str:
     """Return a statement without the byte order mark that some editors write in front."""
     return sql.removeprefix("\ufeff")

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import paramiko
 
+from children import networks
 from sources import network
 from sources.clock import Clock
 from sources.contract import SourceParams, SshTunnel
@@ -27,6 +28,7 @@ from sources.errors import SourceTimeout, SourceUnreachable
 _KEYS = (paramiko.Ed25519Key, paramiko.ECDSAKey, paramiko.RSAKey)
 _CHUNK = 64 * 1024
 LOOKS = 10
+LOOK_UP_S = 0.5
 _REFUSALS = {
     1: ("permission_denied", "does not allow forwarding to"),
     2: ("connection_refused", "cannot connect to"),
@@ -139,11 +141,29 @@ def _logged_in(
 ) -> Iterator[tuple[paramiko.Transport, SshTunnel]]:
     tunnel = params.ssh
     assert tunnel is not None  # noqa: S101 - the callers ask first
+    _refuse_far_end(params)
     transport = _connect(tunnel, clock)
     try:
         yield transport, tunnel
     finally:
         transport.close()
+
+
+def _refuse_far_end(params: SourceParams) -> None:
+    """Raise SourceUnreachable where the database's host is known to be no place to connect to.
+
+    A name is the SSH server's to look up. What it leads to from here is judged, where that is
+    known soon: a server behind it that has its own names may still be led elsewhere.
+    """
+    found: list[str] = []
+    looker = threading.Thread(
+        target=lambda: found.extend(network.known_addresses(params.hostname)), daemon=True
+    )
+    looker.start()
+    looker.join(LOOK_UP_S)
+    denied = [address for address in found if not networks.in_force().permit(address)]
+    if denied:
+        raise network.not_allowed(params.address, denied)
 
 
 def _address(tunnel: SshTunnel) -> str:

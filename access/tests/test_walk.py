@@ -32,7 +32,7 @@ def token(role, **fields):
 
 def ask(api, endpoint, text=None):
     path = endpoint.path
-    for name in ("id", "mapping_id", "column_mapping_id"):
+    for name in ("id", "mapping_id", "column_mapping_id", "schema_id"):
         path = path.replace("{" + name + "}", str(NOBODY))
     path = path.replace("{table}", "orders")
     # Each from an address of its own: wrong ones are counted.

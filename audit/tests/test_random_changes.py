@@ -13,6 +13,7 @@ CHANGES = 500
 KINDS = ("connections", "schemas", "mappings", "schedules")
 MOMENTS = ("id", "_id", "created_at", "updated_at")
 KEPT = (
+    "verification",
     "last_tested_at",
     "last_test_status",
     "last_test_message",

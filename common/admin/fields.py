@@ -48,6 +48,10 @@ class SecretInput(forms.TextInput):
 
     state = "not set"
 
+    def use_required_attribute(self, initial: Any) -> bool:
+        # It may be referred to in its place.
+        return False
+
     def value_from_datadict(self, data: Mapping[str, Any], files: Any, name: str) -> Any:
         if self.removable and data.get(f"{name}-remove"):
             return REMOVED
@@ -55,6 +59,17 @@ class SecretInput(forms.TextInput):
 
 
 REMOVED = object()
+
+
+class ReferencesField(forms.JSONField):
+    """Where secrets are found, as JSON."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        attributes = {"rows": 3, "class": f"{TEXTAREA} {MONO}"}
+        super().__init__(required=False, widget=forms.Textarea(attributes), **kwargs)
+
+    def prepare_value(self, value: Any) -> Any:
+        return "" if value is None else super().prepare_value(value)
 
 
 class SecretField(forms.CharField):

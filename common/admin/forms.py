@@ -14,6 +14,7 @@ from django.db import models
 from common.admin.fields import NamesField
 from common.documents.models import Document
 from common.exceptions import ServiceError, Stale
+from common.secrets.holder import SecretHolder
 
 Refusal = ServiceError | ValidationError
 
@@ -145,6 +146,17 @@ class DocumentForm(forms.ModelForm):
             self.add_path_error(name, ValidationError(error["message"], code=error["code"]))
         if not refusal.errors:
             self.add_error(None, ValidationError(refusal.detail, code=refusal.code))
+
+
+class SecretHolderForm(DocumentForm):
+    """The form of a `SecretHolder`: a secret may be referred to in its place."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if str(self.data.get(self.add_prefix("secrets_from")) or "").strip():
+            for name in cast(SecretHolder, self.instance).secret_names():
+                if name in self.fields:
+                    self.fields[name].required = False
 
 
 def version_of(record: Document) -> str:

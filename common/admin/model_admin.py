@@ -16,12 +16,18 @@ from django.http import HttpRequest, HttpResponse
 from common.admin.actions import is_outage
 from common.admin.conflicts import Conflict, Difference, differences
 from common.admin.deletion import DeletionAdmin
-from common.admin.fields import LinesField, NameField, SecretField
+from common.admin.fields import LinesField, NameField, ReferencesField, SecretField
 from common.admin.forms import DocumentForm, Refusal
 from common.admin.records import record_of
 from common.documents.models import Document
 from common.exceptions import ServiceError
 from common.secrets.fields import EncryptedTextField
+from common.secrets.holder import SecretReferencesField
+
+WHERE_SECRETS_ARE = (
+    'In place of a stored secret: {"password": {"env": "ETL_SECRET_CRM"}}, {"file": PATH} or '
+    '{"vault": "PATH#KEY"}.'
+)
 
 
 class DocumentAdmin(DeletionAdmin):
@@ -49,6 +55,8 @@ class DocumentAdmin(DeletionAdmin):
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         if isinstance(db_field, EncryptedTextField):
             return secret_field(db_field, **kwargs)
+        if isinstance(db_field, SecretReferencesField):
+            return ReferencesField(label="Secrets from", help_text=WHERE_SECRETS_ARE)
         if db_field.name == "name":
             kwargs["form_class"] = NameField
         if isinstance(db_field, models.TextField) and db_field.null:

@@ -115,7 +115,12 @@ class SecretField(TextField):
 
     def run_validation(self, data: Any = empty) -> Any:
         keeps = data == "" or (data is None and not self.allow_null)
-        if keeps and self.parent.instance is not None:
+        if keeps and (self.parent.instance is not None or self._is_referred_to()):
             raise SkipField
         plain_text = super().run_validation(data)
         return Secret.of(plain_text) if isinstance(plain_text, str) else plain_text
+
+    def _is_referred_to(self) -> bool:
+        """Tell whether the body says where the secret is found."""
+        ask = getattr(self.parent, "refers_to", None)
+        return ask is not None and bool(ask(self.field_name))

@@ -153,7 +153,7 @@ class AutoSchema(BaseAutoSchema):
     def get_override_parameters(self) -> list[Any]:
         parameters = [
             OpenApiParameter(name, OBJECT_ID, PATH)
-            for name in ("id", "mapping_id", "column_mapping_id")
+            for name in ("id", "mapping_id", "column_mapping_id", "schema_id")
             if "{" + name + "}" in self.path
         ]
         listed = getattr(self.view, "parameters", None)

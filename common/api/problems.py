@@ -79,7 +79,7 @@ def problem(error: ServiceError) -> dict[str, Any]:
         "detail": error.detail,
         "code": error.code,
     }
-    return body | {"errors": error.errors} if error.errors else body
+    return body | ({"errors": error.errors} if error.errors else {}) | error.more
 
 
 def problem_response(error: ServiceError) -> HttpResponse:

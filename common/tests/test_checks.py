@@ -282,3 +282,19 @@ def test_every_malformed_value_is_named_at_once_and_none_crashes():
         assert f"(service.E004) {name} makes no sense: expected " in process.stderr
     assert "service.E001" in process.stderr
     assert "service.E008" in process.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "found"),
+    [
+        ("ENCRYPTION_KEY", "A" * 43 + "=", "service.W003"),
+        ("SECRET_KEY", "short", "service.W004"),
+        ("SECRET_KEY", "a" * 60, "service.W004"),
+        ("ALLOWED_HOSTS", ["*"], "service.W005"),
+        ("SECRET_ENV_PREFIX", "", "service.E014"),
+        ("METRICS_LISTEN", "nowhere", "service.E032"),
+    ],
+)
+def test_what_is_weak_is_found(settings, name, value, found):
+    setattr(settings, name, value)
+    assert found in [message.id for message in run_checks(tags=["service"])]

@@ -16,8 +16,8 @@ def mapping(api):
     return api.create("mappings", mapping_body(api))
 
 
-TOLD = ["insert", "commitTransaction"]
-"""The audit's entry, in the transaction of its write."""
+NOTED = ["insert", "commitTransaction"]
+"""The entry of the audit: each write is one transaction with its own."""
 
 
 def sent(request, *args, **headers):
@@ -43,10 +43,6 @@ def test_a_read(api, connection):
     assert sent(api.get, path) == sent(api.get, path, If_None_Match=etag) == ["find"]
 
 
-# Each write is one transaction with its entry of the audit.
-NOTED = ["insert", "commitTransaction"]
-
-
 def test_a_create(api, connection):
     body = connection_body(name="another")
     assert sent(api.post, "connections", body) == ["insert", *NOTED]
@@ -55,7 +51,7 @@ def test_a_create(api, connection):
 def test_a_create_with_references(api, mapping):
     body = {name: mapping[name] for name in ("source_connection_id", "target_schema_id")}
     body |= {"name": "another", "source_query": "SELECT 1"}
-    checked, held, there = ["find", "find", "find"], ["update", "update"], ["find", "find"]
+    checked, held, there = ["find"] * 4, ["update", "update"], ["find", "find"]
     assert sent(api.post, "mappings", body) == [*checked, *held, *there, "insert", *NOTED]
 
 
@@ -84,7 +80,6 @@ def test_a_delete_of_what_nothing_refers_to(api):
 def test_rules_replaced(api, mapping):
     path = f"mappings/{mapping['id']}/column-mappings"
     api.put(path, [])
-    held, before = "update", ["find"] * 4
-    after = ["find"] * 2
+    asked, checked, proven = ["find"] * 3, ["find"] * 3, ["find"] * 4
     commands = sent(api.put, path, [direct()])
-    assert commands == ["find", held, *before, "insert", *after, *NOTED]
+    assert commands == [*asked, "update", *checked, "insert", *proven, "update", *NOTED]

@@ -8,7 +8,8 @@ import time
 
 import pytest
 
-from lineage import Column, Source, UnreadableQuery, columns_of
+from lineage.flows import Source
+from lineage.query import Column, UnreadableQuery, columns_of
 
 SHOP = {
     "actor": "actor_id first_name last_name last_update",

@@ -40,7 +40,7 @@ connections:
     port: 5432
     database: shop
     username: etl
-    password: ${CRM_PASSWORD}
+    password: ${ETL_SECRET_CRM_PASSWORD}
     ssl_mode: prefer
     ssh_port: 22
 
@@ -79,12 +79,16 @@ schedules:
     cron_expression: 0 2 * * *
     timezone: Europe/Berlin
     enabled: true
+    overlap: skip
+    catch_up: latest
+    catch_up_window_s: 3600
+    jitter_s: 0
 """
 
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch):
-    monkeypatch.setenv("CRM_PASSWORD", PASSWORD)
+    monkeypatch.setenv("ETL_SECRET_CRM_PASSWORD", PASSWORD)
     monkeypatch.delenv("MISSING", raising=False)
 
 
@@ -185,7 +189,7 @@ def test_each_secret_has_a_variable_of_its_own(api):
 
     variables = [line.split()[1] for line in exported().splitlines() if "password:" in line]
     assert len(set(variables)) == 5
-    assert {"${_2ND_PASSWORD}", "${CONNECTION_PASSWORD}"} < set(variables)
+    assert {"${ETL_SECRET_2ND_PASSWORD}", "${ETL_SECRET_CONNECTION_PASSWORD}"} < set(variables)
     assert all(re.fullmatch(r"\$\{[A-Z_][A-Z0-9_]*\}", variable) for variable in variables)
 
 
@@ -193,7 +197,7 @@ def test_a_password_that_no_key_opens_is_no_obstacle(stored):
     lost = Fernet(Fernet.generate_key()).encrypt(b"x").decode()
     stored.connections.insert_one(connection_document(name="lost", password=lost))
 
-    assert "password: ${LOST_PASSWORD}" in exported()
+    assert "password: ${ETL_SECRET_LOST_PASSWORD}" in exported()
 
 
 def test_what_cannot_be_written_whole_is_named_and_the_rest_written(stored, capsys):
@@ -236,7 +240,7 @@ def test_export_wipe_import_export_is_byte_for_byte_the_same(shop, stored, apply
 
 
 def test_odd_texts_survive_the_round_trip(api, stored, apply, monkeypatch):
-    monkeypatch.setenv("N_1_NULL_PASSWORD", PASSWORD)
+    monkeypatch.setenv("ETL_SECRET_N_1_NULL_PASSWORD", PASSWORD)
     connection = api.create("connections", connection_body(name="ñ: [1] # null"))["id"]
     for query in (
         "SELECT 'a: \"b\" #c'\n  \n FROM t -- x ",
@@ -286,7 +290,7 @@ def test_what_breaks_newer_rules_may_stay_and_change_elsewhere(shop, stored, app
     name = " e\u0301\u202e"
     stored.connections.update_one({}, {"$set": {"name": name}})
     stored.column_mappings.update_many({}, {"$set": {"source_columns": ["id"] * 3}})
-    monkeypatch.setenv("E_PASSWORD", PASSWORD)
+    monkeypatch.setenv("ETL_SECRET_E_PASSWORD", PASSWORD)
     content = exported()
     before = contents(stored)
 
@@ -385,6 +389,10 @@ def test_a_plan_tells_each_change_field_by_field_and_writes_nothing(shop, stored
     cron_expression: 0 2 * * *
     timezone: Europe/Berlin
     enabled: true
+    overlap: skip
+    catch_up: latest
+    catch_up_window_s: 3600
+    jitter_s: 0
 - schedule "nightly"
 1 to create, 3 to change, 1 to delete; 0 unchanged.
 """.replace("      ?                +++\n", "")
@@ -466,10 +474,10 @@ def opened(api, stored, name="crm"):
 
 
 def test_a_secret_comes_from_the_environment(shop, stored, apply, monkeypatch):
-    monkeypatch.setenv("CRM_PASSWORD", "another")
+    monkeypatch.setenv("ETL_SECRET_CRM_PASSWORD", "another")
 
     assert apply(SHOP, "--plan") == (
-        '~ connection "crm"\n    password: taken from ${CRM_PASSWORD}\n'
+        '~ connection "crm"\n    password: taken from ${ETL_SECRET_CRM_PASSWORD}\n'
         "0 to create, 1 to change, 0 to delete; 3 unchanged.\n"
     )
     apply(SHOP)
@@ -477,7 +485,7 @@ def test_a_secret_comes_from_the_environment(shop, stored, apply, monkeypatch):
 
 
 def test_a_variable_that_is_not_set_keeps_the_stored_secret(shop, stored, apply, monkeypatch):
-    monkeypatch.delenv("CRM_PASSWORD")
+    monkeypatch.delenv("ETL_SECRET_CRM_PASSWORD")
     before = stored.connections.find_one()
 
     apply(SHOP.replace("database: shop", "database: shop2"))
@@ -495,14 +503,14 @@ def test_a_secret_that_is_stored_already_keeps_its_token(shop, stored, apply):
 
 
 def test_a_stored_secret_does_not_go_to_another_place(shop, stored, apply, refused, monkeypatch):
-    monkeypatch.delenv("CRM_PASSWORD")
+    monkeypatch.delenv("ETL_SECRET_CRM_PASSWORD")
     before = contents(stored)
 
     assert refused(CHANGED) == [
         '12:5: connection "crm", password: The connection would lead elsewhere: give password '
-        "again with the new place. Set CRM_PASSWORD in the environment."
+        "again with the new place. Set ETL_SECRET_CRM_PASSWORD in the environment."
     ]
-    assert refused(CHANGED.replace("    password: ${CRM_PASSWORD}\n", "")) == [
+    assert refused(CHANGED.replace("    password: ${ETL_SECRET_CRM_PASSWORD}\n", "")) == [
         '6:3: connection "crm", password: The connection would lead elsewhere: give password '
         "again with the new place."
     ]
@@ -515,23 +523,25 @@ def test_a_secret_that_is_brought_goes_along(shop, stored, apply, monkeypatch):
     apply(CHANGED)
     assert opened(shop, stored) == PASSWORD
 
-    monkeypatch.setenv("CRM_PASSWORD", "another")
+    monkeypatch.setenv("ETL_SECRET_CRM_PASSWORD", "another")
     apply(SHOP)
     assert opened(shop, stored) == "another"
 
 
 def test_a_new_connection_needs_its_secret(stored, refused):
-    content = SHOP.replace("${CRM_PASSWORD}", "${MISSING}")
+    content = SHOP.replace("${ETL_SECRET_CRM_PASSWORD}", "${ETL_SECRET_MISSING}")
 
-    assert refused(content) == ['12:5: connection "crm", password: Set MISSING in the environment.']
+    assert refused(content) == [
+        '12:5: connection "crm", password: Set ETL_SECRET_MISSING in the environment.'
+    ]
 
 
 def test_a_secret_written_out_is_refused_and_not_repeated(stored, refused):
-    (problem,) = refused(SHOP.replace("${CRM_PASSWORD}", "hunter2"))
+    (problem,) = refused(SHOP.replace("${ETL_SECRET_CRM_PASSWORD}", "hunter2"))
 
     assert problem == (
-        '12:5: connection "crm", password: Expected a reference such as ${CRM_PASSWORD}, '
-        "not a secret itself."
+        '12:5: connection "crm", password: Expected a reference such as '
+        "${ETL_SECRET_CRM_PASSWORD}, not a secret itself."
     )
 
 
@@ -549,7 +559,7 @@ def planned(stored, monkeypatch):
     """Return what applying a file would do, to be applied later."""
 
     def planned(content: str):
-        return plan(content, {"CRM_PASSWORD": PASSWORD})
+        return plan(content, {"ETL_SECRET_CRM_PASSWORD": PASSWORD})
 
     return planned
 
@@ -656,8 +666,8 @@ schedules:
         "a port, a path or spaces.",
         '4:44: connection "crm", port: Ensure this value is less than or equal to 65535.',
         '4:70: connection "crm", usernme: A connection has no such field.',
-        '4:82: connection "crm", password: Expected a reference such as ${CRM_PASSWORD}, '
-        "not a secret itself.",
+        '4:82: connection "crm", password: Expected a reference such as '
+        "${ETL_SECRET_CRM_PASSWORD}, not a secret itself.",
         '7:48: schema "people", columns.1.name: "ID" is named twice; column names differ in more '
         "than case.",
         '10:5: mapping "broken", source_connection: There is no connection "nobody".',

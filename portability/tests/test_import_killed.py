@@ -22,7 +22,7 @@ KILLS = 4
 HEAD = """\
 version: 2
 connections:
-  crm: {db_type: mysql, host: db, database: d, username: u, password: '${CRM_PASSWORD}'}
+  crm: {db_type: mysql, host: db, database: d, username: u, password: '${ETL_SECRET_CRM_PASSWORD}'}
 schemas:
 """
 
@@ -47,7 +47,7 @@ def importing(file: Path) -> subprocess.Popen:
     environment = {**os.environ, "MONGODB_DB_NAME": connection.settings_dict["NAME"]}
     return subprocess.Popen(
         [sys.executable, MANAGE, "import_config", file],
-        env=environment | {"CRM_PASSWORD": PASSWORD},
+        env=environment | {"ETL_SECRET_CRM_PASSWORD": PASSWORD},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
@@ -68,7 +68,7 @@ def letters(stored) -> list[set[str]]:
 
 
 def test_killed_again_and_again_no_mapping_is_half_made(stored, tmp_path, monkeypatch):
-    monkeypatch.setenv("CRM_PASSWORD", PASSWORD)
+    monkeypatch.setenv("ETL_SECRET_CRM_PASSWORD", PASSWORD)
     files = {letter: tmp_path / f"{letter}.yaml" for letter in "ab"}
     for letter, file in files.items():
         file.write_text(content(letter))

@@ -5,9 +5,18 @@ is to read.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from sources.contract import ServerFacts, Table, TableColumn, account_warnings
+from sources.contract import (
+    Named,
+    Relation,
+    Relations,
+    ServerFacts,
+    Table,
+    TableColumn,
+    account_warnings,
+)
 from sources.errors import QueryFailed
 from sources.mysql.login import plain_version
 from sources.mysql.values import column_type
@@ -37,6 +46,10 @@ SELECT table_name, n_rows FROM mysql.innodb_table_stats WHERE database_name = DA
 _COLUMNS = """
 SELECT column_name, column_type, is_nullable, column_key, data_type
 FROM information_schema.columns
+WHERE table_schema = {schema} AND table_name = {name} ORDER BY ordinal_position
+"""
+_RELATION = """
+SELECT table_schema, table_name, column_name FROM information_schema.columns
 WHERE table_schema = {schema} AND table_name = {name} ORDER BY ordinal_position
 """
 _CHECKS = """
@@ -126,6 +139,18 @@ def table_columns(session: MySQLSession, schema: str | None, name: str) -> list[
         )
         for column, full, nullable, key, data_type in found
     ]
+
+
+def relations(session: MySQLSession, names: Sequence[Named]) -> Relations:
+    path = tuple(str(row[0]) for row in session.rows("SELECT DATABASE()") if row[0])
+    found = []
+    for schema, name in dict.fromkeys(names):
+        place = {"schema": _literal(schema) if schema else "DATABASE()", "name": _literal(name)}
+        # One by one: with several at once MariaDB opens every table.
+        if rows := session.rows(_RELATION.format(**place)):
+            columns = tuple(str(row[2]) for row in rows)
+            found.append(Relation(str(rows[0][0]), str(rows[0][1]), columns))
+    return Relations(path, tuple(found))
 
 
 def _json_columns(session: MySQLSession, place: dict[str, str]) -> set[str]:

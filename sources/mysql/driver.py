@@ -17,6 +17,8 @@ from sources.clock import Clock
 from sources.contract import (
     Driver,
     Json,
+    Named,
+    Relations,
     Result,
     ResultColumn,
     ServerFacts,
@@ -96,6 +98,10 @@ class MySQLSession(Session):
     def table_columns(self, schema: str | None, name: str, timeout_s: float) -> list[TableColumn]:
         self._begin(timeout_s, 0)
         return catalogue.table_columns(self, schema, name)
+
+    def relations(self, names: list[Named], timeout_s: float) -> Relations:
+        self._begin(timeout_s, 0)
+        return catalogue.relations(self, names)
 
     def read(self, sql: str, limit_rows: int, timeout_s: float) -> Result:
         statement = guard.read(sql, self.modes)

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from sources.contract import ServerFacts, SourceParams, Table, TableColumn, account_warnings
+from sources.contract import (
+    Named,
+    Relation,
+    Relations,
+    ServerFacts,
+    SourceParams,
+    Table,
+    TableColumn,
+    account_warnings,
+)
 from sources.errors import QueryFailed
 from sources.postgresql.values import TypeNames, column_type
 
@@ -55,6 +64,14 @@ WHERE c.oid = (
 ORDER BY a.attnum
 """
 
+_SEARCH_PATH = "SELECT unnest(current_schemas(true))"
+_RELATIONS = """
+SELECT w.i, n.nspname, c.relname, a.attname
+FROM (VALUES {names}) w (i, oid) JOIN pg_class c ON c.oid = w.oid
+  JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_attribute a ON a.attrelid = c.oid
+WHERE a.attnum > 0 AND NOT a.attisdropped ORDER BY w.i, a.attnum
+"""
+
 
 def facts(ask: Ask, params: SourceParams, tls: bool) -> ServerFacts:
     version, number = (str(value) for value in ask(_FACTS)[0])
@@ -101,6 +118,27 @@ def table_columns(ask: Ask, types: TypeNames, schema: str | None, name: str) -> 
         )
         for row in found
     ]
+
+
+def relations(ask: Ask, names: Sequence[Named]) -> Relations:
+    path = tuple(str(row[0]) for row in ask(_SEARCH_PATH))
+    if not names:
+        return Relations(path)
+    listed = ", ".join(
+        f"({place}, to_regclass({literal(_quoted(*name))})::oid)"
+        for place, name in enumerate(names)
+    )
+    columns: dict[tuple[str, str], list[str]] = {}
+    for _, schema, table, column in ask(_RELATIONS.format(names=listed)):
+        found = columns.setdefault((str(schema), str(table)), [])
+        if column not in found:
+            found.append(str(column))
+    return Relations(path, tuple(Relation(*name, tuple(of)) for name, of in columns.items()))
+
+
+def _quoted(schema: str | None, name: str) -> str:
+    parts = [schema, name] if schema else [name]
+    return ".".join('"' + part.replace('"', '""') + '"' for part in parts)
 
 
 def literal(text: str) -> str:

@@ -15,6 +15,8 @@ from sources.clock import Clock
 from sources.contract import (
     Driver,
     Json,
+    Named,
+    Relations,
     Result,
     ResultColumn,
     ServerFacts,
@@ -104,6 +106,10 @@ class PostgresSession(Session):
     def table_columns(self, schema: str | None, name: str, timeout_s: float) -> list[TableColumn]:
         self._begin(timeout_s)
         return catalogue.table_columns(self.rows, self.types, schema, name)
+
+    def relations(self, names: list[Named], timeout_s: float) -> Relations:
+        self._begin(timeout_s)
+        return catalogue.relations(self.rows, names)
 
     def read(self, sql: str, limit_rows: int, timeout_s: float) -> Result:
         statement = self._checked(sql, timeout_s)

@@ -1,0 +1,3 @@
+-- An account that can only read the shop.
+CREATE USER 'shop_reader'@'%' IDENTIFIED BY 'shop_reader';
+GRANT SELECT ON shop.* TO 'shop_reader'@'%';

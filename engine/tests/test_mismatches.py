@@ -1,0 +1,86 @@
+import pytest
+
+from engine.kinds import SourceColumn
+from engine.mismatches import kind_of, mismatches, nearest
+from engine.plan import Rule
+
+COLUMNS = [
+    SourceColumn("id", "integer", "integer"),
+    SourceColumn("photo", "binary", "bytea"),
+    SourceColumn("twice", "text", "text"),
+    SourceColumn("twice", "text", "text"),
+]
+TYPES = {"key": "integer", "day": "date", "text": "string"}
+
+
+def told(*rules):
+    return [(one.code, one.message, one.place) for one in mismatches(rules, TYPES, COLUMNS)]
+
+
+def rule(source, target, kind="direct"):
+    return Rule("r", kind, tuple(source.split()), tuple(target.split()))
+
+
+def test_what_fits_is_nothing():
+    assert told(rule("id", "key"), rule("photo", "text"), rule("id photo", "day", "join")) == []
+
+
+def test_everything_that_does_not_fit_is_told_at_once():
+    found = told(rule("idd", "key"), rule("twice", "text"), rule("photo", "day"), rule("id", "day"))
+    assert found == [
+        (
+            "unknown_column",
+            'The query does not return the column "idd"; the nearest is "id".',
+            "source_columns.0",
+        ),
+        (
+            "ambiguous_column",
+            'The query returns the column "twice" twice; give each a name of its own, with AS.',
+            "source_columns.0",
+        ),
+        (
+            "impossible_cast",
+            'The column "photo" is bytea, which never becomes the date of the field "day".',
+            "target_fields.0",
+        ),
+        (
+            "impossible_cast",
+            'The column "id" is integer, which never becomes the date of the field "day".',
+            "target_fields.0",
+        ),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "names", "near"),
+    [
+        ("ID", ["x", "id"], "id"),
+        ("custmer", ["customer", "custom"], "customer"),
+        ("zzz", ["id"], None),
+        ("a", [], None),
+    ],
+)
+def test_the_nearest_name_is_told_where_one_is_near(name, names, near):
+    assert nearest(name, names) == near
+
+
+@pytest.mark.parametrize(
+    ("database_type", "data_type", "kind"),
+    [
+        ("bigint", "integer", "integer"),
+        ("numeric(10,2)", "float", "float64"),
+        ("boolean", "boolean", "boolean"),
+        ("tinyint(1)", "boolean", "tinyint1"),
+        ("time(3) without time zone", "string", "time"),
+        ("time with time zone", "string", "text"),
+        ("time", "string", "time"),
+        ("bytea", None, "binary"),
+        ("mediumblob", None, "binary"),
+        ("jsonb", None, "json"),
+        ("date[]", None, "json"),
+        ("int4range", None, "text"),
+        ("timestamp with time zone", "timestamp", "timestamp"),
+    ],
+)
+def test_the_kind_of_a_described_column(database_type, data_type, kind):
+    assert kind_of(database_type, data_type) == kind

@@ -1,0 +1,181 @@
+"""What the first rows of a run would become, of a stored mapping or of one that a body describes.
+
+What a save would refuse is a problem here: the rest is shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from typing import Any, ClassVar
+
+from bson import ObjectId
+from django.conf import settings
+from rest_framework import serializers
+
+from common.api.fields import IdField, TextField
+from common.api.problems import Invalid, flattened
+from common.api.serializers import StrictSerializer
+from common.context import client_address
+from common.documents import store
+from common.documents.models import exists
+from connections.models import Connection
+from connections.refusals import as_refusals
+from engine import asking
+from engine.plan import Field, Plan, Rule
+from engine.problems import Problem
+from mappings import proof, rules
+from mappings.models import ColumnMapping, Mapping
+from mappings.serializers import ColumnMappingSerializer, MappingSerializer
+from mappings.validation import Targets
+from schemas.models import Schema
+from sources.asking import place_for_query
+from sources.contract import SourceParams
+
+Problems = list[dict[str, Any]]
+
+
+class LimitSerializer(StrictSerializer):
+    """How many rows of the source are read."""
+
+    limit = serializers.IntegerField(min_value=1, max_value=1000, default=100)
+
+
+class DryRunBodySerializer(LimitSerializer):
+    """A mapping with its rules; nothing of it is stored."""
+
+    source_connection_id = IdField()
+    source_query = TextField(max_length=100_000)
+    target_schema_id = IdField()
+    column_mappings = serializers.ListField(
+        child=serializers.JSONField(), max_length=rules.MAX_RULES, default=[]
+    )
+
+    REFERENCES: ClassVar = {"source_connection_id": Connection, "target_schema_id": Schema}
+
+    def field_names(self) -> Any:
+        """Take every field of a mapping, so that one can be sent as it was read."""
+        return self.fields.keys() | MappingSerializer().fields.keys()
+
+    def more_errors(self, values: dict[str, Any], errors: dict[str, Any], data: Any) -> Any:
+        for name, model in self.REFERENCES.items():
+            if name in values and not exists(model, values[name]):
+                said = f"There is no {model._meta.verbose_name} with this id."
+                errors[name] = [serializers.ErrorDetail(said, code="unknown_reference")]
+        return errors
+
+
+class RuleCountsSerializer(serializers.Serializer):
+    rule_id = serializers.CharField()
+    read = serializers.IntegerField()
+    null = serializers.IntegerField()
+    rejected = serializers.IntegerField()
+    dropped = serializers.IntegerField()
+
+
+class DryRunProblemSerializer(serializers.Serializer):
+    code = serializers.CharField()
+    message = serializers.CharField()
+    rule_id = serializers.CharField(allow_null=True)
+
+
+class DryRunSerializer(serializers.Serializer):
+    """The target rows as they would be, and what does not fit."""
+
+    columns = serializers.ListField(child=serializers.CharField())
+    rows = serializers.ListField(child=serializers.ListField(child=serializers.JSONField()))
+    rejected = serializers.ListField(child=serializers.DictField())
+    problems = DryRunProblemSerializer(many=True)
+    rules = RuleCountsSerializer(many=True)
+    unwritten_fields = serializers.ListField(child=serializers.CharField())
+    unread_columns = serializers.ListField(child=serializers.CharField())
+
+
+def of_stored(mapping: Mapping, limit: int) -> dict[str, Any]:
+    """Return the dry run of a stored mapping. Raises as `of_body` does."""
+    return _dry_run(mapping, proof.plan_rules(rules.in_order(mapping.pk)), [], limit)
+
+
+def of_body(data: Any) -> dict[str, Any]:
+    """Return the dry run of the mapping that a body describes.
+
+    Raises DRF's ValidationError for a wrong body, Invalid where nothing can be shown, and the
+    ServiceError that a source's trouble is.
+    """
+    serializer = DryRunBodySerializer(data=data)
+    serializer.is_valid(raise_exception=True)
+    values = serializer.validated_data
+    names = ("source_connection_id", "source_query", "target_schema_id")
+    mapping = Mapping(**{name: values[name] for name in names})
+    found, problems = _rules_of(values["column_mappings"], mapping)
+    return _dry_run(mapping, found, problems, values["limit"])
+
+
+def _rules_of(items: Sequence[Any], mapping: Mapping) -> tuple[list[Rule], Problems]:
+    """Return the rules that are right by themselves, and what is wrong with the others.
+
+    A rule that has no id is known by its place, from 0.
+    """
+    found: list[Rule] = []
+    problems: Problems = []
+    targets = Targets(set(proof.types_of(mapping)), {})
+    for place, item in enumerate(items):
+        sent = item.get("id") if isinstance(item, dict) else None
+        rule_id = sent if isinstance(sent, str) and sent else str(place)
+        serializer = ColumnMappingSerializer(
+            data=item, context={"mapping_id": ObjectId(), "targets": targets}
+        )
+        if serializer.is_valid():
+            rule: ColumnMapping = serializer.record
+            targets.take(rule.target_fields, f"the rule {rule_id}")
+            found.append(replace(proof.plan_rules([rule])[0], id=rule_id))
+        problems += [
+            {"code": one["code"], "message": one["message"], "rule_id": rule_id}
+            for one in flattened(serializer.errors)
+        ]
+    return found, problems
+
+
+def _dry_run(
+    mapping: Mapping, found: Sequence[Rule], problems: Problems, limit: int
+) -> dict[str, Any]:
+    params = _params(mapping)
+    try:
+        plan = _plan(mapping, found)
+        with as_refusals(), place_for_query(params, client_address()):
+            shown = asking.dry_run(params, plan, limit, settings.PREVIEW_TIMEOUT_S)
+    except Problem as problem:
+        told = [*problems, {"code": problem.code, "message": problem.message}]
+        raise Invalid(
+            [
+                {"field": "column_mappings", "code": one["code"], "message": one["message"]}
+                for one in told
+            ]
+        ) from problem
+    return {**asdict(shown), "problems": [*problems, *shown.problems]}
+
+
+def _params(mapping: Mapping) -> SourceParams:
+    document = store.find_one(Connection, {"_id": mapping.source_connection_id})
+    if document is None:
+        said = "There is no connection with this id."
+        raise Invalid(
+            [{"field": "source_connection_id", "code": "unknown_reference", "message": said}]
+        )
+    return Connection.from_document(document).params()
+
+
+def _plan(mapping: Mapping, found: Sequence[Rule]) -> Plan:
+    """Return the plan of a run that only shows. Raises Problem."""
+    fields = tuple(Field(name, kind) for name, kind in proof.types_of(mapping).items())
+    return Plan(
+        query=mapping.source_query,
+        rules=tuple(found),
+        columns=fields,
+        table="dry_run",
+        write_mode="append",
+        mapping_id=str(mapping.pk),
+        run_id="",
+        loaded_at=store.now(),
+        max_rejected=None,
+    )

@@ -1,0 +1,273 @@
+"""Whether a mapping can run: its query and its rules against what its source describes.
+
+A save is refused for what it changes; what was stored before, and no longer fits, is told by the
+mapping's verification.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping as Dict, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from bson import ObjectId
+from django.core.exceptions import ValidationError
+
+from common.documents import store
+from common.documents.models import RuleErrors
+from engine.kinds import SourceColumn
+from engine.mismatches import Mismatch, kind_of, mismatches
+from engine.plan import Rule
+from mappings.models import (
+    RULE,
+    ColumnMapping,
+    DescribedTable,
+    Description,
+    Mapping,
+    RuleConfig,
+    Verification,
+    VerificationProblem,
+    VerificationStatus,
+    VerifiedColumn,
+    texts,
+)
+from mappings.source import Answer, digest
+from schemas.evolution import stored_columns
+from schemas.models import Schema
+
+DRIFT = frozenset(
+    ("dropped_column", "added_column", "changed_type", "moved_columns", "repeated_columns")
+)
+"""The codes of what is not as it was, and stops no run."""
+
+ASKED_OF = ("source_query", "source_connection_id", "target_schema_id")
+"""What a save sends that has the source asked."""
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What a source's answer means for a mapping with these rules."""
+
+    verification: Verification
+    described: Description | None
+    mismatches: Sequence[Mismatch]
+    answer: Answer
+
+    def note_on(self, mapping: Mapping) -> None:
+        """Have the mapping's next write keep it; what says nothing new is not worth one."""
+        mapping.described = self.described
+        if not self._says_nothing_new(mapping.verification):
+            mapping.verification = self.verification
+
+    def _says_nothing_new(self, before: Verification) -> bool:
+        said = [
+            (one.status, [(each.code, each.message) for each in one.problems or []])
+            for one in (before, self.verification)
+        ]
+        return self.answer.survey is None and before.checked_at is not None and said[0] == said[1]
+
+
+def prove(
+    mapping: Mapping, rules: Sequence[ColumnMapping], answer: Answer, is_save: bool = True
+) -> Proof:
+    """Return what `answer` means for a mapping; a save that succeeds is what later ones drift from.
+
+    Where the source said nothing, what it described before stays.
+    """
+    described = description_of(mapping)
+    if answer.survey is None:
+        return _unproven(mapping, described, answer)
+    columns = described_columns(answer)
+    found = list(mismatches(plan_rules(rules), types_of(mapping), source_columns(columns)))
+    problems = [_problem(one.code, one.message, one.rule.id) for one in found]
+    begins = described is None or (is_save and not problems)
+    drift = [] if begins or described is None else list(_drift(described.columns, columns))
+    status = VerificationStatus.VERIFIED
+    if problems:
+        status = VerificationStatus.BROKEN
+    elif drift:
+        status = VerificationStatus.DRIFTED
+    if begins:
+        described = _description(answer, columns)
+    return Proof(_verification(status, columns, [*problems, *drift]), described, found, answer)
+
+
+def _unproven(mapping: Mapping, described: Description | None, answer: Answer) -> Proof:
+    before = mapping.verification or Verification()
+    broken = answer.refused
+    status = VerificationStatus.BROKEN if broken else VerificationStatus.UNVERIFIED
+    problems = [_problem(answer.code, answer.message)]
+    verification = _verification(status, before.columns or [], problems)
+    return Proof(verification, described, [], answer)
+
+
+def _verification(
+    status: VerificationStatus,
+    columns: Sequence[VerifiedColumn],
+    problems: Sequence[VerificationProblem],
+) -> Verification:
+    return Verification(
+        status=status.value, checked_at=store.now(), columns=[*columns], problems=[*problems]
+    )
+
+
+def _problem(code: str, message: str, rule_id: str | None = None) -> VerificationProblem:
+    is_id = rule_id is not None and ObjectId.is_valid(rule_id)
+    return VerificationProblem(
+        code=code, message=message[:2000], rule_id=ObjectId(rule_id) if is_id else None
+    )
+
+
+# --- What the source described --------------------------------------------------------------------
+
+
+def description_of(mapping: Mapping) -> Description | None:
+    """Return what was described of the query that the mapping has now, None where nothing was."""
+    described: Description | None = mapping.described
+    asked = digest(mapping.source_connection_id, mapping.source_query)
+    return described if described is not None and described.query == asked else None
+
+
+def described_columns(answer: Answer) -> list[VerifiedColumn]:
+    survey = answer.survey
+    return [
+        VerifiedColumn(
+            name=column.name, database_type=column.database_type, data_type=column.data_type
+        )
+        for column in (survey.columns if survey else ())
+    ]
+
+
+def _description(answer: Answer, columns: Sequence[VerifiedColumn]) -> Description:
+    relations = answer.survey.relations if answer.survey else None
+    return Description(
+        query=answer.query,
+        columns=[*columns],
+        search_path=[*relations.search_path] if relations else [],
+        tables=[
+            DescribedTable(schema=one.schema, name=one.name, columns=[*one.columns])
+            for one in (relations.found if relations else ())
+        ],
+    )
+
+
+def source_columns(columns: Iterable[VerifiedColumn]) -> list[SourceColumn]:
+    """Return described columns as the engine knows them."""
+    return [
+        SourceColumn(one.name, kind_of(one.database_type, one.data_type), one.database_type)
+        for one in columns
+    ]
+
+
+def _drift(
+    before: Sequence[VerifiedColumn], now: Sequence[VerifiedColumn]
+) -> Iterator[VerificationProblem]:
+    """Yield what is not as it was described at the last save."""
+    old = {column.name: column for column in before}
+    new = {column.name: column for column in now}
+    for name in old.keys() - new.keys():
+        yield _problem("dropped_column", f'The query no longer returns the column "{name}".')
+    for name in new.keys() - old.keys():
+        yield _problem("added_column", f'The query returns a new column "{name}".')
+    for name in [name for name in new if name in old]:
+        if old[name].database_type != new[name].database_type:
+            was, now_is = old[name].database_type, new[name].database_type
+            yield _problem("changed_type", f'The column "{name}" was {was} and is {now_is} now.')
+    names, names_now = [one.name for one in before], [one.name for one in now]
+    if sorted(names) == sorted(names_now) and names != names_now:
+        yield _problem("moved_columns", "The query returns its columns in another order.")
+    elif old.keys() == new.keys() and len(names) != len(names_now):
+        yield _problem("repeated_columns", "The query returns a column another number of times.")
+
+
+class Columns(NamedTuple):
+    """What rules are checked against: the source's columns, the types of the target's fields."""
+
+    columns: Sequence[SourceColumn]
+    types: Dict[str, str]
+
+
+def columns_for(mapping: Mapping, answer: Answer) -> Columns | None:
+    """Return what rules of a mapping are checked against; None where its source says nothing.
+
+    Where the query is another than the one that was asked of, as it was described counts.
+    """
+    described = description_of(mapping)
+    if answer.survey is None:
+        return None
+    if answer.query == digest(mapping.source_connection_id, mapping.source_query):
+        columns = described_columns(answer)
+    elif described is not None:
+        columns = [*described.columns]
+    else:
+        return None
+    return Columns(source_columns(columns), types_of(mapping))
+
+
+# --- Rules ----------------------------------------------------------------------------------------
+
+
+def plan_rules(rules: Iterable[ColumnMapping]) -> list[Rule]:
+    """Return rules as a run plans them; one that is not stored yet has its place as its id."""
+    return [_plan_rule(rule, place) for place, rule in enumerate(rules)]
+
+
+def _plan_rule(rule: ColumnMapping, place: int) -> Rule:
+    config = rule.config or RuleConfig()
+    return Rule(
+        id=str(rule.pk) if rule.pk else str(place),
+        type=rule.type,
+        source_columns=tuple(texts(rule.source_columns)),
+        target_fields=tuple(texts(rule.target_fields)),
+        delimiter=config.delimiter,
+        separator=config.separator,
+        overflow=config.overflow or "drop",
+    )
+
+
+def types_of(mapping: Mapping) -> Dict[str, str]:
+    """Return the types of the target's fields; none where there is no such schema."""
+    found = store.find_one(Schema, {"_id": mapping.target_schema_id}, {"columns": 1}) or {}
+    return {str(one["name"]): str(one.get("data_type")) for one in stored_columns(found)}
+
+
+# --- What a save is refused for -------------------------------------------------------------------
+
+
+def mapping_errors(mapping: Mapping, proof: Proof) -> RuleErrors:
+    """Return what refuses a save of a mapping: of the query, and of stored rules it ends."""
+    if not mapping.has_changed(*ASKED_OF):
+        return {}
+    if proof.answer.refused and mapping.has_changed("source_query", "source_connection_id"):
+        return {"source_query": ValidationError(proof.answer.message, code=proof.answer.code)}
+    errors = [
+        ValidationError(f"The {_words(one.rule)}: {one.message}", code=one.code)
+        for one in proof.mismatches
+    ]
+    if not errors:
+        return {}
+    is_query = mapping.has_changed("source_query", "source_connection_id")
+    return {"source_query" if is_query else "target_schema": ValidationError(errors)}
+
+
+def rule_errors(found: Iterable[Mismatch]) -> RuleErrors:
+    """Return what refuses a save of one rule, by the wrong part of it."""
+    return {one.place: ValidationError(one.message, code=one.code) for one in found}
+
+
+def _words(rule: Rule) -> str:
+    return f"{rule.type} rule {', '.join(rule.source_columns)} → {', '.join(rule.target_fields)}"
+
+
+def new_mismatches(rules: Sequence[ColumnMapping], proof: Proof) -> list[ValidationError]:
+    """Return what refuses a save of those of a mapping's rules that change."""
+    changed = {
+        one.id
+        for rule, one in zip(rules, plan_rules(rules), strict=True)
+        if rule.has_changed(*RULE)
+    }
+    return [
+        ValidationError(f"The {_words(one.rule)}: {one.message}", code=one.code)
+        for one in proof.mismatches
+        if one.rule.id in changed
+    ]

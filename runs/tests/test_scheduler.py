@@ -1,0 +1,148 @@
+"""Slots that fire, are skipped, and are run later."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from common.tests.client import made
+from runs import scheduler
+from runs.scheduler import Scheduler
+
+
+def now():
+    return datetime.now(UTC).replace(microsecond=0)
+
+
+@pytest.fixture
+def leader(api, stored):
+    stored[scheduler.SCHEDULER].delete_many({})
+    stored[scheduler.SCHEDULER].insert_one({"_id": "begun", "at": now() - timedelta(days=900)})
+    return Scheduler()
+
+
+def due(api, stored, minutes=0, **changes):
+    """Return a schedule of every minute that is due since so many minutes, and this one."""
+    record = made(api, "schedules", cron_expression="* * * * *", **changes)
+    slot = now().replace(second=0) - timedelta(minutes=minutes)
+    stored.schedules.update_one({"name": record["name"]}, {"$set": {"next_run_at": slot}})
+    return record
+
+
+def runs(api, record):
+    found = api.get(f"runs?schedule_id={record['id']}").json()
+    return sorted(found, key=lambda run: run["slot"])
+
+
+def test_a_slot_that_is_due_is_queued_once(api, stored, leader):
+    record = due(api, stored)
+    before = stored.schedules.find_one()["next_run_at"]
+    assert leader.turn() == 1
+    (run,) = runs(api, record)
+    assert (run["trigger"], run["status"], run["skip_reason"]) == ("schedule", "queued", None)
+    read = api.get(f"schedules/{record['id']}").json()
+    assert (read["last_run_id"], read["last_run_status"]) == (run["id"], "queued")
+    assert read["last_run_at"] == run["queued_at"]
+    plan = api.get(f"runs/{run['id']}").json()["plan"]
+    assert plan["slot_start"] < plan["slot_end"] == run["slot"]
+    stored.schedules.update_one({}, {"$set": {"next_run_at": before}})
+    Scheduler().turn()
+    assert [one["id"] for one in runs(api, record) if one["slot"] == run["slot"]] == [run["id"]]
+
+
+@pytest.mark.parametrize(("catch_up", "queued"), [("latest", 1), ("all", 4)])
+def test_late_slots_run_or_say_why_not(api, stored, leader, catch_up, queued):
+    record = due(api, stored, minutes=3, catch_up=catch_up)
+    leader.turn()
+    found = runs(api, record)[:4]
+    assert [run["status"] for run in found].count("queued") == queued
+    skipped = [run for run in found if run["status"] == "skipped"]
+    assert {run["skip_reason"] for run in skipped} <= {"missed"}
+    assert all(run["ended_at"] == run["queued_at"] and run["skipped_slots"] == 1 for run in skipped)
+
+
+def test_a_mapping_that_is_gone_is_told(api, stored, leader):
+    record = due(api, stored)
+    stored.mappings.delete_many({})
+    leader.turn()
+    assert {one["skip_reason"] for one in runs(api, record)} == {"mapping_gone"}
+
+
+def test_slots_before_the_first_scheduler_neither_fire_nor_are_skipped(api, stored):
+    stored[scheduler.SCHEDULER].delete_many({})
+    record = due(api, stored, minutes=60)
+    began = now()
+    Scheduler().turn()
+    assert all(run["slot"] >= began.isoformat()[:16] for run in runs(api, record))
+    assert stored.schedules.find_one()["next_run_at"].replace(tzinfo=UTC) >= began
+
+
+def test_what_another_program_stored_is_taken_up(api, stored, leader):
+    made(api, "schedules")
+    stored.schedules.update_one({}, {"$unset": {"next_run_at": "", "enabled": "", "overlap": ""}})
+    leader.take_up()
+    assert stored.schedules.find_one()["next_run_at"].replace(tzinfo=UTC) > now()
+
+
+def test_of_two_one_leads_and_hands_over(stored, leader):
+    other = Scheduler()
+    assert (leader.has_lease(), other.has_lease(), leader.has_lease()) == (True, False, True)
+    leader.hand_over()
+    assert (other.has_lease(), leader.has_lease()) == (True, False)
+
+
+def test_the_status_of_the_last_run_is_followed(api, stored, leader):
+    record = due(api, stored)
+    leader.turn()
+    before = api.get(f"schedules/{record['id']}").json()["updated_at"]
+    stored.runs.update_many({}, {"$set": {"status": "failed"}})
+    scheduler.follow_runs()
+    read = api.get(f"schedules/{record['id']}").json()
+    assert (read["last_run_status"], read["updated_at"]) == ("failed", before)
+
+
+def test_deleting_a_schedule_cancels_what_waits(api, stored, leader):
+    record = due(api, stored)
+    leader.turn()
+    assert api.delete(f"schedules/{record['id']}").status == 204
+    assert {run["status"] for run in runs(api, record)} == {"cancelled"}
+
+
+def span(hours):
+    hour = now().replace(minute=0, second=0)
+    start, end = (
+        one.strftime("%Y-%m-%dT%H:%M:%SZ") for one in (hour - timedelta(hours=hours), hour)
+    )
+    return {"from": start, "to": end}
+
+
+def test_a_backfill_queues_what_has_no_run_and_its_repeat_nothing(api):
+    record = made(api, "schedules", cron_expression="0 * * * *", enabled=False)
+    path = f"schedules/{record['id']}/backfill"
+    first, again = api.post(path, span(3)), api.post(path, span(4))
+    assert (first.status, first.json()) == (202, {"queued": 3, "left_out": 0})
+    assert (again.status, again.json()) == (202, {"queued": 1, "left_out": 3})
+    assert {run["trigger"] for run in runs(api, record)} == {"backfill"}
+
+
+def test_a_backfill_takes_what_was_skipped(api, stored, leader):
+    record = due(api, stored, minutes=3)
+    leader.turn()
+    oldest, following = runs(api, record)[:2]
+    body = {"from": oldest["slot"], "to": following["slot"]}
+    answer = api.post(f"schedules/{record['id']}/backfill", body)
+    assert answer.json() == {"queued": 1, "left_out": 0}
+    revived = api.get(f"runs/{oldest['id']}").json()
+    assert (revived["status"], revived["trigger"]) == ("queued", "backfill")
+
+
+def test_a_backfill_says_what_is_wrong(api, stored):
+    record = made(api, "schedules", cron_expression="* * * * *")
+    path, body = f"schedules/{record['id']}/backfill", span(1)
+    for wrong in ({"from": body["to"], "to": body["from"]}, span(20)):
+        answer = api.post(path, wrong)
+        assert (answer.status, set(answer.errors)) == (400, {"to"})
+    assert set(api.post(path, {}).errors) == {"from", "to"}
+    stored.mappings.delete_many({})
+    gone = api.post(path, body)
+    assert (gone.status, gone.code) == (409, "mapping_gone")
+    assert api.post("schedules/" + "0" * 24 + "/backfill", body).status == 404
