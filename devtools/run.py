@@ -1,7 +1,7 @@
 """`make run`: everything the service needs on this machine, until Ctrl-C.
 
 MONGODB_URL names a store of your own, PORT another port, DEMO=0 leaves the demo out; WORKERS=0
-starts no worker, WORKERS=2 two.
+starts no worker, WORKERS=2 two. A scheduler fires what is due.
 """
 
 import contextlib
@@ -41,7 +41,10 @@ STATE = ROOT / ".run"
 LOCK = STATE / "lock"
 PASSWORD_FILE = STATE / "admin-password"
 MONGODB_PORT = 27017
-PROGRAMS = {"api": ["-m", "etl_config.serve"]}
+PROGRAMS = {
+    "api": ["-m", "etl_config.serve"],
+    "scheduler": ["manage.py", "run_scheduler"],
+}
 """What the service is made of: the arguments of each program. When one ends, all are stopped."""
 WORKER = ["manage.py", "run_worker"]
 

@@ -64,7 +64,7 @@ def _answer(
 ) -> dict[str, Any]:
     types: dict[str, str | None] = dict(found.types)
     if not types:
-        types = dict(columns) | _OWN
+        types = {**dict(columns), **_OWN}
         return _result(types, Budget(limit))
     names = [name for name in types if name not in OWN_COLUMNS]
     ordered = {name: types[name] for name in [*names, *(n for n in OWN_COLUMNS if n in types)]}

@@ -58,7 +58,8 @@ class CheckSerializer(serializers.Serializer):
     status = serializers.ChoiceField(choices=["healthy", "unhealthy", "up", "absent"])
     latency_ms = serializers.FloatField(required=False)
     workers = serializers.IntegerField(required=False)
-    lag_s = serializers.FloatField(required=False, help_text="How long a run waits by now.")
+    leader = serializers.CharField(required=False, help_text="The scheduler that leads.")
+    lag_s = serializers.FloatField(required=False, help_text="How long a run or slot waits by now.")
     error = serializers.CharField(required=False)
 
 
@@ -77,7 +78,10 @@ class HealthView(APIView):
         """Tell whether the service can do its work: 200 healthy, 503 not; a check a dependency."""
         checks = {"mongodb": _checked(_ping), "encryption_key": _checked(crypto.cipher)}
         healthy = all(check["status"] == "healthy" for check in checks.values())
-        checks |= {"worker": _sign_of_life(runs.health.worker)}
+        checks |= {
+            "worker": _sign_of_life(runs.health.worker),
+            "scheduler": _sign_of_life(runs.health.scheduler),
+        }
         return Response(
             {
                 "status": "healthy" if healthy else "unhealthy",

@@ -15,7 +15,6 @@ from rest_framework import serializers
 
 from common.api.fields import IdField, TextField
 from common.api.problems import Invalid, flattened
-from common.api.serializers import StrictSerializer
 from common.context import client_address
 from common.documents import store
 from common.documents.models import exists
@@ -24,9 +23,14 @@ from connections.refusals import as_refusals
 from engine import asking
 from engine.plan import Field, Plan, Rule
 from engine.problems import Problem
-from mappings import proof, rules
+from mappings import preview, proof, rules
 from mappings.models import ColumnMapping, Mapping
-from mappings.serializers import ColumnMappingSerializer, MappingSerializer
+from mappings.serializers import (
+    ColumnMappingSerializer,
+    MappingSerializer,
+    WindowSerializer,
+    window_of,
+)
 from mappings.validation import Targets
 from schemas.models import Schema
 from sources.asking import place_for_query
@@ -35,8 +39,8 @@ from sources.contract import SourceParams
 Problems = list[dict[str, Any]]
 
 
-class LimitSerializer(StrictSerializer):
-    """How many rows of the source are read."""
+class LimitSerializer(WindowSerializer):
+    """How many rows of the source are read, and those of which window."""
 
     limit = serializers.IntegerField(min_value=1, max_value=1000, default=100)
 
@@ -58,6 +62,7 @@ class DryRunBodySerializer(LimitSerializer):
         return self.fields.keys() | MappingSerializer().fields.keys()
 
     def more_errors(self, values: dict[str, Any], errors: dict[str, Any], data: Any) -> Any:
+        errors = super().more_errors(values, errors, data)
         for name, model in self.REFERENCES.items():
             if name in values and not exists(model, values[name]):
                 said = f"There is no {model._meta.verbose_name} with this id."
@@ -91,9 +96,9 @@ class DryRunSerializer(serializers.Serializer):
     unread_columns = serializers.ListField(child=serializers.CharField())
 
 
-def of_stored(mapping: Mapping, limit: int) -> dict[str, Any]:
+def of_stored(mapping: Mapping, asked: dict[str, Any]) -> dict[str, Any]:
     """Return the dry run of a stored mapping. Raises as `of_body` does."""
-    return _dry_run(mapping, proof.plan_rules(rules.in_order(mapping.pk)), [], limit)
+    return _dry_run(mapping, proof.plan_rules(rules.in_order(mapping.pk)), [], asked)
 
 
 def of_body(data: Any) -> dict[str, Any]:
@@ -108,7 +113,7 @@ def of_body(data: Any) -> dict[str, Any]:
     names = ("source_connection_id", "source_query", "target_schema_id")
     mapping = Mapping(**{name: values[name] for name in names})
     found, problems = _rules_of(values["column_mappings"], mapping)
-    return _dry_run(mapping, found, problems, values["limit"])
+    return _dry_run(mapping, found, problems, values)
 
 
 def _rules_of(items: Sequence[Any], mapping: Mapping) -> tuple[list[Rule], Problems]:
@@ -137,13 +142,14 @@ def _rules_of(items: Sequence[Any], mapping: Mapping) -> tuple[list[Rule], Probl
 
 
 def _dry_run(
-    mapping: Mapping, found: Sequence[Rule], problems: Problems, limit: int
+    mapping: Mapping, found: Sequence[Rule], problems: Problems, asked: dict[str, Any]
 ) -> dict[str, Any]:
     params = _params(mapping)
+    query = preview.filled(mapping.source_query, params.kind, window_of(asked))
     try:
-        plan = _plan(mapping, found)
+        plan = _plan(mapping, query, found)
         with as_refusals(), place_for_query(params, client_address()):
-            shown = asking.dry_run(params, plan, limit, settings.PREVIEW_TIMEOUT_S)
+            shown = asking.dry_run(params, plan, asked["limit"], settings.PREVIEW_TIMEOUT_S)
     except Problem as problem:
         told = [*problems, {"code": problem.code, "message": problem.message}]
         raise Invalid(
@@ -165,11 +171,11 @@ def _params(mapping: Mapping) -> SourceParams:
     return Connection.from_document(document).params()
 
 
-def _plan(mapping: Mapping, found: Sequence[Rule]) -> Plan:
+def _plan(mapping: Mapping, query: str, found: Sequence[Rule]) -> Plan:
     """Return the plan of a run that only shows. Raises Problem."""
     fields = tuple(Field(name, kind) for name, kind in proof.types_of(mapping).items())
     return Plan(
-        query=mapping.source_query,
+        query=query,
         rules=tuple(found),
         columns=fields,
         table="dry_run",

@@ -1,5 +1,6 @@
 """Asking a saved connection: the first rows of a query, or the schema that takes them."""
 
+from datetime import datetime
 from typing import Any
 
 from django.conf import settings
@@ -7,7 +8,7 @@ from django.conf import settings
 from common.context import client_address
 from common.documents import store
 from connections.refusals import as_refusals
-from mappings.serializers import PreviewQuerySerializer, ProposalQuerySerializer
+from mappings.serializers import PreviewQuerySerializer, ProposalQuerySerializer, window_of
 from sources import windows
 from sources.contract import SourceParams
 from sources.preview import Preview, propose_schema, run_preview
@@ -44,12 +45,16 @@ def propose(data: Any) -> list[dict[str, str]]:
 
 
 def _filled(query: dict[str, Any]) -> str:
-    """Return the query with the window of its body, or the day that ends now."""
-    sql, kind = query["source_query"], query["connection"].db_type
-    start, end = query.get("slot_start"), query.get("slot_end")
-    if start is None or end is None:
-        return windows.fill_last_day(sql, kind, store.now())
-    return windows.fill(sql, kind, start, end)
+    return filled(query["source_query"], query["connection"].db_type, window_of(query))
+
+
+def filled(sql: str, kind: str, window: tuple[datetime, datetime] | None) -> str:
+    """Return a query with a window's moments in it: those of the day that ends now unless given."""
+    return (
+        windows.fill(sql, kind, *window)
+        if window
+        else windows.fill_last_day(sql, kind, store.now())
+    )
 
 
 def _validated(serializer: ProposalQuerySerializer) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Mappings, their column mappings and previews over REST."""
 
 from collections.abc import Mapping as Dict
+from datetime import datetime
 from functools import partial
 from typing import Any, ClassVar, cast
 
@@ -242,10 +243,9 @@ class ProposalQuerySerializer(StrictSerializer):
         return errors
 
 
-class PreviewQuerySerializer(ProposalQuerySerializer):
-    """A query to run against a saved connection."""
+class WindowSerializer(StrictSerializer):
+    """The window that a query asks for, if it does; the day that ends now unless told."""
 
-    limit = serializers.IntegerField(min_value=1, max_value=1000, default=100)
     slot_start = UtcDateTimeField(
         required=False, default=None, allow_null=True, help_text="Of `{{slot_start}}` in the query."
     )
@@ -260,6 +260,18 @@ class PreviewQuerySerializer(ProposalQuerySerializer):
         if not errors.keys() & {"slot_start", "slot_end"} and (problem := _window_problem(values)):
             errors["slot_end"] = [serializers.ErrorDetail(problem, code="invalid")]
         return errors
+
+
+class PreviewQuerySerializer(WindowSerializer, ProposalQuerySerializer):
+    """A query to run against a saved connection."""
+
+    limit = serializers.IntegerField(min_value=1, max_value=1000, default=100)
+
+
+def window_of(values: Dict[str, Any]) -> tuple[datetime, datetime] | None:
+    """Return the ends of the window that a body gives, None where it gives none."""
+    start, end = values.get("slot_start"), values.get("slot_end")
+    return (start, end) if start is not None and end is not None else None
 
 
 def _window_problem(values: Dict[str, Any]) -> str | None:

@@ -19,7 +19,7 @@ from common.exceptions import ServiceError
 from connections.models import Connection
 from lineage import asking as lineage
 from lineage.asking import NoLineage
-from sources import preview
+from sources import preview, windows
 from sources.contract import SourceParams
 from sources.errors import (
     AnswerTooLarge,
@@ -112,7 +112,8 @@ def ask(
     if not patient and (said := silent.said(params)):
         message = f"The source was not asked again, as it did not answer a moment ago. {said}"
         return Answer(asked, code="source_unreachable", message=message)
-    return _asked(asked, params, sql, timeout_s)
+    filled = windows.fill_last_day(sql, params.kind, store.now())
+    return _asked(asked, params, filled, timeout_s)
 
 
 def _params(connection_id: ObjectId) -> SourceParams | None:

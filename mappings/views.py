@@ -119,7 +119,7 @@ class MappingViewSet(DocumentViewSet):
         mapping = Mapping.from_document(self.get_document())
         serializer = LimitSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
-        return Response(dryrun.of_stored(mapping, serializer.validated_data["limit"]))
+        return Response(dryrun.of_stored(mapping, serializer.validated_data))
 
     @extend_schema(
         parameters=[

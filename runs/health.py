@@ -1,4 +1,4 @@
-"""Whether workers live, and how long runs wait: for `/health`."""
+"""Whether workers and a scheduler live, and how long runs and slots wait: for `/health`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from runs import life
 from runs.claims import SEEN
 from runs.models import WORKERS, Run
 from runs.queueing import naive
+from runs.scheduler import SCHEDULER
+from schedules.models import Schedule
 
 ALIVE_S = 15.0
 
@@ -20,6 +22,21 @@ def worker() -> dict[str, Any]:
     alive = {"at": {"$gt": now - timedelta(seconds=ALIVE_S)}}
     count = len(list(store.named(WORKERS).find(alive, {"_id": 1})))
     return {"status": "up" if count else "absent", "workers": count, "lag_s": _lag_s(now)}
+
+
+def scheduler() -> dict[str, Any]:
+    """Return `up` or `absent`, who leads, and for how many seconds a slot has been due."""
+    now = naive(store.now())
+    lease = store.named(SCHEDULER).find_one({"_id": "lease"}) or {}
+    seen, until = lease.get("seen_at"), lease.get("until")
+    lives = bool(seen and until and seen > now - timedelta(seconds=ALIVE_S) and until > now)
+    due = store.collection(Schedule).find(
+        {"next_run_at": {"$lt": now}, "enabled": {"$ne": False}}, {"next_run_at": 1}
+    )
+    waits = [(now - one["next_run_at"]).total_seconds() for one in due]
+    leader = {"leader": lease["name"]} if lives else {}
+    lag_s = round(max([0.0, *waits]), 1)
+    return {"status": "up" if lives else "absent", **leader, "lag_s": lag_s}
 
 
 def _lag_s(now: Any) -> float:

@@ -103,7 +103,9 @@ class _Plain(_Wire):
 
     def stream(self, sql: str, count: int) -> Iterator[list[Sequence[bytes | None]]]:
         _, fields = self._session._select(sql)
-        rows = (row for row, _ in self._session.conn.rows(len(fields)))
+        rows: Iterator[Sequence[bytes | None]] = (
+            row for row, _ in self._session.conn.rows(len(fields))
+        )
         while batch := list(islice(rows, count)):
             yield batch
 
@@ -194,7 +196,8 @@ class MySQLExtract(Extract):
             self._run(f"SET sql_select_limit={limit_rows}")
         rows = self._wire.stream(self._query(window), self._fetch_rows())
         while True:
-            batch, size = [], 0
+            batch: list[Sequence[bytes | None]] = []
+            size = 0
             while size < BATCH_BYTES and len(batch) < 50 * FETCH_ROWS:
                 some = self._trap(lambda: next(rows, None))
                 if not some:

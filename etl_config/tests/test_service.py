@@ -22,6 +22,7 @@ def test_a_healthy_service_says_so_with_a_check_per_dependency(api, path):
         "mongodb": "healthy",
         "encryption_key": "healthy",
         "worker": "absent",
+        "scheduler": "absent",
     }
 
 
