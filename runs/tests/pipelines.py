@@ -4,6 +4,8 @@ import os
 from typing import Any
 from urllib.parse import urlsplit
 
+from bson import ObjectId
+
 from common.tests.client import (
     Api,
     column,
@@ -37,4 +39,12 @@ def pipeline(api: Api, query: str = "SELECT 1 AS id", **changes: Any) -> dict[st
         api, "mappings", source_query=query, target_schema_id=schema["id"], **changes
     )  # fmt: skip
     api.create(f"mappings/{mapping['id']}/column-mappings", direct())
+    return mapping
+
+
+def broken(api: Api, stored: Any) -> dict[str, Any]:
+    """Return a mapping whose query the database refuses: another program has changed it."""
+    mapping = pipeline(api)
+    change = {"$set": {"source_query": "SELECT id FROM nowhere_at_all"}}
+    stored["mappings"].update_one({"_id": ObjectId(mapping["id"])}, change)
     return mapping

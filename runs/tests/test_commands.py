@@ -10,7 +10,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
 
-from runs.tests.pipelines import pipeline
+from runs.tests.pipelines import broken, pipeline
 from runs.tests.workers import PATIENCE_S, ROOT, until, worker
 
 TEN = "SELECT g AS id FROM generate_series(1, 10) g"
@@ -34,8 +34,8 @@ def test_it_does_the_run_itself_where_no_worker_lives(api, tmp_path):
     assert (json.loads(out)["status"], json.loads(out)["rows_written"]) == ("succeeded", 10)
 
 
-def test_it_waits_for_a_worker_and_tells_why_it_failed(api, tmp_path):
-    mapping = pipeline(api, "SELECT id FROM nowhere_at_all")
+def test_it_waits_for_a_worker_and_tells_why_it_failed(api, tmp_path, stored):
+    mapping = broken(api, stored)
     with worker(tmp_path):
         until(lambda: api.get("/health").json()["checks"]["worker"]["status"] == "up", "no worker")
         process = command(tmp_path, mapping["name"])

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from runs.tests.pipelines import pipeline, source_body
+from runs.tests.pipelines import broken, pipeline, source_body
 from runs.tests.workers import ended, running, started, state, until, worker
 
 TEN = "SELECT g AS id FROM generate_series(1, 10) g"
@@ -54,8 +54,8 @@ def test_a_cancel_reaches_a_query_that_runs(api, tmp_path):
         assert api.delete(f"mappings/{mapping['id']}").status == 204
 
 
-def test_what_the_database_refuses_fails_at_once(api, tmp_path):
-    mapping = pipeline(api, "SELECT id FROM nowhere_at_all")
+def test_what_the_database_refuses_fails_at_once(api, tmp_path, stored):
+    mapping = broken(api, stored)
     with worker(tmp_path):
         run = ended(api, started(api, mapping))
     assert (run["status"], run["error"]["code"], run["attempt"]) == ("failed", "query_refused", 1)
