@@ -29,7 +29,7 @@ bench-sources: venv ## Measure previews beside plain scripts on PostgreSQL and M
 	@exec $(PYTHON) -m benchmarks.sources $(ARGS)
 
 secrets: venv ## Make the keys and passwords of compose.yaml, below ./secrets
-	@$(PYTHON) -m devtools.secrets
+	@$(PYTHON) -m devtools.keyfiles
 
 image-requirements: venv ## Renew the hashes of all that the image installs
 	@$(PYTHON) -m piptools compile --quiet --generate-hashes --strip-extras --allow-unsafe --no-header \

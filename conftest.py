@@ -25,7 +25,7 @@ def django_db_setup(django_test_environment, django_db_blocker) -> Iterator[None
     """Make the test database, also where no test asks for it in pytest-django's own way."""
     be_patient()
     with django_db_blocker.unblock():
-        # No test asks for what migrations left, and the embedded store fails to stream it.
+        # No test asks for what migrations left.
         made = setup_databases(
             verbosity=0, interactive=False, aliases=["default"], serialized_aliases=[]
         )

@@ -4,8 +4,8 @@ from functools import cache
 from typing import Any
 
 from django.apps import apps
+from django.contrib.auth import get_permission_codename
 from django.contrib.auth.backends import ModelBackend
-from django.contrib.auth.management import _get_all_permissions  # type: ignore[attr-defined]
 
 from access.memberships import role_of
 from common.api.endpoints import role_of_permission
@@ -32,11 +32,13 @@ class RoleBackend(ModelBackend):
 
 
 @cache
-def _permissions() -> tuple[str, ...]:
+def _permissions() -> frozenset[str]:
     """Return the names of all models' permissions, as the store has them after `migrate`."""
-    found = [
+    return frozenset(
         f"{meta.app_label}.{code}"
         for meta in (model._meta for model in apps.get_models())
-        for code, _ in _get_all_permissions(meta)
-    ]
-    return tuple(dict.fromkeys(found))
+        for code in (
+            *(get_permission_codename(action, meta) for action in meta.default_permissions),
+            *(code for code, _ in meta.permissions),
+        )
+    )

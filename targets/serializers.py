@@ -42,6 +42,7 @@ class CredentialsField(SecretField):
         return json.dumps(dict(data), sort_keys=True)
 
 
+@extend_schema_field({"type": "string", "pattern": "^([0-9a-f]{24}|default)$"})
 class TargetIdField(IdField):
     """The id of a target; `default` is that without an id."""
 

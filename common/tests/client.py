@@ -337,6 +337,19 @@ def token_document(**changes: Any) -> dict[str, Any]:
     } | changes
 
 
+def target_document(**changes: Any) -> dict[str, Any]:
+    return {
+        "_id": ObjectId(),
+        "name": f"stored target {next(number)}",
+        "kind": "delta",
+        "uri": "s3://lake/a",
+        "connection_id": None,
+        "db_schema": None,
+        "credentials": None,
+        **moments(),
+    } | changes
+
+
 REFERENCES = {
     "mappings": {"source_connection_id": "connections", "target_schema_id": "schemas"},
     "column_mappings": {"mapping_id": "mappings"},
@@ -356,6 +369,7 @@ def document(database: Database[Any], kind: str, /, **changes: Any) -> dict[str,
         "column_mappings": column_mapping_document,
         "schedules": schedule_document,
         "tokens": token_document,
+        "targets": target_document,
     }
     stored = makers[kind](**changes)
     database[kind].insert_one(stored)

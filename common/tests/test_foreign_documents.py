@@ -110,18 +110,33 @@ def test_a_config_that_is_short_of_keys_is_read_with_nulls(api, stored, config):
     assert record["config"] == {"delimiter": None, "separator": None} | expected
 
 
+DEFAULTS = {
+    "ssl_mode": "prefer",
+    "ssh_port": 22,
+    "timezone": "UTC",
+    "enabled": True,
+    "verification": {"status": "unverified", "checked_at": None, "columns": [], "problems": []},
+    "engine": "auto",
+    "write_mode": "append",
+    "key_fields": [],
+    "cursor_lag_s": 0,
+    "max_rejected": 0,
+    "catch_up": "latest",
+    "catch_up_window_s": 3600,
+    "jitter_s": 0,
+    "overlap": "skip",
+}
+"""What a field is read as that another program left out; null where it is not here."""
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_missing_fields_are_read_as_null_or_their_default(api, stored, kind):
     stored[kind].insert_one({"_id": ObjectId(), "name": "bare"})
     (record,) = api.get(kind).json()
     assert record["name"] == "bare"
     given = {"id", "_id", "name"}
-    defaults = {"ssl_mode": "prefer", "ssh_port": 22, "timezone": "UTC", "enabled": True}
-    defaults["verification"] = {
-        "status": "unverified", "checked_at": None, "columns": [], "problems": [],
-    }  # fmt: skip
     assert {name: value for name, value in record.items() if name not in given} == {
-        name: defaults.get(name) for name in record if name not in given
+        name: DEFAULTS.get(name) for name in record if name not in given
     }
     assert api.delete(f"{kind}/{record['id']}").status == 204
 

@@ -46,6 +46,12 @@ def test_the_server_alone_still_needs_each_correction(tmp_path):
             assert wrong, f"remove the correction of {stage} in devtools/mongodb_server.py"
 
 
+def test_a_cursor_goes_on_after_its_first_batch(tmp_path):
+    with mongodb(tmp_path, free_port(), durable=False) as server, MongoClient(server.url) as client:
+        client.test.many.insert_many({"_id": at} for at in range(250))
+        assert [found["_id"] for found in client.test.many.find()] == list(range(250))
+
+
 def answered(url, stage):
     with MongoClient(url) as client:
         client.test.things.replace_one({"_id": 1}, DOCUMENT, upsert=True)

@@ -1,6 +1,6 @@
 """Make the keys and passwords of `compose.yaml`, as files in a folder of their owner alone.
 
-What is there already stays: `python -m devtools.secrets [FOLDER]`.
+What is there already stays: `python -m devtools.keyfiles [FOLDER]`.
 """
 
 from __future__ import annotations
