@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from children import child
 from engine import shown
+from engine.columns import misplaced
 from engine.extract.opening import open_extract
 from engine.kinds import SourceColumn
 from engine.load.contract import Loader, Refusal, Staged
@@ -49,7 +50,7 @@ def _possible(plan: Plan, source: Sequence[SourceColumn]) -> tuple[Plan, list[di
     problems: list[Problem] = []
     told: list[dict[str, Any]] = []
     for rule in plan.rules:
-        alone = replace(plan, rules=(rule,), cursor=None, write_mode="append", key_fields=())
+        alone = replace(_plain(plan), rules=(rule,))
         try:
             check_source(alone, source)
         except Problem as exc:
@@ -59,23 +60,17 @@ def _possible(plan: Plan, source: Sequence[SourceColumn]) -> tuple[Plan, list[di
             rules.append(rule)
     if not rules:
         raise problems[0]
-    if plan.cursor is not None:
-        told += _cursor_problems(plan, rules, source)
-    left = replace(
-        plan, rules=tuple(rules), cursor=None, write_mode="append", key_fields=(), max_rejected=None
-    )
-    return left, told
+    cursor = plan.cursor.column if plan.cursor else None
+    told += [
+        {"code": one.code, "message": one.message, "rule_id": None}
+        for one in misplaced(cursor, plan.split_column, source)
+    ]
+    return replace(_plain(plan), rules=tuple(rules), max_rejected=None), told
 
 
-def _cursor_problems(
-    plan: Plan, rules: list[Rule], source: Sequence[SourceColumn]
-) -> list[dict[str, Any]]:
-    alone = replace(plan, rules=tuple(rules), write_mode="append", key_fields=())
-    try:
-        check_source(alone, source)
-    except Problem as exc:
-        return [{"code": exc.code, "message": exc.message, "rule_id": None}]
-    return []
+def _plain(plan: Plan) -> Plan:
+    """Return a plan that only appends all rows, from the first to the last."""
+    return replace(plan, cursor=None, split_column=None, write_mode="append", key_fields=())
 
 
 class _Shown:

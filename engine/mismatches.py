@@ -5,12 +5,12 @@ Light: the API asks it at saves.
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from engine.columns import impossible, misnamed
 from engine.kinds import SourceColumn
 from engine.plan import Rule
 
@@ -72,31 +72,3 @@ def mismatches(
             if field in types and not column.can_become(types[field]):
                 message = impossible(column, field, types[field])
                 yield Mismatch("impossible_cast", message, rule, "target_fields.0")
-
-
-def misnamed(name: str, counted: Counter[str]) -> tuple[str, str]:
-    """Return code and sentence of a name that the query's columns have never, or several times."""
-    if counted[name]:
-        times = f"{counted[name]} times" if counted[name] > 2 else "twice"
-        return "ambiguous_column", (
-            f'The query returns the column "{name}" {times}; give each a name of its own, with AS.'
-        )
-    said = f'The query does not return the column "{name}"'
-    near = nearest(name, list(counted))
-    return "unknown_column", f'{said}; the nearest is "{near}".' if near else f"{said}."
-
-
-def nearest(name: str, names: Sequence[str]) -> str | None:
-    """Return the name that is most like another, None where none is."""
-    folded = {one.casefold(): one for one in reversed(names)}
-    if name.casefold() in folded:
-        return folded[name.casefold()]
-    found = difflib.get_close_matches(name.casefold(), list(folded), n=1, cutoff=0.5)
-    return folded[found[0]] if found else None
-
-
-def impossible(column: SourceColumn, field: str, data_type: str) -> str:
-    return (
-        f'The column "{column.name}" is {column.database_type or column.kind}, which never '
-        f'becomes the {data_type} of the field "{field}".'
-    )

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
+from engine.columns import impossible, misnamed, misplaced
 from engine.kinds import DATA_TYPES, SourceColumn
 from engine.problems import Problem
 
@@ -15,9 +16,15 @@ OWN_COLUMNS = ("_mapping_id", "_run_id", "_loaded_at")
 WRITE_MODES = ("append", "replace", "upsert")
 OVERFLOWS = ("drop", "keep", "reject")
 MAX_CELL_BYTES = 16 * 1024 * 1024
-CURSOR_KINDS = frozenset(
-    ("integer", "decimal", "float32", "float64", "date", "timestamp", "timestamptz", "text")
-)
+HINTS = {
+    "unknown_column": "Names count letter by letter. Change the mapping, or name the column so in "
+    "the query.",
+    "ambiguous_column": "Give each column of the query a name of its own, with AS.",
+    "impossible_cast": "Cast the column in the query, or choose another type in the schema.",
+    "mapping_incomplete": "Complete the mapping, then run it again.",
+    "query_refused": "Mend the mapping's query; a preview shows the same.",
+}
+"""What to do about a mapping that cannot run, by the code that says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,44 +187,27 @@ def _rule_complaints(rule: Rule) -> list[str]:
 
 
 def _incomplete(message: str) -> Problem:
-    return Problem(
-        "mapping_incomplete", message, stage="plan", hint="Complete the mapping, then run it again."
-    )
+    return unfit("mapping_incomplete", message)
+
+
+def unfit(code: str, message: str) -> Problem:
+    """Return the problem of a mapping that cannot run as it is."""
+    return Problem(code, message, stage="plan", hint=HINTS[code])
 
 
 def check_source(plan: Plan, source: Sequence[SourceColumn]) -> None:
-    """Refuse a source whose columns the rules or the cursor cannot use.
+    """Refuse a source whose columns the rules, the cursor or the parts cannot use.
 
     Raises Problem `unknown_column`, `ambiguous_column`, `impossible_cast` or
     `mapping_incomplete`.
     """
-    kinds = {column.name: column.kind for column in source}
     counted = Counter(column.name for column in source)
-    wanted = [name for rule in plan.rules for name in rule.source_columns]
-    for name in [*wanted, *([plan.cursor.column] if plan.cursor else [])]:
+    for name in (name for rule in plan.rules for name in rule.source_columns):
         if counted[name] != 1:
-            raise _misnamed(name, counted)
-    if plan.cursor and kinds[plan.cursor.column] not in CURSOR_KINDS:
-        raise _incomplete(
-            f'The cursor column "{plan.cursor.column}" is neither number, date, timestamp nor text.'
-        )
+            raise unfit(*misnamed(name, counted))
+    for wrong in misplaced(plan.cursor.column if plan.cursor else None, plan.split_column, source):
+        raise unfit(wrong.code, wrong.message)
     _require_possible(plan, source)
-
-
-def _misnamed(name: str, counted: Counter[str]) -> Problem:
-    if name in counted:
-        return Problem(
-            "ambiguous_column",
-            f'The query returns the column "{name}" {counted[name]} times.',
-            hint="Give each column of the query a name of its own, with AS.",
-            stage="plan",
-        )
-    return Problem(
-        "unknown_column",
-        f'The query does not return the column "{name}".',
-        hint="Names count letter by letter. Change the rule, or name the column so in the query.",
-        stage="plan",
-    )
 
 
 def _require_possible(plan: Plan, source: Sequence[SourceColumn]) -> None:
@@ -226,10 +216,4 @@ def _require_possible(plan: Plan, source: Sequence[SourceColumn]) -> None:
     for rule in plan.rules:
         column, field = columns[rule.source_columns[0]], rule.target_fields[0]
         if rule.type == "direct" and not column.can_become(types[field]):
-            raise Problem(
-                "impossible_cast",
-                f'The column "{column.name}" is {column.database_type or column.kind}, which never '
-                f'becomes the {types[field]} of the field "{field}".',
-                hint="Cast the column in the query, or choose another type in the schema.",
-                stage="plan",
-            )
+            raise unfit("impossible_cast", impossible(column, field, types[field]))

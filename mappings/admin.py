@@ -138,6 +138,8 @@ class MappingAdmin(AuditedHistory, DocumentAdmin):
             or any(formset.has_changed() for formset in formsets)
         ):
             refuse_unproven(form.instance, [rule for one in formsets for rule in one.kept_rules()])
+        elif errors := proof.unasked_errors(form.instance):
+            raise ValidationError(errors)
 
         def work() -> None:
             form.instance.save()

@@ -13,7 +13,7 @@ from bson import ObjectId
 from django.conf import settings
 from rest_framework import serializers
 
-from common.api.fields import IdField, TextField
+from common.api.fields import ChoiceField, IdField, SourceNameField, TextField, TextListField
 from common.api.problems import Invalid, flattened
 from common.context import client_address
 from common.documents import store
@@ -21,10 +21,10 @@ from common.documents.models import exists
 from connections.models import Connection
 from connections.refusals import as_refusals
 from engine import asking
-from engine.plan import Field, Plan, Rule
+from engine.plan import CursorWindow, Field, Plan, Rule
 from engine.problems import Problem
 from mappings import preview, proof, rules
-from mappings.models import ColumnMapping, Mapping
+from mappings.models import ColumnMapping, Mapping, WriteMode, texts
 from mappings.serializers import (
     ColumnMappingSerializer,
     MappingSerializer,
@@ -51,6 +51,18 @@ class DryRunBodySerializer(LimitSerializer):
     source_connection_id = IdField()
     source_query = TextField(max_length=100_000)
     target_schema_id = IdField()
+    write_mode = ChoiceField(
+        choices=WriteMode.choices, required=False, allow_null=True, default=None
+    )
+    key_fields = TextListField(
+        child=TextField(max_length=100, trim_whitespace=False),
+        required=False,
+        allow_null=True,
+        default=None,
+        max_length=1000,
+    )
+    cursor_column = SourceNameField(required=False, allow_null=True, default=None)
+    split_column = SourceNameField(required=False, allow_null=True, default=None)
     column_mappings = serializers.ListField(
         child=serializers.JSONField(), max_length=rules.MAX_RULES, default=[]
     )
@@ -96,6 +108,12 @@ class DryRunSerializer(serializers.Serializer):
     unread_columns = serializers.ListField(child=serializers.CharField())
 
 
+OF_THE_MAPPING = (
+    "source_connection_id", "source_query", "target_schema_id", "write_mode", "key_fields",
+    "cursor_column", "split_column",
+)  # fmt: skip
+
+
 def of_stored(mapping: Mapping, asked: dict[str, Any]) -> dict[str, Any]:
     """Return the dry run of a stored mapping. Raises as `of_body` does."""
     return _dry_run(mapping, proof.plan_rules(rules.in_order(mapping.pk)), [], asked)
@@ -110,8 +128,7 @@ def of_body(data: Any) -> dict[str, Any]:
     serializer = DryRunBodySerializer(data=data)
     serializer.is_valid(raise_exception=True)
     values = serializer.validated_data
-    names = ("source_connection_id", "source_query", "target_schema_id")
-    mapping = Mapping(**{name: values[name] for name in names})
+    mapping = Mapping(**{name: values[name] for name in OF_THE_MAPPING})
     found, problems = _rules_of(values["column_mappings"], mapping)
     return _dry_run(mapping, found, problems, values)
 
@@ -147,7 +164,8 @@ def _dry_run(
     params = _params(mapping)
     query = preview.filled(mapping.source_query, params.kind, window_of(asked))
     try:
-        plan = _plan(mapping, query, found)
+        plan, misfits = _plan(mapping, query, found)
+        problems = [*problems, *misfits]
         with as_refusals(), place_for_query(params, client_address()):
             shown = asking.dry_run(params, plan, asked["limit"], settings.PREVIEW_TIMEOUT_S)
     except Problem as problem:
@@ -171,10 +189,13 @@ def _params(mapping: Mapping) -> SourceParams:
     return Connection.from_document(document).params()
 
 
-def _plan(mapping: Mapping, query: str, found: Sequence[Rule]) -> Plan:
-    """Return the plan of a run that only shows. Raises Problem."""
+def _plan(mapping: Mapping, query: str, found: Sequence[Rule]) -> tuple[Plan, Problems]:
+    """Return the plan of a run that only shows, and what of it could not be planned.
+
+    Raises Problem where nothing could.
+    """
     fields = tuple(Field(name, kind) for name, kind in proof.types_of(mapping).items())
-    return Plan(
+    plan = Plan(
         query=query,
         rules=tuple(found),
         columns=fields,
@@ -184,4 +205,15 @@ def _plan(mapping: Mapping, query: str, found: Sequence[Rule]) -> Plan:
         run_id="",
         loaded_at=store.now(),
         max_rejected=None,
+        split_column=mapping.split_column or None,
     )
+    mode = mapping.write_mode or WriteMode.APPEND.value
+    cursor = CursorWindow(mapping.cursor_column) if mapping.cursor_column else None
+    problems: Problems = []
+    keys = tuple(texts(mapping.key_fields))
+    for change in ({"write_mode": mode, "key_fields": keys}, {"cursor": cursor}):
+        try:
+            plan = replace(plan, **change)
+        except Problem as misfit:
+            problems.append({"code": misfit.code, "message": misfit.message, "rule_id": None})
+    return plan, problems

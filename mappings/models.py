@@ -205,7 +205,7 @@ class Mapping(Document):
             return "A key field is named twice."
         columns = column_names(self.target_schema_id)
         if columns and (lacking := [name for name in keys if name not in columns]):
-            return f"The schema has no column {', '.join(lacking)}."
+            return " ".join(validation.no_such_field(name, columns) for name in lacking)
         written = written_fields(self.pk) if self.is_stored else {}
         if written and (idle := [name for name in keys if name not in written]):
             return f"No rule writes {', '.join(idle)}: a key has a value in every row."

@@ -15,6 +15,7 @@ from django.core.exceptions import ValidationError
 
 from common.documents import store
 from common.documents.models import RuleErrors
+from engine.columns import Misplaced, misplaced
 from engine.kinds import SourceColumn
 from engine.mismatches import Mismatch, kind_of, mismatches
 from engine.plan import Rule
@@ -29,9 +30,11 @@ from mappings.models import (
     VerificationProblem,
     VerificationStatus,
     VerifiedColumn,
+    WriteMode,
     texts,
 )
 from mappings.source import Answer, digest
+from mappings.validation import no_such_field
 from schemas.evolution import stored_columns
 from schemas.models import Schema
 
@@ -46,12 +49,16 @@ ASKED_OF = ("source_query", "source_connection_id", "target_schema_id")
 
 @dataclass(frozen=True)
 class Proof:
-    """What a source's answer means for a mapping with these rules."""
+    """What a source's answer means for a mapping with these rules.
+
+    `misplaced` is what the mapping itself names, beside its rules.
+    """
 
     verification: Verification
     described: Description | None
     mismatches: Sequence[Mismatch]
     answer: Answer
+    misplaced: Sequence[Misplaced] = ()
 
     def note_on(self, mapping: Mapping) -> None:
         """Have the mapping's next write keep it; what says nothing new is not worth one."""
@@ -78,8 +85,11 @@ def prove(
     if answer.survey is None:
         return _unproven(mapping, described, answer)
     columns = described_columns(answer)
-    found = list(mismatches(plan_rules(rules), types_of(mapping), source_columns(columns)))
+    types = types_of(mapping)
+    found = list(mismatches(plan_rules(rules), types, source_columns(columns)))
+    wrong = [*_misplaced(mapping, source_columns(columns)), *_lacking_keys(mapping, types)]
     problems = [_problem(one.code, one.message, one.rule.id) for one in found]
+    problems += [_problem(one.code, one.message) for one in wrong]
     begins = described is None or (is_save and not problems)
     drift = [] if begins or described is None else list(_drift(described.columns, columns))
     status = VerificationStatus.VERIFIED
@@ -89,7 +99,20 @@ def prove(
         status = VerificationStatus.DRIFTED
     if begins:
         described = _description(answer, columns)
-    return Proof(_verification(status, columns, [*problems, *drift]), described, found, answer)
+    verification = _verification(status, columns, [*problems, *drift])
+    return Proof(verification, described, found, answer, wrong)
+
+
+def _misplaced(mapping: Mapping, columns: Sequence[SourceColumn]) -> Iterator[Misplaced]:
+    return misplaced(mapping.cursor_column, mapping.split_column, columns)
+
+
+def _lacking_keys(mapping: Mapping, types: Dict[str, str]) -> Iterator[Misplaced]:
+    if mapping.write_mode == WriteMode.UPSERT and types:
+        for name in texts(mapping.key_fields):
+            if name not in types:
+                said = f"The key fields: {no_such_field(name, types)}"
+                yield Misplaced("mapping_incomplete", said, "key_fields")
 
 
 def _unproven(mapping: Mapping, described: Description | None, answer: Answer) -> Proof:
@@ -235,19 +258,48 @@ def types_of(mapping: Mapping) -> Dict[str, str]:
 
 
 def mapping_errors(mapping: Mapping, proof: Proof) -> RuleErrors:
-    """Return what refuses a save of a mapping: of the query, and of stored rules it ends."""
+    """Return what refuses a save of a mapping: of the query, of its columns, and of stored rules
+    that it ends.
+    """
+    found = _column_errors(mapping, proof.misplaced)
     if not mapping.has_changed(*ASKED_OF):
-        return {}
-    if proof.answer.refused and mapping.has_changed("source_query", "source_connection_id"):
+        return found
+    is_query = mapping.has_changed("source_query", "source_connection_id")
+    if proof.answer.refused and is_query:
         return {"source_query": ValidationError(proof.answer.message, code=proof.answer.code)}
     errors = [
         ValidationError(f"The {_words(one.rule)}: {one.message}", code=one.code)
         for one in proof.mismatches
     ]
-    if not errors:
+    if is_query:
+        errors += [
+            ValidationError(one.message, code=one.code)
+            for one in proof.misplaced
+            if one.field in OF_THE_QUERY and one.field not in found
+        ]
+    if errors:
+        found["source_query" if is_query else "target_schema"] = ValidationError(errors)
+    return found
+
+
+OF_THE_QUERY = ("cursor_column", "split_column")
+"""What a mapping names of its query's columns."""
+
+
+def _column_errors(mapping: Mapping, wrong: Iterable[Misplaced]) -> RuleErrors:
+    return {
+        one.field: ValidationError(one.message, code=one.code)
+        for one in wrong
+        if one.field in OF_THE_QUERY and mapping.has_changed(one.field)
+    }
+
+
+def unasked_errors(mapping: Mapping) -> RuleErrors:
+    """Return what refuses a save of which the source is not asked: what it told last counts."""
+    if not mapping.has_changed(*OF_THE_QUERY) or description_of(mapping) is None:
         return {}
-    is_query = mapping.has_changed("source_query", "source_connection_id")
-    return {"source_query" if is_query else "target_schema": ValidationError(errors)}
+    known = source_columns(mapping.verification.columns or [])
+    return _column_errors(mapping, _misplaced(mapping, known)) if known else {}
 
 
 def rule_errors(found: Iterable[Mismatch]) -> RuleErrors:

@@ -128,6 +128,7 @@ class MappingSerializer(DocumentSerializer):
         `ask` in the context is who asks; None leaves it to whoever checks the rules as well.
         """
         errors = super().more_errors(values, errors, data)
+        found: dict[str, Any] = {}
         ask = cast("dict[str, Any]", self.context).get("ask", source.ask)
         mapping: Any = self.record
         sends = not mapping.is_stored or data.keys() & {*proof.ASKED_OF}
@@ -136,11 +137,12 @@ class MappingSerializer(DocumentSerializer):
             stored = rules.in_order(mapping.pk) if mapping.is_stored else []
             proven = proof.prove(mapping, stored, answer)
             found = self._detail(ModelValidationError(proof.mapping_errors(mapping, proven)))
-            errors |= {name: detail for name, detail in found.items() if name not in errors}
             proven.note_on(mapping)
             if mapping.has_changed(*proof.ASKED_OF):
                 mapping.recheck = partial(_recheck, mapping, answer)
-        return errors
+        elif ask and not sends:
+            found = self._detail(ModelValidationError(proof.unasked_errors(mapping)))
+        return errors | {name: detail for name, detail in found.items() if name not in errors}
 
 
 def _recheck(mapping: Mapping, answer: source.Answer) -> RuleErrors:

@@ -96,11 +96,16 @@ silent = Silent()
 
 
 def ask(
-    connection_id: ObjectId, sql: str, timeout_s: float = ASK_S, patient: bool = False
+    connection_id: ObjectId,
+    sql: str,
+    timeout_s: float = ASK_S,
+    patient: bool = False,
+    tables: bool = True,
 ) -> Answer:
     """Return what the source says of a query within `timeout_s`; never raises for its trouble.
 
-    Who is `patient` asks a source that was silent, too.
+    Who is `patient` asks a source that was silent, too. Without `tables` those that the query
+    names are not looked for.
     """
     asked = digest(connection_id, sql)
     try:
@@ -113,7 +118,8 @@ def ask(
         message = f"The source was not asked again, as it did not answer a moment ago. {said}"
         return Answer(asked, code="source_unreachable", message=message)
     filled = windows.fill_last_day(sql, params.kind, store.now())
-    return _asked(asked, params, filled, timeout_s)
+    names = _tables(filled, params.kind) if tables else []
+    return _asked(asked, params, filled, names, timeout_s)
 
 
 def _params(connection_id: ObjectId) -> SourceParams | None:
@@ -121,9 +127,15 @@ def _params(connection_id: ObjectId) -> SourceParams | None:
     return Connection.from_document(found).params() if found else None
 
 
-def _asked(asked: str, params: SourceParams, sql: str, timeout_s: float) -> Answer:
+def _asked(
+    asked: str,
+    params: SourceParams,
+    sql: str,
+    names: list[tuple[str | None, str]],
+    timeout_s: float,
+) -> Answer:
     try:
-        found = preview.survey(params, sql, _tables(sql, params.kind), timeout_s, client_address())
+        found = preview.survey(params, sql, names, timeout_s, client_address())
     except SourceError as trouble:
         answer = _refusal(asked, trouble)
         if _is_silence(trouble):

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from common.documents import names
+from engine.columns import nearest
 
 Config = Mapping[str, str | None]
 Problem = tuple[str, str]
@@ -43,6 +44,13 @@ def _config_problems(kind: str, config: Config) -> Iterator[Problem]:
         yield "config.overflow", f"A {kind} rule has no overflow."
     if kind == "split" and config.get("delimiter") == "":
         yield "config.delimiter", "The delimiter has at least one character."
+
+
+def no_such_field(name: str, fields: Iterable[str]) -> str:
+    """Return what is said of a field that the target's schema lacks."""
+    near = nearest(name, sorted(fields))
+    hint = f'; the nearest is "{near}"' if near else ""
+    return f'The schema has no column "{name}"{hint}.'
 
 
 @dataclass

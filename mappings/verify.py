@@ -12,18 +12,19 @@ from common.documents.codecs import record_codec
 from common.exceptions import NotFound, Stale
 from mappings import rules, source
 from mappings.models import ColumnMapping, Mapping, Verification, VerificationStatus
-from mappings.proof import DRIFT, Proof, prove
+from mappings.proof import DRIFT, Proof, description_of, prove
 from mappings.source import Answer
 
 ATTEMPTS = 10
 BUSY = "busy"
 
 
-def verify(mapping_id: ObjectId) -> Verification:
+def verify(mapping_id: ObjectId, timeout_s: float | None = None) -> Verification:
     """Return how a stored mapping stands to its source now, compared with the last save.
 
-    It is noted on the mapping, which is no change of it. A source that is down, or has no place
-    free, makes it `unverified`; the latter is not noted.
+    It is noted on the mapping, which is no change of it. A source that is down, does not answer
+    within `timeout_s` (the time of a preview unless told), or has no place free, makes it
+    `unverified`; the latter is not noted.
 
     Raises NotFound where there is no such mapping, Stale where it never stops changing.
     """
@@ -32,8 +33,10 @@ def verify(mapping_id: ObjectId) -> Verification:
         answer = source.ask(
             mapping.source_connection_id,
             mapping.source_query,
-            timeout_s=settings.PREVIEW_TIMEOUT_S,
+            timeout_s=timeout_s or settings.PREVIEW_TIMEOUT_S,
             patient=True,
+            # They belong to a description, and one that is there stays.
+            tables=description_of(mapping) is None,
         )
         proof = prove(mapping, rules.in_order(mapping_id), answer, is_save=False)
         if answer.code == BUSY or keep(mapping, proof):

@@ -18,7 +18,7 @@ from django.conf import settings
 
 from common.api.problems import flattened
 from common.documents import store
-from common.documents.models import Document
+from common.documents.models import Document, RuleErrors
 from common.documents.references import identifier_of
 from common.documents.store import Stored
 from common.exceptions import FieldError, InUse, UnreadableSecret
@@ -259,6 +259,7 @@ class _Planner:
     def _prove(self, entry: _Entry, mapping: Any, rules: list[ColumnMapping] | None) -> None:
         """Ask the source of a mapping that changes; one that is silent is asked once."""
         if rules is None and not mapping.has_changed(*proof.ASKED_OF):
+            self._refuse(entry, proof.unasked_errors(mapping))
             return
         kept = rules
         if kept is None:
@@ -268,15 +269,18 @@ class _Planner:
         answer = self._asked(mapping)
         proven = proof.prove(mapping, kept, answer)
         errors = proof.mapping_errors(mapping, proven)
+        self._refuse(entry, errors)
+        for error in [] if errors else proof.new_mismatches(kept, proven):
+            where = f"{entry.path}, {RULES}"
+            self.problems += [Problem(entry.place, where, message) for message in error.messages]
+        proven.note_on(mapping)
+
+    def _refuse(self, entry: _Entry, errors: RuleErrors) -> None:
         for name, error in errors.items():
             in_file = entry.kind.in_file(f"{name}_id" if name == "target_schema" else name)
             for message in error.messages:
                 place = entry.node.place_of(in_file)
                 self.problems.append(Problem(place, f"{entry.path}, {in_file}", message))
-        for error in [] if errors else proof.new_mismatches(kept, proven):
-            where = f"{entry.path}, {RULES}"
-            self.problems += [Problem(entry.place, where, message) for message in error.messages]
-        proven.note_on(mapping)
 
     def _asked(self, mapping: Any) -> Answer:
         """Return what a source says; a connection that did not answer is not asked again."""

@@ -15,13 +15,17 @@ from pymongo.errors import PyMongoError
 
 from common.documents import store
 from common.documents.store import Stored
-from common.exceptions import ServiceError, UnreadableSecret
+from common.exceptions import NotFound, ServiceError, Stale, UnreadableSecret
 from connections.models import Connection
 from engine import asking
 from engine.asking import Note, RunProblem, RunReport, RunSpec, Stopped
-from engine.plan import CursorWindow, Field, Plan, Rule
+from engine.plan import HINTS, CursorWindow, Field, Plan, Rule
 from engine.problems import Problem
 from engine.target import TargetParams
+from mappings import verify
+from mappings.models import Mapping, VerificationStatus
+from mappings.proof import DRIFT
+from mappings.source import ASK_S
 from runs import life, log, outcomes, planning
 from runs.claims import Claim
 from runs.models import Run
@@ -80,6 +84,7 @@ class Attempt:
         try:
             spec = spec_of(self.claim)
             self._note_target(spec)
+            self._verify()
             report = asking.run(spec, self.on_note, self.stop.event, self._deadline())
         except Stopped:
             self._stopped()
@@ -89,6 +94,27 @@ class Attempt:
             self._end_badly(problem, RunReport(), spec)
         else:
             self._succeed(report, spec)
+
+    def _verify(self) -> None:
+        """Ask the source whether the mapping can run, before a row is read. Raises Problem.
+
+        A source that does not answer is the engine's to tell, with its own codes; so is a plan
+        that its mapping has left behind.
+        """
+        found = store.find_one(Mapping, {"_id": self.claim.run["mapping_id"]})
+        if found is None:
+            return
+        mapping = Mapping.from_document(found)
+        if planning.plan_of(mapping).id != self.claim.run.get("plan_id"):
+            return
+        try:
+            verification = verify.verify(mapping.pk, ASK_S)
+        except (NotFound, Stale):
+            return
+        if verification.status == VerificationStatus.BROKEN.value:
+            why = next(one for one in verification.problems if one.code not in DRIFT)
+            hint = HINTS.get(why.code, HINTS["mapping_incomplete"])
+            raise Problem(why.code, why.message, hint=hint, stage="plan")
 
     def _deadline(self) -> float | None:
         """Return when the run has taken too long, on the monotonic clock."""

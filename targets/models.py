@@ -19,6 +19,7 @@ from common.exceptions import DuplicateName, UnreadableSecret
 from common.secrets.fields import EncryptedTextField
 from common.secrets.holder import SecretHolder
 from connections.models import Connection, TestStatus, connection_kind
+from engine import options as known_options
 from targets import places
 
 DEFAULT = "default"
@@ -156,9 +157,12 @@ class Target(SecretHolder):
         if not self.has_changed("credentials"):
             return {}
         try:
-            self.credential_keys = sorted(as_credentials(self.reveal_stored()))
+            found = as_credentials(self.reveal_stored())
         except ValueError as wrong:
             return {"credentials": ValidationError(str(wrong), code="invalid")}
+        self.credential_keys = sorted(found)
+        if problem := known_options.problem_of(found, settings.LAKE_AMBIENT_CREDENTIALS):
+            return {"credentials": ValidationError(problem, code="unknown_option")}
         return {}
 
     def reveal_stored(self) -> str | None:

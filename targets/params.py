@@ -9,6 +9,7 @@ from django.conf import settings
 from children import networks
 from common.documents import store
 from connections.models import Connection
+from engine import options as known_options
 from engine.problems import Problem
 from engine.target import TargetParams
 from targets import places
@@ -38,21 +39,20 @@ def _folder(target: Target) -> TargetParams:
         raise Problem("target_refused", problem, hint=MEND, stage="plan")
     if target.lacks_credentials():
         raise Problem("target_refused", NO_CREDENTIALS, hint=MEND, stage="plan")
-    options = target.options()
+    options, ambient = target.options(), settings.LAKE_AMBIENT_CREDENTIALS
+    if problem := known_options.problem_of(options, ambient):
+        raise Problem("target_refused", problem, hint=MEND, stage="plan")
     _refuse_endpoints(options)
     if not places.is_bucket(uri):
         uri = str(places.resolved(uri))
-    ambient = settings.LAKE_AMBIENT_CREDENTIALS
     return TargetParams("delta", uri=uri, options=options, ambient=ambient)
 
 
 def _refuse_endpoints(options: dict[str, str]) -> None:
     """Raise Problem where an endpoint lies in a network that is denied; a name is looked up."""
-    for name, value in options.items():
-        if not name.lower().endswith(("endpoint", "endpoint_url")):
-            continue
+    for name, url in known_options.endpoints(options):
         try:
-            networks.refuse_url(value if "://" in value else f"//{value}")
+            networks.refuse_url(url)
         except networks.NotAllowed as denied:
             said = f"{name} leads to {denied.address}, where no target may lead."
             raise Problem("host_not_allowed", said, hint=MEND, stage="plan") from denied

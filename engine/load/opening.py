@@ -10,6 +10,7 @@ from typing import Any
 from pymysql.converters import conversions
 
 from children import networks
+from engine import options as known_options
 from engine.load.contract import Loader
 from engine.load.delta import DeltaLoader
 from engine.load.mysql import MysqlLoader
@@ -92,12 +93,14 @@ def _mysql(params: SourceParams, clock: Clock, stack: ExitStack) -> Any:
 def store_options(target: TargetParams) -> dict[str, str]:
     """Return the options of an object store; nothing of this machine lends it any, unless told.
 
-    Raises Problem where there is no login among them.
+    Raises Problem where there is no login among them, or one that is not known.
     """
     options = {name: str(value) for name, value in target.options.items()}
-    for name, value in options.items():
-        if "endpoint" in name.lower() and "://" in value:
-            _hold_to_networks(value)
+    # What the environment lends is the operator's.
+    if not target.ambient and (said := known_options.problem_of(options)):
+        raise Problem("target_refused", said, hint="Change the target's credentials.", stage="plan")
+    for _, endpoint in known_options.endpoints(options):
+        _hold_to_networks(endpoint)
     scheme = (target.uri or "").partition("://")[0].lower()
     store = _SCHEMES.get(scheme, scheme)
     if store not in _LOGINS or target.ambient:

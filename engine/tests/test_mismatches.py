@@ -1,7 +1,8 @@
 import pytest
 
+from engine.columns import misplaced, nearest
 from engine.kinds import SourceColumn
-from engine.mismatches import kind_of, mismatches, nearest
+from engine.mismatches import kind_of, mismatches
 from engine.plan import Rule
 
 COLUMNS = [
@@ -84,3 +85,27 @@ def test_the_nearest_name_is_told_where_one_is_near(name, names, near):
 )
 def test_the_kind_of_a_described_column(database_type, data_type, kind):
     assert kind_of(database_type, data_type) == kind
+
+
+def test_columns_that_a_mapping_names_itself_are_of_the_query_and_have_an_order():
+    assert list(misplaced(None, "", COLUMNS)) == []
+    assert list(misplaced("id", "photo", COLUMNS)) == []
+    found = [(one.field, one.code, one.message) for one in misplaced("idd", "twice", COLUMNS)]
+    assert found == [
+        (
+            "cursor_column",
+            "unknown_column",
+            'The cursor column: The query does not return the column "idd"; the nearest is "id".',
+        ),
+        (
+            "split_column",
+            "ambiguous_column",
+            'The split column: The query returns the column "twice" twice; give each a name of its '
+            "own, with AS.",
+        ),
+    ]
+    (found,) = misplaced("photo", None, COLUMNS)
+    assert (found.code, found.message) == (
+        "mapping_incomplete",
+        'The cursor column "photo" is neither number, date, timestamp nor text.',
+    )

@@ -72,11 +72,15 @@ def test_a_mapping_that_cannot_run_is_incomplete(given, message):
 @pytest.mark.parametrize(
     ("source", "code", "message"),
     [
-        ([("A", "text")], "unknown_column", 'The query does not return the column "a".'),
+        (
+            [("A", "text")],
+            "unknown_column",
+            'The query does not return the column "a"; the nearest is "A".',
+        ),
         (
             [("a", "text"), ("a", "text")],
             "ambiguous_column",
-            'The query returns the column "a" 2 times.',
+            'The query returns the column "a" twice; give each a name of its own, with AS.',
         ),
         (
             [("a", "binary")],

@@ -224,6 +224,58 @@ def test_an_endpoint_in_a_denied_network_is_not_dialled(api):
     assert result["details"]["error_code"] == "host_not_allowed"
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("AWS_ENDPOINT", "169.254.169.254"),
+        ("endpoint_url", "http://[::ffff:169.254.169.254]:80"),
+        ("AWS_ENDPOINT_URL_S3", "http://169.254.169.254/x"),
+        ("AZURE_AUTHORITY_HOST", "http://169.254.169.254"),
+        ("google_base_url", "http://169.254.169.254"),
+        ("GOOGLE_SERVICE_ACCOUNT_KEY", '{"gcs_base_url": "http://169.254.169.254"}'),
+    ],
+)
+def test_whatever_names_a_host_is_held_to_the_networks(api, name, value):
+    result = api.post("targets/test", delta(credentials=KEYS | {name: value})).json()
+    assert result["details"]["error_code"] == "host_not_allowed"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("proxy_url", "http://169.254.169.254"),
+        ("AWS_METADATA_ENDPOINT", "http://10.0.0.1"),
+        ("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://10.0.0.1"),
+        ("AWS_ENDPOINT_URL_STS", "http://10.0.0.1"),
+        ("AWS_S3_LOCKING_PROVIDER", "dynamodb"),
+        ("AWS_CONDITIONAL_PUT", "dynamo:locks"),
+        ("AWS_WEB_IDENTITY_TOKEN_FILE", "/etc/passwd"),
+        ("AWS_REGION", "x.example.com/"),
+        ("AZURE_MSI_ENDPOINT", "http://10.0.0.1"),
+        ("AZURE_STORAGE_ACCOUNT_NAME", "a.example.com/"),
+        ("azure_use_azure_cli", "true"),
+        ("GOOGLE_APPLICATION_CREDENTIALS", "/etc/key.json"),
+        ("GOOGLE_SERVICE_ACCOUNT_KEY", '{"type": "external_account"}'),
+        ("whatever", "x"),
+    ],
+)
+def test_options_that_lead_elsewhere_are_refused(api, stored, name, value):
+    answer = api.post("targets", delta(credentials=KEYS | {name: value}))
+    assert (answer.status, answer.codes) == (400, {"credentials": "unknown_option"})
+    assert name in answer.messages["credentials"]
+    assert stored.targets.count_documents({}) == 0
+
+
+def test_a_stored_option_that_is_known_no_more_is_not_handed_on(api, stored, settings):
+    record = api.create("targets", delta())
+    text = json.dumps(KEYS | {"proxy_url": "http://127.0.0.1:9"})
+    token = Fernet(settings.ENCRYPTION_KEY).encrypt(text.encode()).decode()
+    stored.targets.update_one({}, {"$set": {"credentials": token}})
+    result = api.post(f"targets/{record['id']}/test").json()
+    assert result["success"] is False
+    assert "proxy_url" in str(result)
+
+
 def test_an_unknown_one_is_404(api):
     assert api.get(f"targets/{ObjectId()}").status == 404
     assert api.post(f"targets/{ObjectId()}/test").status == 404
