@@ -200,7 +200,8 @@ class Delivery(models.Model):
         db_table = "deliveries"
         ordering = ["-at", "-id"]
         indexes = [
-            models.Index(fields=["notification_id", "-at", "-id"], name="deliveries_newest"),
+            # Upwards: the embedded server leaves out what a range of a descending index ends with.
+            models.Index(fields=["notification_id", "at", "id"], name="deliveries_newest"),
             models.Index(fields=["status", "next_attempt_at"], name="deliveries_due"),
         ]
 

@@ -36,7 +36,7 @@ class Migration(migrations.Migration):
                 "ordering": ["-at", "-id"],
                 "indexes": [
                     models.Index(
-                        fields=["connection_id", "-at", "-id"], name="connection_checks_newest"
+                        fields=["connection_id", "at", "id"], name="connection_checks_newest"
                     )
                 ],
             },

@@ -75,9 +75,7 @@ class Migration(migrations.Migration):
                 "db_table": "deliveries",
                 "ordering": ["-at", "-id"],
                 "indexes": [
-                    models.Index(
-                        fields=["notification_id", "-at", "-id"], name="deliveries_newest"
-                    ),
+                    models.Index(fields=["notification_id", "at", "id"], name="deliveries_newest"),
                     models.Index(fields=["status", "next_attempt_at"], name="deliveries_due"),
                 ],
             },

@@ -3,6 +3,8 @@
 import hashlib
 import hmac
 import socket
+import subprocess
+import sys
 import time
 from datetime import timedelta
 
@@ -12,6 +14,7 @@ from children import networks
 from notifications import outbox, sending
 from notifications.tests.conftest import end
 from notifications.tests.receivers import mail_receiver
+from runs.tests.workers import ROOT, until
 
 SECRET = "shared-with-nobody"
 
@@ -249,6 +252,24 @@ def test_an_address_kept_elsewhere_is_found_when_it_is_used(api, receiver, monke
     assert receiver.headers[0]["Authorization"] == "Basic YWRhOncwcmQ="
     monkeypatch.delenv("ETL_SECRET_HOOK")
     assert outcome_of(api, record)["details"]["error_code"] == "secret_unreadable"
+
+
+def test_the_receiver_of_the_documentation_takes_what_is_signed_right(api, notify):
+    text = (ROOT / "docs" / "notifications.md").read_text()
+    program = text.split("```python\n")[1].split("```")[0]
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    command = [sys.executable, "-c", program.replace("9000", str(port))]
+    record = notify(url=f"http://127.0.0.1:{port}/", secret="s3cret")
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            until(lambda: outcome_of(api, record)["success"], "the receiver took nothing", 30)
+            assert process.stdout.readline().startswith('True {"id":')
+            path = f"notifications/{record['id']}"
+            assert api.patch(path, {"secret": "another"}).status == 200
+            assert outcome_of(api, record)["message"] == "The receiver answered 403."
+        finally:
+            process.kill()
 
 
 # --- Mail -----------------------------------------------------------------------------------------
