@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, ClassVar
 
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
+from django_mongodb_backend.fields import ObjectIdField
 
 from common.documents import store, writes
 from common.documents.models import Held, RuleErrors, page_index, users_of
@@ -259,6 +260,30 @@ class Connection(SecretHolder):
         }
         not_tested = {*self.kept, "name", "created_at", "updated_at"}
         writes.keep(Connection, unchanged(self.document, not_tested), result)
+
+
+class ConnectionCheck(models.Model):
+    """How a connection was at a moment, until `expires_at`; see `monitoring`."""
+
+    kept: ClassVar[frozenset[str]] = frozenset()
+
+    connection_id = ObjectIdField()
+    at = models.DateTimeField()
+    success = models.BooleanField()
+    error_code = models.CharField(max_length=40, null=True)
+    latency_ms = models.FloatField(null=True)
+    expires_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "connection_checks"
+        ordering = ["-at", "-id"]
+        indexes = [
+            # Upwards: the embedded server leaves out what a range of a descending index ends with.
+            models.Index(fields=["connection_id", "at", "id"], name="connection_checks_newest")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.connection_id} {self.at}"
 
 
 def connection_kind(identifier: Any) -> str | None:

@@ -1,12 +1,16 @@
 """Connections over REST."""
 
-from typing import ClassVar
+from functools import cache
+from typing import Any, ClassVar
 
 from rest_framework import serializers
 
+from common.api.fields import UtcDateTimeField
 from common.api.secrets import SecretHolderSerializer
 from common.api.serializers import StrictSerializer
-from connections.models import Connection
+from common.documents.codecs import Codec, record_codec
+from common.documents.store import Stored
+from connections.models import Connection, ConnectionCheck
 
 
 class ConnectionSerializer(SecretHolderSerializer):
@@ -75,6 +79,32 @@ class TestResultSerializer(serializers.Serializer):
     success = serializers.BooleanField()
     message = serializers.CharField()
     details = TestDetailsSerializer()
+
+
+class ConnectionCheckSerializer(serializers.Serializer):
+    """How a connection was at a moment."""
+
+    at = UtcDateTimeField()
+    success = serializers.BooleanField()
+    error_code = serializers.CharField(allow_null=True)
+    latency_ms = serializers.FloatField(allow_null=True, help_text="Null after a failure.")
+
+    class Meta:
+        model = ConnectionCheck
+
+    @classmethod
+    @cache
+    def answered(cls) -> list[Codec]:
+        by_column = record_codec(ConnectionCheck).by_column
+        return [by_column[str(name)] for name in cls().fields]
+
+    @classmethod
+    def projection(cls) -> Stored:
+        return {codec.column: 1 for codec in cls.answered()}
+
+    @classmethod
+    def show(cls, document: Stored) -> dict[str, Any]:
+        return {codec.column: codec.show(document.get(codec.column)) for codec in cls.answered()}
 
 
 class TableSerializer(serializers.Serializer):

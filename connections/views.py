@@ -3,20 +3,25 @@
 from dataclasses import asdict
 from typing import Any, ClassVar
 
+from bson import ObjectId
 from django.conf import settings
+from django.http.response import HttpResponseBase
 from drf_spectacular.utils import extend_schema
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from common.api.parameters import ListParameters
-from common.api.roles import Role
+from common.api.parameters import ListParameters, TimelineParameters
+from common.api.roles import Access, Role
 from common.api.views import DocumentViewSet, records_access
 from common.context import client_address
+from common.documents.models import exists
+from common.documents.store import Stored
 from common.exceptions import NotFound
-from connections.models import Connection
+from connections.models import Connection, ConnectionCheck
 from connections.refusals import as_refusals
 from connections.serializers import (
+    ConnectionCheckSerializer,
     ConnectionSerializer,
     ConnectionTestSerializer,
     NothingSerializer,
@@ -98,3 +103,22 @@ class ConnectionViewSet(DocumentViewSet):
         with as_refusals():
             result = probe(connection.params(), settings.PROBE_TIMEOUT_S, client_address())
         return {"success": result.success, "message": result.message, "details": result.details}
+
+
+class ConnectionCheckViewSet(DocumentViewSet):
+    """How one connection was, check by check."""
+
+    serializer_class: Any = ConnectionCheckSerializer
+    parameters = TimelineParameters(ConnectionCheck, ["success", "error_code"], "at")
+    access: ClassVar[Access] = {"list": Role.VIEWER}
+    http_method_names = ("get", "head", "options")
+
+    def scope(self) -> Stored:
+        return {"connection_id": ObjectId(self.kwargs["id"])}
+
+    @extend_schema(responses=ConnectionCheckSerializer(many=True))
+    def list(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        """List the checks of 30 days, newest first: one every CONNECTION_CHECK_EVERY_S."""
+        if not exists(Connection, ObjectId(self.kwargs["id"])):
+            raise NotFound(f"There is no connection with the id {self.kwargs['id']}.")
+        return super().list(request, *args, **kwargs)

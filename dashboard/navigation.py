@@ -15,6 +15,7 @@ PAGES = [
     ("Column mappings", "arrow_split", "mappings", "columnmapping"),
     ("Schedules", "schedule", "schedules", "schedule"),
     ("Runs", "play_circle", "runs", "run"),
+    ("Notifications", "notifications", "notifications", "notification"),
 ]
 ACCOUNTS = [
     ("Users", "person", "auth", "user"),

@@ -7,15 +7,29 @@ every wrong setting at once; the service does not start while there is one.
 import json
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 
 import environ
+from django.core.exceptions import ImproperlyConfigured
 
 SWITCH = {
     **dict.fromkeys(("true", "yes", "on", "1"), True),
     **dict.fromkeys(("false", "no", "off", "0"), False),
 }
+
+
+@dataclass(frozen=True)
+class MailServer:
+    """Where mail goes out; without a `host`, nowhere. `is_tls` is from the start on."""
+
+    host: str = ""
+    port: int = 25
+    username: str = ""
+    password: str = ""
+    starts_tls: bool = False
+    is_tls: bool = False
 
 
 class Environment:
@@ -42,6 +56,31 @@ class Environment:
             why = getattr(wrong, "strerror", None) or "it is no text"
             self.problems.append(f"{name}_FILE cannot be read: {why}.")
             return ""
+
+    def mail(self, name: str) -> MailServer:
+        """Return the mail server that a URL names: smtp, smtp+tls (STARTTLS) or smtp+ssl."""
+        url = self.secret(name)
+        if not url:
+            return MailServer()
+        try:
+            found = environ.Env.email_url_config(url)
+        except (ImproperlyConfigured, ValueError):
+            found = {}
+        if not found.get("EMAIL_HOST") or not str(found["EMAIL_BACKEND"]).endswith(
+            "smtp.EmailBackend"
+        ):
+            self._note(name, "a URL such as smtp+tls://user:password@mail.example.com:587")
+            return MailServer()
+        starts_tls, is_tls = (bool(found.get(f"EMAIL_USE_{way}")) for way in ("TLS", "SSL"))
+        usual = 587 if starts_tls else 465 if is_tls else 25
+        return MailServer(
+            str(found["EMAIL_HOST"]),
+            int(found.get("EMAIL_PORT") or usual),
+            str(found.get("EMAIL_HOST_USER") or ""),
+            str(found.get("EMAIL_HOST_PASSWORD") or ""),
+            starts_tls,
+            is_tls,
+        )
 
     def text(self, name: str, default: str = "") -> str:
         self.names.add(name)

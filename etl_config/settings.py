@@ -74,6 +74,9 @@ SOURCE_ALLOW_NETWORKS = env.networks("SOURCE_ALLOW_NETWORKS")
 # Where the processes of one service count both together; below /tmp unless it is set.
 PLACES_DIR = env.text("PLACES_DIR", "")
 
+# Connections are checked so often, spread out, by whichever worker comes first; 0: never.
+CONNECTION_CHECK_EVERY_S = env.number("CONNECTION_CHECK_EVERY_S", 0.0)
+
 # --- Data ----------------------------------------------------------------------------------------
 
 # The default lake and what belongs to it; the API, workers and the scheduler share it.
@@ -92,6 +95,18 @@ RUN_MAX_PER_SOURCE = env.whole("RUN_MAX_PER_SOURCE", 4)
 RUN_KEEP_DAYS = env.whole("RUN_KEEP_DAYS", 90)
 RUN_LOG_KEEP_DAYS = env.whole("RUN_LOG_KEEP_DAYS", 30)
 REJECTED_KEEP_DAYS = env.whole("REJECTED_KEEP_DAYS", 30)
+
+# --- Mail ----------------------------------------------------------------------------------------
+
+# Where notifications go out by mail: smtp+tls://user:password@mail.example.com:587.
+_MAIL = env.mail("EMAIL_URL")
+EMAIL_HOST = _MAIL.host
+EMAIL_PORT = _MAIL.port
+EMAIL_HOST_USER = _MAIL.username
+EMAIL_HOST_PASSWORD = _MAIL.password
+EMAIL_USE_TLS = _MAIL.starts_tls
+EMAIL_USE_SSL = _MAIL.is_tls
+DEFAULT_FROM_EMAIL = env.text("EMAIL_FROM", "") or "etl@localhost"
 
 # --- The server ----------------------------------------------------------------------------------
 
@@ -166,6 +181,7 @@ INSTALLED_APPS = [
     "mappings",
     "schedules",
     "runs",
+    "notifications",
     "portability",
 ]
 
@@ -236,6 +252,9 @@ SPECTACULAR_SETTINGS = {
     "COMPONENT_SPLIT_REQUEST": True,
     "ENUM_NAME_OVERRIDES": {
         "VerificationStatus": "mappings.models.VerificationStatus",
+        "TargetKind": "targets.models.TargetKind",
+        "NotificationKind": "notifications.models.NotificationKind",
+        "DeliveryStatus": "notifications.models.DeliveryStatus",
         "RunStatusEnum": "runs.life.STATUSES",
         "HealthEnum": ["healthy", "unhealthy"],
         "CheckEnum": ["healthy", "unhealthy", "up", "absent"],
@@ -248,6 +267,7 @@ SPECTACULAR_SETTINGS = {
         {"name": "schemas", "description": "Target tables; they only grow."},
         {"name": "schedules", "description": "When a mapping runs."},
         {"name": "runs", "description": "What ran, what runs, and what waits to run."},
+        {"name": "notifications", "description": "Who is told of what, and what was sent."},
         {"name": "session", "description": "Log in as a user, as frontends do."},
         {"name": "me", "description": "Who one is, and what one may."},
         {"name": "tokens", "description": "Keys to the API."},

@@ -8,6 +8,7 @@ import access.urls
 import audit.urls
 import connections.urls
 import mappings.urls
+import notifications.urls
 import runs.urls
 import schedules.urls
 import schemas.urls
@@ -25,6 +26,7 @@ api = [
     *mappings.urls.urlpatterns,
     *schedules.urls.urlpatterns,
     *runs.urls.urlpatterns,
+    *notifications.urls.urlpatterns,
     *audit.urls.urlpatterns,
     # Whatever else begins like the API is refused like the API, also while DEBUG is on.
     re_path(r"", UnknownAddress.as_view()),

@@ -6,7 +6,7 @@ a run notes that, see `starting`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -27,6 +27,17 @@ from runs.planning import Planned
 DUPLICATE_KEY = 11000
 WINDOW = "{{slot_"
 DAY = timedelta(days=1)
+
+
+SkipListener = Callable[[list[Stored]], None]
+"""Called with runs that say why slots did not run, in the transaction that says so."""
+
+_skip_listeners: list[SkipListener] = []
+
+
+def on_skip(listener: SkipListener) -> None:
+    """Have `listener` called with the slots that do not run."""
+    _skip_listeners.append(listener)
 
 
 class SlotTaken(Conflict):
@@ -116,6 +127,15 @@ def insert_many(documents: Iterable[Stored]) -> int:
     return len(made)
 
 
+def insert_skipped(documents: Iterable[Stored]) -> int:
+    """Insert runs of `skipped`, and tell who listens; return how many were inserted."""
+    made = list(documents)
+    count = insert_many(made)
+    for listener in _skip_listeners:
+        listener(made)
+    return count
+
+
 def skipped(
     mapping_id: ObjectId,
     mapping_name: str,
@@ -126,7 +146,7 @@ def skipped(
     skipped_slots: int = 1,
     trigger: str = "schedule",
 ) -> Stored:
-    """Return the document of a run that says why a slot did not run; see `insert_many`."""
+    """Return the document of a run that says why a slot did not run; see `insert_skipped`."""
     now = naive(store.now())
     return {
         **_empty(),

@@ -229,7 +229,7 @@ def _written(schedule: Schedule, mapping: Mapping | None, decisions: list[Decisi
         if one.reason
     ]
     if skipped:
-        queueing.insert_many(skipped)
+        queueing.insert_skipped(skipped)
     runs = [slots.with_window(schedule, one.slot) for one in decisions if not one.reason]
     if not runs or mapping is None:
         return {}

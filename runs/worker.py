@@ -1,7 +1,7 @@
 """A worker: it claims runs from the store, does them side by side, and looks after those of others.
 
 One thread claims, one shows signs of life and hears of cancels, and each run has one of its own;
-the work itself is done in children of the engine.
+the work itself is done in children of the engine. Duties beside runs have threads, too.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import TypeVar
 
 from bson import ObjectId
@@ -22,9 +23,10 @@ from pymongo.errors import PyMongoError
 
 from common.documents import store
 from common.exceptions import ServiceError
-from runs import claims, log, outcomes, upkeep
+from runs import claims, duties, log, outcomes, upkeep
 from runs.attempt import Attempt, StopReason
 from runs.claims import Claim, Watch
+from runs.duties import Duty
 from runs.models import WORKERS
 from runs.queueing import naive
 
@@ -68,6 +70,7 @@ class Worker:
         """Do runs until `stop`; then let them end for `grace_s`, and hand the rest back."""
         tender = threading.Thread(target=self._tend, name="tender", daemon=True)
         tender.start()
+        self._take_on_duties()
         while not self.stopping.is_set():
             self._wait(self._turn())
         self._wind_up(grace_s)
@@ -189,10 +192,30 @@ class Worker:
                 log.write(run["_id"], run["attempt"], None, "The worker was lost.", "error")
                 self.woken.set()
 
-    def _guarded(self, job: Callable[[], T]) -> T | None:
+    # --- Beside runs ------------------------------------------------------------------------------
+
+    def _take_on_duties(self) -> None:
+        """Begin what is to be done beside runs; one that is here for one run alone does none."""
+        for duty in duties.registered() if self.only is None else ():
+            for _ in range(duty.threads):
+                threading.Thread(
+                    target=self._attend, args=(duty,), name=duty.name, daemon=True
+                ).start()
+
+    def _attend(self, duty: Duty) -> None:
+        # What waits for strangers has no time limit at the store but that of each operation.
+        while not self.stopping.is_set():
+            if not self._guarded(duty.work, nullcontext):
+                self.stopping.wait(duty.every_s)
+
+    def _guarded(
+        self,
+        job: Callable[[], T],
+        within: Callable[[], AbstractContextManager[None]] = store.batch_timeout,
+    ) -> T | None:
         """Return what a job does; a store that is away is told once in a while."""
         try:
-            with store.batch_timeout():
+            with within():
                 return job()
         except STORE_TROUBLE as failure:
             self.complaints.say(f"The store does not answer a worker ({type(failure).__name__}).")

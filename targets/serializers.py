@@ -54,6 +54,7 @@ class TargetSerializer(SecretHolderSerializer):
     """Where the rows of runs go; its credentials are taken and never given back."""
 
     record: Target
+    id_field = TargetIdField
     credentials = CredentialsField(required=False, allow_null=True, max_length=100_000)
 
     class Meta:

@@ -44,6 +44,10 @@ def as_text(field: Any, value: Any) -> str:
         case forms.ModelChoiceField():
             model = field.queryset.model if field.queryset is not None else None
             return str((model and record_of(model, value)) or value or "")
+        case forms.MultipleChoiceField():
+            several: Any = field.choices
+            words = {str(key): str(word) for key, word in several}
+            return ", ".join(words.get(one, one) for one in map(str, value or ()))
         case forms.ChoiceField():
             choices: Any = field.choices
             return str(dict(choices).get(value, value or ""))

@@ -152,6 +152,8 @@ class DocumentSerializer(StrictMixin, serializers.ModelSerializer):
     # A reference is its id, whatever the stubs have it be.
     serializer_related_field = IdField  # type: ignore[assignment]
     serializer_choice_field = ChoiceField
+    id_field: type[IdField] = IdField
+    """How the record's own id is read and written."""
 
     class Meta:
         model: type[Document]
@@ -178,7 +180,7 @@ class DocumentSerializer(StrictMixin, serializers.ModelSerializer):
     @cache
     def _built_fields(cls) -> dict[str, Any]:
         """Return the fields as the model has them: they are looked up once, and copied after."""
-        id_fields = {name: IdField(source="pk", read_only=True) for name in ("id", "_id")}
+        id_fields = {name: cls.id_field(source="pk", read_only=True) for name in ("id", "_id")}
         return id_fields | super(DocumentSerializer, cls()).get_fields()
 
     def build_field(self, field_name: str, info: Any, model_class: Any, nested_depth: int) -> Any:

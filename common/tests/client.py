@@ -350,6 +350,21 @@ def target_document(**changes: Any) -> dict[str, Any]:
     } | changes
 
 
+def notification_document(**changes: Any) -> dict[str, Any]:
+    return {
+        "_id": ObjectId(),
+        "name": f"stored notification {next(number)}",
+        "kind": "webhook",
+        "url": "gAAAAA",
+        "url_shown": "https://hooks.example.com:443",
+        "secret": None,
+        "events": ["failed"],
+        "mapping_ids": None,
+        "enabled": True,
+        **moments(),
+    } | changes
+
+
 REFERENCES = {
     "mappings": {"source_connection_id": "connections", "target_schema_id": "schemas"},
     "column_mappings": {"mapping_id": "mappings"},
@@ -370,6 +385,7 @@ def document(database: Database[Any], kind: str, /, **changes: Any) -> dict[str,
         "schedules": schedule_document,
         "tokens": token_document,
         "targets": target_document,
+        "notifications": notification_document,
     }
     stored = makers[kind](**changes)
     database[kind].insert_one(stored)

@@ -12,10 +12,11 @@ from common.tests.client import NOBODY
 from connections.views import ConnectionViewSet
 from mappings.models import ColumnMapping
 from mappings.views import ColumnMappingViewSet, MappingViewSet
+from notifications.views import NotificationViewSet
 from schedules.views import ScheduleViewSet
 from schemas.views import SchemaViewSet
 
-VIEWS = [ConnectionViewSet, SchemaViewSet, MappingViewSet, ScheduleViewSet]
+VIEWS = [ConnectionViewSet, SchemaViewSet, MappingViewSet, ScheduleViewSet, NotificationViewSet]
 MODELS = [*(view.serializer_class.Meta.model for view in VIEWS), ColumnMapping]
 VALUES = {
     "db_type": "mysql",
@@ -23,6 +24,7 @@ VALUES = {
     "last_test_status": "failed",
     "enabled": "true",
     "type": "join",
+    "kind": "webhook",
     "write_mode": "upsert",
     **dict.fromkeys(
         ["mapping_id", "source_connection_id", "target_schema_id", "target_id"], str(NOBODY)

@@ -315,21 +315,29 @@ def silent():
             sock.close()
 
 
-def test_hanging_sources_take_the_places_that_all_workers_share_and_no_more(port, silent):
+@pytest.fixture(scope="module")
+def patient(store, port, log):
+    """Another service over the same store, with time for a busy machine to begin what will hang."""
+    longer = SETTINGS | {"PROBE_TIMEOUT_S": "4.5", "PREVIEW_TIMEOUT_S": "5"}
+    with service(store, "wire", log, migrate=False, **longer) as (_, another):
+        yield another
+
+
+def test_hanging_sources_take_the_places_that_all_workers_share_and_no_more(patient, silent):
     """However the requests fall to the workers, exactly so many hang, and the rest goes on."""
     host, taken = silent
     hanging = json.dumps(connection_body(db_type="mysql", host=LOOPBACK, port=host)).encode()
-    _, _, stored = send(port, "POST", PATH, hanging)
+    _, _, stored = send(patient, "POST", PATH, hanging)
     here = f"{PATH}/{json.loads(stored)['id']}"
     with ThreadPoolExecutor(8) as executor:
-        probes = [executor.submit(send, port, "POST", f"{here}/test") for _ in range(5)]
-        listings = [executor.submit(send, port, "GET", f"{here}/tables") for _ in range(3)]
+        probes = [executor.submit(send, patient, "POST", f"{here}/test") for _ in range(5)]
+        listings = [executor.submit(send, patient, "GET", f"{here}/tables") for _ in range(3)]
         deadline = time.monotonic() + 4
         while len(taken) < 8 and time.monotonic() < deadline:
             time.sleep(0.01)
         assert len(taken) == 8, [each.result() for each in probes + listings if each.done()]
-        more = [send(port, "POST", f"{here}/test"), send(port, "GET", f"{here}/tables")]
-        others = Counter(send(port, "GET", here)[0] for _ in range(20))
+        more = [send(patient, "POST", f"{here}/test"), send(patient, "GET", f"{here}/tables")]
+        others = Counter(send(patient, "GET", here)[0] for _ in range(20))
         assert not any(each.done() for each in probes + listings)
 
     assert [json.loads(body)["detail"] for _, _, body in more] == [
