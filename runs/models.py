@@ -75,13 +75,14 @@ class Run(models.Model):
         db_table = "runs"
         ordering = ["-queued_at", "-id"]
         indexes = [
-            models.Index(fields=["-queued_at", "-id"], name="runs_newest"),
-            models.Index(fields=["mapping_id", "-queued_at", "-id"], name="runs_mapping"),
-            models.Index(fields=["mapping_id", "status", "-queued_at"], name="runs_mapping_status"),
-            models.Index(fields=["schedule_id", "-queued_at", "-id"], name="runs_schedule"),
+            # Upwards: the embedded server leaves out what a range of a descending index ends with.
+            models.Index(fields=["queued_at", "id"], name="runs_newest"),
+            models.Index(fields=["mapping_id", "queued_at", "id"], name="runs_mapping"),
+            models.Index(fields=["mapping_id", "status", "queued_at"], name="runs_mapping_status"),
+            models.Index(fields=["schedule_id", "queued_at", "id"], name="runs_schedule"),
             models.Index(fields=["schedule_id", "slot"], name="runs_schedule_slot"),
-            models.Index(fields=["status", "-queued_at", "-id"], name="runs_status"),
-            models.Index(fields=["trigger", "-queued_at", "-id"], name="runs_trigger"),
+            models.Index(fields=["status", "queued_at", "id"], name="runs_status"),
+            models.Index(fields=["trigger", "queued_at", "id"], name="runs_trigger"),
             models.Index(fields=["connection_id", "status"], name="runs_connection"),
             models.Index(fields=["target_id", "status"], name="runs_target"),
             models.Index(fields=["ended_at"], name="runs_ended"),

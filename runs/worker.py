@@ -23,6 +23,7 @@ from pymongo.errors import PyMongoError
 
 from common.documents import store
 from common.exceptions import ServiceError
+from engine import asking
 from runs import claims, duties, log, outcomes, upkeep
 from runs.attempt import Attempt, StopReason
 from runs.claims import Claim, Watch
@@ -68,6 +69,7 @@ class Worker:
 
     def work(self, grace_s: float = 5.0) -> None:
         """Do runs until `stop`; then let them end for `grace_s`, and hand the rest back."""
+        asking.warm()
         tender = threading.Thread(target=self._tend, name="tender", daemon=True)
         tender.start()
         self._take_on_duties()

@@ -285,6 +285,9 @@ def test_it_is_filtered_and_paged_newest_first(api):
     assert [one["at"] for one in page] == sorted((one["at"] for one in page), reverse=True)
     third = page[2]
     assert len(audit(api, since=third["at"], limit=1000)) >= 3
+    for name in ("actor", "action", "kind", "record_id"):
+        kept = audit(api, since=third["at"], limit=1000, **{name: third[name]})
+        assert third["id"] in [one["id"] for one in kept]
     assert third["id"] not in [one["id"] for one in audit(api, until=third["at"])]
     assert len(audit(api, actor="open", kind="schemas", action="create", limit=1000)) == 103
     assert audit(api, kind="mappings") == audit(api, actor="nobody") == []

@@ -70,6 +70,13 @@ def test_since_is_inclusive_and_until_exclusive(api, runs):
     assert api.get(f"runs?until={run['queued_at']}").json() == []
 
 
+@pytest.mark.parametrize("name", ["mapping_id", "status", "trigger"])
+def test_a_filter_beside_since_keeps_the_edge(api, runs, name):
+    run = api.post(runs).json()
+    since = f"since={run['queued_at']}"
+    assert len(api.get(f"runs?{since}&{name}={run[name]}").json()) == 1
+
+
 @pytest.mark.parametrize(
     "parameters",
     ["limit=1001", "limit=0", "status=asleep", "trigger=x", "since=yesterday", "mapping_id=1",
