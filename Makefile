@@ -11,7 +11,7 @@ run: venv ## Start everything: the API on port 8000 (PORT=… for another)
 	@exec $(PYTHON) -m devtools.run
 
 test: venv ## Run the tests on servers of their own: make test ARGS="-k cron"
-	@exec $(PYTHON) -m devtools.servers -- $(PYTHON) -m pytest $(ARGS)
+	@exec $(PYTHON) -m devtools.servers -- $(PYTHON) -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 servers: venv ## Hold the test servers up, for quick repeated test runs
 	@exec $(PYTHON) -m devtools.servers

@@ -79,7 +79,7 @@ def servers(names: list[str] | tuple[str, ...]) -> Iterator[tuple[dict[str, str]
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(_temporary_folder())
         children: list[Child] = []
-        environment = _fresh_secrets()
+        environment = _fresh_secrets() | _folders(folder)
         if set(names) == set(NAMES):
             ensure_programs(programs_of_the_tests())
         if "postgres" in names:
@@ -120,6 +120,11 @@ def _fresh_secrets() -> dict[str, str]:
         # A developer's own `.env` has no say in the tests.
         "ENV_FILE": os.devnull,
     }
+
+
+def _folders(folder: Path) -> dict[str, str]:
+    """Return where the service keeps what its processes share: nothing of it stays."""
+    return {"DATA_DIR": str(folder / "data"), "PLACES_DIR": str(folder / "places")}
 
 
 @contextlib.contextmanager
