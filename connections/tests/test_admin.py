@@ -4,7 +4,6 @@ import contextlib
 import socket
 
 import pytest
-from bson import ObjectId
 from django.contrib.admin.models import LogEntry
 from django.urls import reverse
 
@@ -414,6 +413,6 @@ def test_a_test_takes_the_right_to_change_connections(stored, answers):
 # --- Odd addresses -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("identifier", ["nope", str(ObjectId())])
+@pytest.mark.parametrize("identifier", ["nope", "6b0bc33058e7051d6c108b63"])
 def test_a_record_that_is_not_there_leads_back(operator, identifier):
     assert operator.get(CHANGE, identifier).status_code == 302
