@@ -26,6 +26,7 @@ from urllib.parse import urlsplit
 
 import psycopg2
 import pymysql
+from deltalake import DeltaTable
 
 from benchmarks.load import Client, request
 from benchmarks.report import table
@@ -51,9 +52,9 @@ CREATE TABLE bench AS SELECT
     (ARRAY['DE', 'FR', 'IT', 'AT', 'CH', 'ES'])[1 + g % 6] AS country,
     (g % 1000003 * 0.37)::numeric(12, 2) AS amount,
     g / 7.0::double precision AS score,
-    g % 1000 AS quantity,
+    (g % 1000)::int AS quantity,
     g % 3 = 0 AS active,
-    date '1950-01-01' + g % 20000 AS born,
+    date '1950-01-01' + (g % 20000)::int AS born,
     timestamp '2020-01-01' + g * interval '1.5 seconds' AS created,
     CASE WHEN g % 4 = 0 THEN NULL ELSE 'Ring twice, then leave it with number ' || g % 90 END
         AS note
@@ -71,7 +72,7 @@ CREATE TABLE bench AS SELECT
     cast(seq % 1000 AS int) AS quantity,
     seq % 3 = 0 AS active,
     date '1950-01-01' + interval seq % 20000 day AS born,
-    timestamp '2020-01-01' + interval seq * 3 div 2 second AS created,
+    timestamp '2020-01-01 00:00:00' + interval seq * 3 div 2 second AS created,
     if(seq % 4 = 0, NULL, concat('Ring twice, then leave it with number ', seq % 90)) AS note
 FROM seq_1_to_{rows}
 """
@@ -79,10 +80,14 @@ FROM seq_1_to_{rows}
 
 @dataclass(frozen=True)
 class Way:
-    """What moves the rows; `given` is what it reads from its standard input."""
+    """What moves the rows, and the table or folder where they lie then.
+
+    `given` is what it reads from its standard input.
+    """
 
     name: str
     command: list[str]
+    table: str | Path | None = None
     given: str = ""
 
 
@@ -135,7 +140,8 @@ def compared(rows: int, rounds: int, only: list[str]) -> str:
             for number in range(rounds):
                 for way in chosen:
                     say(f"{title}: {way.name}, round {number + 1}")
-                    figures.cost.setdefault(way.name, []).append(measured(way, folder, environment))
+                    figures.cost.setdefault(way.name, []).append(measured(way, environment))
+                    check(way, postgres, rows)
                     clear(postgres, folder)
             told.append(f"{title}, {rows:,} rows\n\n{report(figures, rows)}")
     return "\n\n".join(told)
@@ -148,13 +154,14 @@ def _folder() -> Iterator[Path]:
 
 
 def to_delta(url: str, folder: Path, python: str, rows: int) -> list[Way]:
-    target = TargetParams("delta", uri=str(folder / "lake"))
+    lake = folder / "lake"
+    target = TargetParams("delta", uri=str(lake))
     dumped = f"\\copy bench TO '{folder}/rows' (FORMAT binary)"
-    script = [url, str(folder / "lake"), str(folder / "state")]
+    script = [url, str(lake), str(folder / "state")]
     return [
-        ours(url, target, rows, rules=True),
-        Way("dlt", [python, str(MOVERS / "with_dlt.py"), *script]),
-        Way("pandas", [python, str(MOVERS / "with_pandas.py"), *script]),
+        ours(url, target, rows, lake / "bench_ours"),
+        Way("dlt", [python, str(MOVERS / "with_dlt.py"), *script], lake / "bench_dlt" / "bench"),
+        Way("pandas", [python, str(MOVERS / "with_pandas.py"), *script], lake),
         Way("psql COPY binary to a file", ["psql", "-q", url, "-c", dumped]),
     ]
 
@@ -164,18 +171,21 @@ def to_postgres(url: str, target_url: str, folder: Path, python: str, rows: int)
     script = [url, target_url, str(folder / "state")]
     by_pymysql = [url.replace("mysql:", "mysql+pymysql:"), *script[1:]]
     return [
-        ours(url, target, rows, rules=False),
-        Way("dlt", [python, str(MOVERS / "with_dlt.py"), *by_pymysql]),
-        Way("pandas", [python, str(MOVERS / "with_pandas.py"), *by_pymysql]),
+        ours(url, target, rows, "bench_ours"),
+        Way("dlt", [python, str(MOVERS / "with_dlt.py"), *by_pymysql], "bench_dlt.bench"),
+        Way("pandas", [python, str(MOVERS / "with_pandas.py"), *by_pymysql], "bench_pandas"),
     ]
 
 
-def ours(url: str, target: TargetParams, rows: int, *, rules: bool) -> Way:
+def ours(url: str, target: TargetParams, rows: int, table: str | Path) -> Way:
     given = {
-        "source": params(url).to_json(), "target": target.to_json(), "rows": rows, "rules": rules,
-    }  # fmt: skip
+        "source": params(url).to_json(),
+        "target": target.to_json(),
+        "rows": rows,
+        "rules": target.kind == "delta",
+    }
     command = [sys.executable, "-m", "benchmarks.movers.ours"]
-    return Way("ours", command, json.dumps(given))
+    return Way("ours", command, table, json.dumps(given))
 
 
 def params(url: str) -> SourceParams:
@@ -190,7 +200,7 @@ def params(url: str) -> SourceParams:
     )
 
 
-def measured(way: Way, folder: Path, environment: dict[str, str]) -> dict[str, float]:
+def measured(way: Way, environment: dict[str, str]) -> dict[str, float]:
     """Do one run; return what it cost. Raises LauncherError."""
     result = subprocess.run(
         [sys.executable, "-m", "benchmarks.measured", *way.command],
@@ -201,6 +211,21 @@ def measured(way: Way, folder: Path, environment: dict[str, str]) -> dict[str, f
         raise LauncherError(f"{way.name} failed; the lines above say why.")
     cost: dict[str, float] = json.loads(result.stdout.splitlines()[-1])
     return cost
+
+
+def check(way: Way, postgres: str, rows: int) -> None:
+    """Raise LauncherError where not all of the rows lie where they should."""
+    if way.table is None:
+        return
+    if isinstance(way.table, Path):
+        added = DeltaTable(str(way.table)).get_add_actions(flatten=True)
+        found = sum(added.column("num_records").to_pylist())
+    else:
+        with contextlib.closing(psycopg2.connect(postgres)) as session, session.cursor() as at:
+            at.execute(f"SELECT count(*) FROM {way.table}")  # noqa: S608 - a name of ours
+            (found,) = at.fetchone() or (0,)
+    if found != rows:
+        raise LauncherError(f"{way.name} has moved {found:,} of {rows:,} rows.")
 
 
 def clear(postgres: str, folder: Path) -> None:

@@ -257,8 +257,8 @@ def _store_wrong() -> bool:
         pk=_free_ids().get((Mapping._meta.db_table, WRONG), ObjectId()),
         name=WRONG,
         description="One rule reads a column that the query does not return, another makes a "
-        "number of a truth: see the problems. Mend the rule, and have the query say "
-        "(price > 100)::int; then it runs.",
+        "number of a truth. Mend the rule, and have the query say (price > 100)::int AS "
+        "expensive; then it runs.",
         source_connection_id=(_held_connection() or {}).get("_id"),
         source_query=WRONG_QUERY,
         target_schema_id=schema.get("_id"),
