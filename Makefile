@@ -2,7 +2,7 @@ PYTHON := .venv/bin/python
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test servers check bench bench-growth bench-sources secrets image-requirements image-sbom lint format types venv clean
+.PHONY: help run test servers check bench bench-growth bench-sources bench-runs secrets image-requirements image-sbom lint format types venv clean
 
 help: ## Show what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -27,6 +27,9 @@ bench-growth: venv ## Measure with 100, 10,000 and 1,000,000 records
 
 bench-sources: venv ## Measure previews beside plain scripts on PostgreSQL and MariaDB
 	@exec $(PYTHON) -m benchmarks.sources $(ARGS)
+
+bench-runs: venv ## Measure runs beside dlt, pandas and psql: make bench-runs ARGS="--rows 300000"
+	@exec $(PYTHON) -m benchmarks.runs $(ARGS)
 
 secrets: venv ## Make the keys and passwords of compose.yaml, below ./secrets
 	@$(PYTHON) -m devtools.keyfiles

@@ -11,6 +11,7 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from common import demo
 from common.api.parameters import ListParameters, TimelineParameters
 from common.api.roles import Access, Role
 from common.api.views import DocumentViewSet, records_access
@@ -33,6 +34,9 @@ from sources.contract import SourceParams
 from sources.preview import describe_table, list_tables
 from sources.probe import probe
 
+# What `make run` starts, and the name of the variable that holds its password.
+SHOP = demo.place() | {"secrets_from": {"password": {"env": demo.PASSWORD}}}
+
 
 class ConnectionViewSet(DocumentViewSet):
     serializer_class = ConnectionSerializer
@@ -54,6 +58,13 @@ class ConnectionViewSet(DocumentViewSet):
         "probe_saved": ("429",),
         "tables": ("429", "502", "504"),
         "table": ("429", "502", "504"),
+    }
+
+    examples: ClassVar = {
+        "create": {"name": "My shop", **SHOP},
+        "probe_unsaved": SHOP,
+        "update": {"database": "shop"},
+        "partial_update": {"database": "shop"},
     }
 
     @extend_schema(request=ConnectionTestSerializer, responses=TestResultSerializer)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from common import demo
 from common.documents import store
 from common.documents.codecs import reference_to
 from common.documents.query import query_of
 from common.documents.store import Stored
 from connections.models import Connection, TestStatus
-from mappings.models import ColumnMapping, Mapping
+from mappings.models import ColumnMapping, Mapping, VerificationStatus
+from runs.life import STATUSES
+from runs.models import Run
 from schedules.models import Schedule, upcoming_run
 
 LISTED = 6
@@ -24,6 +28,10 @@ MAX_DUE = 1000
 MAX_OVERDUE = 200
 """Schedules whose stored next run has passed, and is computed anew."""
 SOON = timedelta(hours=1)
+HOURS = 24
+"""How far back the picture of runs goes."""
+WIDTH, HEIGHT = 10, 100
+"""Of a column with the gap beside it, and of the highest."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +57,106 @@ class Unmapped:
     count: int
     compared: int
     is_all: bool
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A part of a column: runs of one status."""
+
+    status: str
+    left: int
+    top: float
+    height: float
+
+
+@dataclass(frozen=True)
+class Hour:
+    """The runs that were queued in an hour, by status; `at` is its beginning, UTC."""
+
+    at: datetime
+    count: dict[str, int]
+    bars: list[Bar]
+
+    @property
+    def said(self) -> str:
+        told = ", ".join(f"{count} {status}" for status, count in self.count.items())
+        return f"{self.at:%H}:00 UTC: {told}"
+
+
+@dataclass(frozen=True)
+class Day:
+    """The runs of the last `HOURS` hours, the one under way included; `most` are of one hour."""
+
+    hours: list[Hour]
+    count: dict[str, int]
+    most: int
+
+    @property
+    def total(self) -> int:
+        return sum(self.count.values())
+
+
+def last_day(now: datetime | None = None) -> Day:
+    """Return the runs that were queued in the last hours."""
+    now = (now or store.now()).replace(tzinfo=None)
+    first = now.replace(minute=0, second=0, microsecond=0) - timedelta(hours=HOURS - 1)
+    pipeline: list[Stored] = [
+        {"$match": {"queued_at": {"$gte": first}}},
+        {
+            "$group": {
+                "_id": {"hour": {"$hour": "$queued_at"}, "status": "$status"},
+                "count": {"$sum": 1},
+            }
+        },
+    ]
+    found = {
+        (row["_id"]["hour"], row["_id"]["status"]): row["count"]
+        for row in store.collection(Run).aggregate(pipeline)
+    }
+    moments = [first + timedelta(hours=hour) for hour in range(HOURS)]
+    counts = [_by_status(found, moment.hour) for moment in moments]
+    most = max(sum(count.values()) for count in counts)
+    hours = [
+        Hour(moment, count, list(_bars(count, WIDTH * place, most)))
+        for place, (moment, count) in enumerate(zip(moments, counts, strict=True))
+    ]
+    whole = {
+        status: total
+        for status in STATUSES
+        if (total := sum(count.get(status, 0) for count in counts))
+    }
+    return Day(hours, whole, most)
+
+
+def _by_status(found: dict[tuple[int, str], int], hour: int) -> dict[str, int]:
+    return {status: found[hour, status] for status in STATUSES if (hour, status) in found}
+
+
+def _bars(count: dict[str, int], left: int, most: int) -> Iterator[Bar]:
+    """Yield what a column is made of, from its foot up."""
+    foot = float(HEIGHT)
+    for status, runs in count.items():
+        height = HEIGHT * runs / most
+        foot -= height
+        yield Bar(status, left, foot, height)
+
+
+def start_here() -> dict[str, Any] | None:
+    """Return the demo's mappings by name, and which are broken, until there is another connection.
+
+    None once there is one.
+    """
+    if store.count(Connection, {}) > store.count(Connection, {"name": demo.CONNECTION}):
+        return None
+    found = store.find(
+        Mapping, {"_id": {"$in": [*demo.IDS["mappings"].values()]}}, sort=[("_id", 1)]
+    )
+    mappings = [Mapping.from_document(document) for document in found]
+    broken = VerificationStatus.BROKEN
+    return {
+        "sound": next((one for one in mappings if one.verification.status != broken), None),
+        "broken": next((one for one in mappings if one.verification.status == broken), None),
+    }
 
 
 def by_last_test() -> dict[str, int]:

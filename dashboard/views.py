@@ -19,7 +19,9 @@ TIMEOUT_S = 4.0
 
 def dashboard_callback(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """Add to the front page what the person may see."""
-    panels = {
+    panels: dict[str, tuple[str, Callable[[], Any]]] = {
+        "start": ("connections.view_connection", queries.start_here),
+        "day": ("runs.view_run", queries.last_day),
         "due": ("schedules.view_schedule", queries.due_soon),
         "connections": ("connections.view_connection", queries.by_last_test),
         "unmapped": ("mappings.view_mapping", queries.mappings_without_rules),
@@ -28,7 +30,9 @@ def dashboard_callback(request: HttpRequest, context: dict[str, Any]) -> dict[st
     allowed = {
         name: query for name, (permission, query) in panels.items() if may(request, permission)
     }
-    return context | {"title": "Overview"} | _answers(allowed)
+    shown = {"title": "Overview", "may_add": may(request, "connections.add_connection")}
+    picture = {"width": queries.WIDTH * queries.HOURS, "height": queries.HEIGHT}
+    return context | shown | {"picture": picture} | _answers(allowed)
 
 
 def _answers(panels: dict[str, Callable[[], Any]]) -> dict[str, Any]:

@@ -14,7 +14,13 @@ from devtools.console import say
 from devtools.processes import write_private
 
 ROOT = Path(__file__).resolve().parent.parent
-TOLD = ("MONGODB_URL", "MONGODB_DB_NAME", "DEMO_SOURCE_URL", "DATA_DIR")
+TOLD = (
+    "MONGODB_URL",
+    "MONGODB_DB_NAME",
+    "DEMO_SOURCE_URL",
+    "ETL_SECRET_DEMO_SHOP_PASSWORD",
+    "DATA_DIR",
+)
 
 
 @contextlib.contextmanager

@@ -28,7 +28,7 @@ def main() -> int:
         call_command("collectstatic", interactive=False, verbosity=0)
         if os.environ.get("DEMO_SOURCE_URL") and "seed_demo" in get_commands():
             say("Demo configuration")
-            call_command("seed_demo", stdout=sys.stderr)
+            call_command("seed_demo", run=True, stdout=sys.stderr)
     except (CommandError, SystemCheckError) as error:
         return fail(LauncherError(str(error).strip()))
     return 0

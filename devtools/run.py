@@ -184,6 +184,8 @@ def _demo(stack: contextlib.ExitStack, children: list[Child]) -> str | None:
     source = stack.enter_context(shop(STATE))
     children.append(source.child)
     os.environ["DEMO_SOURCE_URL"] = source.url
+    # For connections that name it: the documentation's example, that is.
+    os.environ["ETL_SECRET_DEMO_SHOP_PASSWORD"] = source.password
     return f"{source.url}  (may only read)"
 
 

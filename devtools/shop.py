@@ -30,6 +30,7 @@ class Access:
 class Shop:
     child: Child
     url: str  # the reader's
+    password: str  # of the same
 
 
 @contextlib.contextmanager
@@ -42,7 +43,8 @@ def shop(folder: Path) -> Iterator[Shop]:
     with postgres(folder / "postgres", access.port, access.superuser_password) as server:
         _ensure_database(server.url, access.reader_password)
         address = f"{READER}:{access.reader_password}@{LOOPBACK}:{access.port}"
-        yield Shop(server.child, f"postgresql://{address}/{DATABASE}")
+        url = f"postgresql://{address}/{DATABASE}"
+        yield Shop(server.child, url, access.reader_password)
 
 
 def _access(folder: Path) -> Access:

@@ -26,7 +26,7 @@ from engine.plan import Plan
 from engine.problems import Problem
 from engine.target import TargetParams
 from engine.trouble import out_of_memory, source_problem, target_problem
-from sources.asking import as_error, check_params, pooled, timed_out
+from sources.asking import as_error, check_params, host as sources_host, pooled, timed_out
 from sources.contract import Json, SourceParams
 from sources.errors import SourceTimeout, SourceUnreachable
 
@@ -172,9 +172,10 @@ class DescribedColumn:
 
 
 def warm() -> None:
-    """Start the process that children are forked from, so that the first run does not wait."""
+    """Start the processes that children are forked from, so that the first run does not wait."""
     try:
         host.warm()
+        sources_host.warm()
     except NoChildren:
         logger.exception("The engine's processes cannot be started")
 

@@ -19,6 +19,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from common import demo
 from common.api.json import JSON, to_json
 from common.api.parameters import ListParameters
 from common.api.problems import Invalid
@@ -56,6 +57,13 @@ class TargetCodec(IdCodec):
 
     def condition(self, text: str) -> Any:
         return None if text == DEFAULT else super().condition(text)
+
+
+QUERY = {
+    "source_connection_id": demo.example_id("connections"),
+    "source_query": "SELECT id, full_name, city FROM customers",
+}
+CUSTOMERS = QUERY | {"target_schema_id": demo.example_id("schemas")}
 
 
 class MappingViewSet(DocumentViewSet):
@@ -98,6 +106,27 @@ class MappingViewSet(DocumentViewSet):
     source_refusals: ClassVar = dict.fromkeys(
         ("preview", "dry_run_unsaved", "dry_run_saved", "rows"), ("429", "502", "504")
     )
+
+    examples: ClassVar = {
+        "create": {"name": "Shop customers once more", **CUSTOMERS},
+        "update": {"description": "Customers, by their id."},
+        "partial_update": {"description": "Customers, by their id."},
+        "preview": QUERY | {"limit": 5},
+        "dry_run_unsaved": {
+            **CUSTOMERS,
+            "column_mappings": [
+                {"type": "direct", "source_columns": ["id"], "target_fields": ["customer_id"]},
+                {
+                    "type": "split",
+                    "source_columns": ["full_name"],
+                    "target_fields": ["first_name", "last_name"],
+                    "config": {"delimiter": " "},
+                },
+            ],
+            "limit": 5,
+        },
+        "dry_run_saved": {"limit": 5},
+    }
 
     def get_serializer_context(self) -> dict[str, Any]:
         return {**super().get_serializer_context(), "ask": self._asked_once}
@@ -244,6 +273,7 @@ class ProposalView(APIView):
 
     access: ClassVar[Access] = {"post": Role.ANALYST}
     source_refusals: ClassVar = {"post": ("429", "502", "504")}
+    examples: ClassVar = {"post": QUERY}
 
     @extend_schema(
         operation_id="schemas_from_query",
@@ -278,6 +308,11 @@ class ColumnMappingViewSet(DocumentViewSet):
     access = records_access(writes=Role.EDITOR) | {"replace": Role.EDITOR, "clear": Role.EDITOR}
     lookup_url_kwarg = "column_mapping_id"
     asks_sources = frozenset({"create", "replace", "update", "partial_update"})
+    examples: ClassVar = {
+        "create": {"type": "direct", "source_columns": ["city"], "target_fields": ["city"]},
+        # It becomes the item of an array.
+        "replace": {"type": "direct", "source_columns": ["id"], "target_fields": ["customer_id"]},
+    }
 
     @property
     def mapping_id(self) -> ObjectId:
@@ -287,6 +322,7 @@ class ColumnMappingViewSet(DocumentViewSet):
         return {"mapping_id": reference_to(self.mapping_id)}
 
     def list(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        """List the rules of one mapping, in the order they were added."""
         self._refuse_without_mapping()
         return super().list(request, *args, **kwargs)
 
@@ -373,6 +409,7 @@ class ColumnMappingViewSet(DocumentViewSet):
         return response
 
     def destroy(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """Delete one rule of a mapping."""
         response = super().destroy(request, *args, **kwargs)
         verify.note_gone(self.mapping_id, rules.in_order(self.mapping_id))
         return response

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import io
+import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from itertools import islice
@@ -12,33 +15,42 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from bson import ObjectId
-from django.conf import settings
 from pymongo.errors import BulkWriteError
 
+from common.demo import CONNECTION, IDS, PASSWORD, place
 from common.documents import store, trail, writes
-from common.documents.models import Document, references_of, target, verbose_name
+from common.documents.models import Document, exists, references_of, target, verbose_name
 from common.documents.references import identifier_of
 from common.documents.store import Stored
-from common.documents.trail import Action, Entry
+from common.documents.trail import Entry
 from common.exceptions import Conflict
 from connections.models import Connection, TestStatus
+from mappings import rules
 from mappings.models import ColumnMapping, Mapping, RuleConfig
+from mappings.source import ASK_S
+from mappings.verify import verify
 from portability import kinds, text
 from portability.apply import apply
-from portability.plan import Plan, plan
+from portability.plan import Action, plan
 from portability.text import Problems
+from runs import starting
+from runs.life import LIVE
+from runs.models import Run
+from runs.starting import RunEnded
 from schedules.models import Schedule
 from schemas.models import Column, Schema
 
-NAMES: dict[type[Document], str] = {
-    Schedule: "Demo nightly import",
-    Mapping: "Demo shop customers",
-    Schema: "Demo customers",
-    Connection: "Demo shop",
+NAMES: dict[type[Document], tuple[str, ...]] = {
+    model: tuple(IDS[model._meta.db_table]) for model in (Schedule, Mapping, Schema, Connection)
 }
 """In the order in which they can be deleted."""
 
-DEFAULT_SOURCE = "postgresql://shop_reader@localhost:54320/shop"
+NIGHTLY, HALF_HOURLY = NAMES[Schedule]
+CUSTOMERS, ORDERS, WRONG = NAMES[Mapping]
+RUNS = {CUSTOMERS: 2, ORDERS: 2, WRONG: 1}
+"""How many runs the history of each mapping begins with."""
+END_S = 15.0
+"""How long runs of the demo's mappings may take to stop before they are deleted."""
 
 LOAD = "Load test"
 LOAD_NAMES = f"^{LOAD} [0-9]{{6,}}$"
@@ -55,31 +67,71 @@ COLUMNS = {
     "address": "string",
     "newsletter": "boolean",
     "registered_at": "timestamp",
+    "city": "string",
 }
-PASSWORD = f"{settings.SECRET_ENV_PREFIX}DEMO_SHOP_PASSWORD"
+SCHEMAS: dict[str, tuple[str, dict[str, str]]] = {
+    "Demo customers": ("Customers of the demo shop.", COLUMNS),
+    "Demo orders": (
+        "Orders of the demo shop, with what they come to.",
+        {
+            "order_id": "integer",
+            "ordered_on": "date",
+            "status": "string",
+            "customer": "string",
+            "total": "float",
+        },
+    ),
+    "Demo products": (
+        "Products of the demo shop.",
+        {"product_id": "integer", "name": "string", "weight_kg": "float", "expensive": "float"},
+    ),
+}
 QUERY = """\
 SELECT id, full_name, email, street, city, country, newsletter, registered_at
   FROM customers
  ORDER BY id"""
+ORDERS_QUERY = """\
+SELECT o.id, o.ordered_on, o.status, c.full_name, c.country, sum(i.quantity * p.price) AS total
+  FROM orders o
+  JOIN customers c ON c.id = o.customer_id
+  JOIN order_items i ON i.order_id = o.id
+  JOIN products p ON p.id = i.product_id
+ GROUP BY o.id, c.id"""
+WRONG_QUERY = "SELECT id, name, weight_kg, price > 100 AS expensive FROM products"
 
 
 # --- The shop -------------------------------------------------------------------------------------
 
 
-def seed(source_url: str | None) -> Plan:
-    """Make the demo's records what they should be; return what was changed.
+@dataclass(frozen=True)
+class Seeded:
+    """How many of the demo's records were made, mended, and right already."""
+
+    created: int
+    changed: int
+    unchanged: int
+
+
+def seed(source_url: str | None) -> Seeded:
+    """Make the demo's records what they should be; return what was done.
 
     Without an address, that of a demo connection which is there already stays.
 
     Raises CannotBeSeeded, Interfered.
     """
     environment = {PASSWORD: _password(source_url)}
+    only = [name for names in NAMES.values() for name in names]
     try:
-        changes = plan(_file(source_url), environment, only=NAMES.values())
+        changes = plan(_file(source_url), environment, only=only, ids=_free_ids())
     except Problems as found:
         raise _refusal(found) from found
     apply(changes)
-    return changes
+    wrong = _store_wrong()
+    return Seeded(
+        changes.count(Action.CREATE) + wrong,
+        changes.count(Action.CHANGE),
+        changes.unchanged + (not wrong),
+    )
 
 
 class CannotBeSeeded(Conflict):
@@ -89,11 +141,21 @@ class CannotBeSeeded(Conflict):
 def _refusal(found: Problems) -> CannotBeSeeded:
     if any(problem.path.endswith(", password") for problem in found.problems):
         return CannotBeSeeded(
-            f'The connection "{NAMES[Connection]}" needs the password of this place: give it in '
+            f'The connection "{CONNECTION}" needs the password of this place: give it in '
             "the address, postgresql://USER:PASSWORD@HOST:PORT/DATABASE."
         )
     said = " ".join(f"{problem.path}: {problem.message}" for problem in found.problems)
     return CannotBeSeeded(f"The demo's records cannot be made as they should be. {said}")
+
+
+def _free_ids() -> dict[tuple[str, str], ObjectId]:
+    """Return the ids that the documentation knows, where no other record has them."""
+    return {
+        (model._meta.db_table, name): identifier
+        for model in NAMES
+        for name, identifier in IDS[model._meta.db_table].items()
+        if not exists(model, identifier)
+    }
 
 
 def _file(source_url: str | None) -> str:
@@ -101,17 +163,16 @@ def _file(source_url: str | None) -> str:
     text.write(
         {
             "version": kinds.VERSION,
-            "connections": {NAMES[Connection]: _connection(source_url)},
-            "schemas": {
-                NAMES[Schema]: {"description": "Customers of the demo shop.", "columns": _columns()}
-            },
-            "mappings": {NAMES[Mapping]: _mapping()},
+            "connections": {CONNECTION: _connection(source_url)},
+            "schemas": {name: _schema(*said) for name, said in SCHEMAS.items()},
+            "mappings": {CUSTOMERS: _customers(), ORDERS: _orders()},
             "schedules": {
-                NAMES[Schedule]: {
-                    "mapping": NAMES[Mapping],
+                NIGHTLY: {
+                    "mapping": CUSTOMERS,
                     "cron_expression": "30 2 * * *",
                     "timezone": "Europe/Berlin",
-                }
+                },
+                HALF_HOURLY: {"mapping": ORDERS, "cron_expression": "*/30 * * * *"},
             },
         },
         out,
@@ -119,8 +180,9 @@ def _file(source_url: str | None) -> str:
     return out.getvalue()
 
 
-def _columns() -> list[dict[str, str]]:
-    return [{"name": name, "data_type": data_type} for name, data_type in COLUMNS.items()]
+def _schema(description: str, columns: dict[str, str]) -> dict[str, Any]:
+    listed = [{"name": name, "data_type": data_type} for name, data_type in columns.items()]
+    return {"description": description, "columns": listed}
 
 
 def _connection(source_url: str | None) -> dict[str, Any]:
@@ -129,15 +191,7 @@ def _connection(source_url: str | None) -> dict[str, Any]:
     if held and source_url is None:
         kept = ("db_type", "host", "port", "database", "username", "ssl_mode")
         return {name: held[name] for name in kept if held.get(name) is not None} | secret
-    address = urlsplit(source_url or DEFAULT_SOURCE)
-    return {
-        "db_type": "postgresql",
-        "host": address.hostname,
-        "port": address.port or 5432,
-        "database": address.path.lstrip("/"),
-        "username": unquote(address.username or ""),
-        **secret,
-    }
+    return place(source_url) | secret
 
 
 def _password(source_url: str | None) -> str:
@@ -148,15 +202,18 @@ def _password(source_url: str | None) -> str:
 
 
 def _held_connection() -> Stored | None:
-    return store.collection(Connection).find_one({"name": NAMES[Connection]})
+    return store.collection(Connection).find_one({"name": CONNECTION})
 
 
-def _mapping() -> dict[str, Any]:
+def _customers() -> dict[str, Any]:
     return {
-        "description": "Names are split, addresses joined, the rest goes over as it is.",
-        "source_connection": NAMES[Connection],
+        "description": "Names are split, addresses joined, the rest goes over as it is. Each run "
+        "overwrites the customers that it knows by their id.",
+        "source_connection": CONNECTION,
         "source_query": QUERY,
-        "target_schema": NAMES[Schema],
+        "target_schema": "Demo customers",
+        "write_mode": "upsert",
+        "key_fields": ["customer_id"],
         "column_mappings": [
             _rule("direct", ["id"], ["customer_id"]),
             _rule("split", ["full_name"], ["first_name", "last_name"], delimiter=" "),
@@ -168,9 +225,76 @@ def _mapping() -> dict[str, Any]:
     }
 
 
+def _orders() -> dict[str, Any]:
+    return {
+        "description": "What the shop sold, from four tables. A run reads the orders that are "
+        "newer than those of the last one.",
+        "source_connection": CONNECTION,
+        "source_query": ORDERS_QUERY,
+        "target_schema": "Demo orders",
+        "cursor_column": "id",
+        "column_mappings": [
+            _rule("direct", ["id"], ["order_id"]),
+            _rule("direct", ["ordered_on"], ["ordered_on"]),
+            _rule("direct", ["status"], ["status"]),
+            _rule("join", ["full_name", "country"], ["customer"], separator=", "),
+            _rule("direct", ["total"], ["total"]),
+        ],
+    }
+
+
+def _store_wrong() -> bool:
+    """Have the mapping that cannot run, and tell whether it is new; one that is there stays.
+
+    It is stored as a program does that asks nobody: a save over the API, in the admin or from a
+    file is refused. Its verification says why.
+    """
+    collection = store.collection
+    if collection(Mapping).find_one({"name": WRONG}, {"_id": 1}):
+        return False
+    schema = collection(Schema).find_one({"name": "Demo products"}) or {}
+    mapping = Mapping(
+        pk=_free_ids().get((Mapping._meta.db_table, WRONG), ObjectId()),
+        name=WRONG,
+        description="One rule reads a column that the query does not return, another makes a "
+        "number of a truth. Mend the rule, and have the query say (price > 100)::int AS "
+        "expensive; then it runs.",
+        source_connection_id=(_held_connection() or {}).get("_id"),
+        source_query=WRONG_QUERY,
+        target_schema_id=schema.get("_id"),
+        target_table="Demo_products",
+    )
+    wrong = [
+        _rule("direct", ["id"], ["product_id"]),
+        _rule("direct", ["name"], ["name"]),
+        _rule("direct", ["weight"], ["weight_kg"]),
+        _rule("direct", ["expensive"], ["expensive"]),
+    ]
+
+    def work() -> None:
+        mapping.save()
+        rules.add(mapping.pk, [ColumnMapping(mapping_id=mapping.pk, **rule) for rule in wrong])
+
+    writes.transaction(work)
+    verify(mapping.pk, ASK_S)
+    return True
+
+
 def _rule(kind: str, sources: list[str], targets: list[str], **config: str) -> dict[str, Any]:
     rule = {"type": kind, "source_columns": sources, "target_fields": targets}
     return rule | {"config": config} if config else rule
+
+
+def start_runs() -> int:
+    """Queue the first runs of the demo's mappings; return how many. What ran before stays so."""
+    started = 0
+    for name, count in RUNS.items():
+        found = store.collection(Mapping).find_one({"name": name}, {"_id": 1})
+        if found and not starting.latest(found["_id"], 1):
+            for _ in range(count):
+                starting.start(found["_id"])
+            started += count
+    return started
 
 
 def used_by_others() -> Iterator[str]:
@@ -192,7 +316,7 @@ def used_by_others() -> Iterator[str]:
 
 def _is_ours(model: type[Document]) -> list[Stored]:
     """Return the conditions of which a record fulfils one that this command made."""
-    return [{"name": NAMES[model]}, {"name": {"$regex": LOAD_NAMES}}]
+    return [{"name": {"$in": [*NAMES[model]]}}, {"name": {"$regex": LOAD_NAMES}}]
 
 
 def _names_of_ours(
@@ -206,14 +330,28 @@ def _names_of_ours(
 def remove(advance: Advance) -> int:
     """Delete the demo's records and those of load tests; return how many there were.
 
+    Runs of the demo's mappings are cancelled, and what they wrote stays where it is.
     Ask `used_by_others` first. Raises InUse where others have come to use the demo's since.
     """
     removed = _remove_load(advance)
-    for model, name in NAMES.items():
-        if document := store.collection(model).find_one({"name": name}):
+    for model, names in NAMES.items():
+        for document in list(store.collection(model).find({"name": {"$in": [*names]}})):
+            if model is Mapping:
+                _end_runs(document["_id"])
             model.from_document(document).delete()
             removed += 1
     return removed
+
+
+def _end_runs(mapping_id: ObjectId) -> None:
+    """Cancel what is queued or running for a mapping, and wait until a worker has let go of it."""
+    live = {"mapping_id": mapping_id, "status": {"$in": list(LIVE)}}
+    for run in list(store.find(Run, live, {"_id": 1})):
+        with suppress(RunEnded):
+            starting.cancel(run["_id"])
+    until = time.monotonic() + END_S
+    while store.count(Run, live, limit=1) and time.monotonic() < until:
+        time.sleep(0.1)
 
 
 # --- Records for load tests -----------------------------------------------------------------------
@@ -325,7 +463,7 @@ def _insert_missing(model: type[Document], records: list[Document]) -> int:
             return int(details.get("nInserted", 0))
 
 
-def _tell(action: Action, model: type[Document], records: list[int]) -> None:
+def _tell(action: trail.Action, model: type[Document], records: list[int]) -> None:
     """Tell the trail of a batch as one: so many records, and no more of each."""
     if any(records):
         kind = model._meta.db_table

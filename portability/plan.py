@@ -100,16 +100,18 @@ def plan(
     *,
     prune: bool = False,
     only: Iterable[str] | None = None,
+    ids: Mapping[tuple[str, str], ObjectId] | None = None,
     advance: Advance = lambda count: None,
 ) -> Plan:
     """Return what applying a file would do; with `prune`, also to records it does not name.
 
-    `only` tells, where that is known, which names of the store have to be read.
+    `only` tells, where that is known, which names of the store have to be read. `ids` are those
+    that new records get, by section and name; all others get one of their own.
 
     Raises Problems, all of them.
     """
     tree = read(content)
-    planner = _Planner(Snapshot(only), environment, prune=prune)
+    planner = _Planner(Snapshot(only), environment, ids or {}, prune=prune)
     planner.take(tree)
     planner.check(advance)
     if planner.problems:
@@ -134,9 +136,17 @@ class _Entry:
 
 
 class _Planner:
-    def __init__(self, snapshot: Snapshot, environment: Environment, *, prune: bool) -> None:
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        environment: Environment,
+        ids: Mapping[tuple[str, str], ObjectId],
+        *,
+        prune: bool,
+    ) -> None:
         self.snapshot = snapshot
         self.environment = environment
+        self.ids = ids
         self.prune = prune
         self.version = VERSION
         self.problems: list[Problem] = []
@@ -190,7 +200,7 @@ class _Planner:
     def _take_record(self, kind: Kind, written: str, node: Node, place: Place) -> None:
         name = self._name(kind.section, written)
         stored = self.stored[kind.section].get(name)
-        identifier = stored["_id"] if stored else ObjectId()
+        identifier = stored["_id"] if stored else self.ids.get((kind.section, name)) or ObjectId()
         self.snapshot.names[kind.section].setdefault(identifier, name)
         entry = _Entry(kind, name, node, place, stored, identifier)
         if name in self.entries[kind.section]:

@@ -31,10 +31,8 @@ def write(
         "expires_at": now + timedelta(days=settings.RUN_LOG_KEEP_DAYS),
     }
     store.collection(LogLine).insert_one(line)
-    runs = store.collection(Run)
-    runs.update_one({"_id": run_id}, {"$inc": {"log_lines": 1}})
-    found = runs.find_one({"_id": run_id}, {"log_lines": 1}) or {}
-    if int(found.get("log_lines") or 0) > MOST_LINES + SLACK:
+    has_room = {"_id": run_id, "log_lines": {"$lt": MOST_LINES + SLACK}}
+    if not store.collection(Run).update_one(has_room, {"$inc": {"log_lines": 1}}).matched_count:
         _cut(run_id)
 
 

@@ -167,6 +167,7 @@ class MappingRunsViewSet(RunRecords):
     access: ClassVar[Access] = {"start": Role.EDITOR}
     http_method_names = ("post", "options")
     source_refusals: ClassVar = {"start": ("409", "429")}
+    examples: ClassVar = {"start": {"full_refresh": False}}
     lookup_url_kwarg = "mapping_id"
 
     @extend_schema(

@@ -7,6 +7,7 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from common import demo
 from common.api.parameters import ListParameters
 from common.api.roles import Role
 from common.api.views import DocumentViewSet, records_access
@@ -34,6 +35,16 @@ class ScheduleViewSet(DocumentViewSet):
     )
 
     source_refusals: ClassVar = {"next_runs": ("400",), "next_runs_of": ("400",)}
+    examples: ClassVar = {
+        "create": {
+            "name": "Customers every weekday",
+            "mapping_id": demo.example_id("mappings"),
+            "cron_expression": "30 6 * * MON-FRI",
+            "timezone": "Europe/Berlin",
+        },
+        "update": {"cron_expression": "15 2 * * *"},
+        "partial_update": {"cron_expression": "15 2 * * *"},
+    }
 
     @extend_schema(
         operation_id="schedules_next_runs",

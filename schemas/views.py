@@ -25,6 +25,20 @@ class SchemaViewSet(DocumentViewSet):
     parameters = ListParameters(Schema, filters=["name"], search=["name", "description"])
     access = records_access(writes=Role.EDITOR) | {"check_change": Role.VIEWER}
 
+    examples: ClassVar = {
+        "create": {
+            "name": "contacts",
+            "columns": [
+                {"name": "contact_id", "data_type": "integer"},
+                {"name": "full_name", "data_type": "string"},
+                {"name": "registered_at", "data_type": "timestamp"},
+            ],
+        },
+        "update": {"description": "Customers of the demo shop, and where they live."},
+        "partial_update": {"description": "Customers of the demo shop, and where they live."},
+        "check_change": {"columns": [{"name": "customer_id", "data_type": "string"}]},
+    }
+
     @extend_schema(request=SchemaSerializer, responses=SchemaReportSerializer)
     @action(detail=True, methods=["post"], url_path="check")
     def check_change(self, request: Request, **kwargs: Any) -> Response:

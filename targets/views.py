@@ -10,6 +10,7 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from common import demo
 from common.api import lists
 from common.api.json import JSON, to_json
 from common.api.parameters import ListParameters, ListQuery
@@ -28,6 +29,9 @@ class ReadOnly(Conflict):
     code = "read_only"
 
 
+DATABASE = {"kind": "postgresql", "connection_id": demo.example_id("connections")}
+
+
 class TargetViewSet(DocumentViewSet):
     serializer_class = TargetSerializer
     lookup_value_regex = "[0-9a-fA-F]{24}|default"
@@ -43,6 +47,7 @@ class TargetViewSet(DocumentViewSet):
     }
     asks_sources = frozenset({"probe_unsaved", "probe_saved"})
     source_refusals: ClassVar = dict.fromkeys(("probe_unsaved", "probe_saved"), ("429",))
+    examples: ClassVar = {"create": {"name": "A database", **DATABASE}, "probe_unsaved": DATABASE}
 
     @property
     def is_default(self) -> bool:
@@ -55,6 +60,7 @@ class TargetViewSet(DocumentViewSet):
         return default_document() if self.is_default else super().get_document()
 
     def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponse:
+        """Read one target; `default` is the one that is there without any."""
         if not self.is_default:
             return super().retrieve(request, *args, **kwargs)
         # It is stored nowhere, and never changes: there is no version to name.

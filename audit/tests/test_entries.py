@@ -239,11 +239,11 @@ def test_an_orphan_that_is_removed_is_told(api, stored):
 
 def test_the_demo_and_its_end_are_told(api):
     call_command("seed_demo")
-    assert len(audit(api, action="create")) == 4
+    assert len(audit(api, action="create")) == 9
     call_command("seed_demo")
-    assert len(audit(api)) == 5
+    assert len(audit(api)) == 12  # and the rules of each mapping
     call_command("seed_demo", reset=True)
-    assert len(audit(api, action="delete")) == 4
+    assert len(audit(api, action="delete")) == 9
 
 
 def test_a_write_and_its_entry_are_one(api, stored, monkeypatch):

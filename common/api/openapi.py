@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
 from django.conf import settings
@@ -10,9 +11,10 @@ from drf_spectacular.extensions import (
     OpenApiSerializerFieldExtension,
 )
 from drf_spectacular.openapi import AutoSchema as BaseAutoSchema
-from drf_spectacular.utils import OpenApiParameter
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter
 from rest_framework import serializers
 
+from common import demo
 from common.api.endpoints import operation_name
 from common.api.json import PROBLEM_JSON
 from common.api.parameters import ListParameters
@@ -132,6 +134,15 @@ class AutoSchema(BaseAutoSchema):
     def _action(self) -> str:
         return str(getattr(self.view, "action", None) or self.method.lower())
 
+    def get_summary(self) -> str:
+        """Return the first sentence of the description."""
+        return re.split(r"\. |[.:;]?\n|[.:;]$", self._sentence(), maxsplit=1)[0]
+
+    def get_examples(self) -> list[OpenApiExample]:
+        """Return the body that the view has for the action: it works with the demo's records."""
+        body = getattr(self.view, "examples", {}).get(self._action())
+        return [] if body is None else [OpenApiExample("demo", body, request_only=True)]
+
     def get_description(self) -> str:  # type: ignore[override]  # drf-spectacular's own signature
         """Return what the action's docstring says, or a sentence on the record; then the role."""
         role = role_for(self.view, self._action())
@@ -151,8 +162,9 @@ class AutoSchema(BaseAutoSchema):
         return [part for part in self.path.removeprefix(settings.API_V1_PREFIX).split("/") if part]
 
     def get_override_parameters(self) -> list[Any]:
+        kinds = {"id": "".join(self._parts()[:1]), "mapping_id": "mappings", "schema_id": "schemas"}
         parameters = [
-            OpenApiParameter(name, OBJECT_ID, PATH)
+            OpenApiParameter(name, OBJECT_ID, PATH, examples=demo_examples(kinds.get(name)))
             for name in ("id", "mapping_id", "column_mapping_id", "schema_id")
             if "{" + name + "}" in self.path
         ]
@@ -209,6 +221,11 @@ class AutoSchema(BaseAutoSchema):
         codes |= {"409"} if action in ("create", "update", "partial_update", "destroy") else set()
         codes |= {"412"} if action in ("update", "partial_update", "destroy") else set()
         return codes | set(asks.get(action, ()))
+
+
+def demo_examples(kind: str | None) -> list[OpenApiExample]:
+    """Return the id of one of the demo's records, where it has some of this kind."""
+    return [OpenApiExample("demo", demo.example_id(kind))] if kind in demo.IDS else []
 
 
 def list_parameters(listed: ListParameters) -> list[OpenApiParameter]:

@@ -1,11 +1,13 @@
 """The admin as a whole: its front page, lists that stay cheap, pages while the store is down."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from io import StringIO
 from itertools import count
 
 import pytest
 from bson import ObjectId
 from django.contrib.auth.models import User
+from django.core.management import call_command
 from django.test import Client
 from django.urls import reverse
 from pymongo.errors import ExecutionTimeout, ServerSelectionTimeoutError
@@ -199,6 +201,40 @@ def test_the_front_page_answers_at_a_glance(operator, api, stored):
     assert [one.name for one in context["unmapped"].mappings] == ["bare"]
     assert [one.schedule.name for one in context["due"]["first"]] == ["soon"]
     assert context["due"]["count"] == 1
+
+
+def test_the_front_page_says_where_to_start_until_there_is_a_connection_of_ones_own(operator, api):
+    call_command("seed_demo", source_url="postgresql://a:b@127.0.0.1:9/shop", stdout=StringIO())
+    page = operator.html("index")
+    assert "Start here" in page
+    assert "Demo shop customers" in page
+    assert "Mend" not in page  # Nobody has said yet that one is broken.
+    made(api, "connections")
+    assert "Start here" not in operator.html("index")
+
+
+def test_the_runs_of_the_last_day_are_a_picture_by_the_hour(operator, api, stored):
+    now = datetime(2026, 3, 2, 10, 30, tzinfo=UTC)
+    mapping = made(api, "mappings")["id"]
+    for hours, status in [(0, "succeeded"), (0, "failed"), (23, "succeeded"), (24, "failed")]:
+        run = api.post(f"mappings/{mapping}/runs").json()["id"]
+        at = {"queued_at": now - timedelta(hours=hours), "status": status}
+        stored.runs.update_one({"_id": ObjectId(run)}, {"$set": at})
+    day = queries.last_day(now)
+    assert (day.total, day.most, day.count) == (3, 2, {"succeeded": 2, "failed": 1})
+    assert [hour.at.hour for hour in day.hours] == [*range(11, 24), *range(11)]
+    first, last = day.hours[0], day.hours[-1]
+    assert first.said == "11:00 UTC: 1 succeeded"
+    assert [(bar.status, bar.top, bar.height) for bar in last.bars] == [
+        ("succeeded", 50, 50),
+        ("failed", 0, 50),
+    ]
+
+    assert "Nothing ran." in operator.html("index")
+    stored.runs.update_many({}, {"$set": {"queued_at": store.now()}})
+    page = operator.html("index")
+    assert 'aria-label="Runs of the last 24 hours by hour, at most 4 in one' in page
+    assert "2 succeeded" in page
 
 
 @pytest.mark.parametrize("limit", [5000, 0])

@@ -1,12 +1,19 @@
 """seed_demo: the demo's records, made once, mended when changed, and many more for load tests."""
 
 import io
+from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from django.core.management import CommandError, call_command
 
+import devtools
+from common import demo
 from common.tests.client import mapping_body, mapping_document, schedule_body
 from connections.models import Connection
+from sources.tests.conftest import postgres
+
+__all__ = ["postgres"]
 
 URL = "postgresql://shop_reader:p%40ss@127.0.0.1:54320/shop"
 COLLECTIONS = ("connections", "schemas", "mappings", "column_mappings", "schedules")
@@ -27,14 +34,17 @@ def contents(stored):
     return {name: list(stored[name].find()) for name in COLLECTIONS}
 
 
-def test_it_makes_a_connection_a_schema_a_mapping_with_all_kinds_of_rules_and_a_schedule(stored):
-    assert seed("--source-url", URL) == "Demo: 4 created, 0 changed, 0 as they were.\n"
+def test_it_makes_a_connection_mappings_with_all_kinds_of_rules_and_schedules(stored):
+    assert seed("--source-url", URL) == "Demo: 9 created, 0 changed, 0 as they were.\n"
 
     shop = Connection.from_document(stored.connections.find_one({"name": "Demo shop"})).params()
     assert (shop.host, shop.port, shop.database) == ("127.0.0.1", 54320, "shop")
     assert (shop.username, shop.password) == ("shop_reader", "p@ss")
     assert {rule["type"] for rule in stored.column_mappings.find()} == {"direct", "split", "join"}
-    assert stored.schedules.find_one()["next_run_at"] is not None
+    assert None not in {each["next_run_at"] for each in stored.schedules.find()}
+    assert {
+        kind: {each["name"]: each["_id"] for each in stored[kind].find()} for kind in demo.IDS
+    } == demo.IDS
 
 
 def test_the_address_may_come_from_the_environment(stored, monkeypatch):
@@ -49,8 +59,8 @@ def test_a_second_time_it_changes_nothing(stored):
     seed("--source-url", URL)
     before = contents(stored)
 
-    assert seed("--source-url", URL) == "Demo: 0 created, 0 changed, 4 as they were.\n"
-    assert seed() == "Demo: 0 created, 0 changed, 4 as they were.\n"
+    assert seed("--source-url", URL) == "Demo: 0 created, 0 changed, 9 as they were.\n"
+    assert seed() == "Demo: 0 created, 0 changed, 9 as they were.\n"
     assert contents(stored) == before
 
 
@@ -91,15 +101,60 @@ def test_a_demo_record_that_cannot_be_mended_is_told(stored):
 
 
 def test_reset_deletes_what_it_made_and_nothing_else(api, stored):
-    seed("--scale", "3")
+    seed("--scale", "3", "--run")
     other = api.create("mappings", mapping_body(api))
     stored.schedules.update_one({"name": "Demo nightly import"}, {"$set": {"timezone": "UTC"}})
 
     assert seed("--reset").startswith(
-        "Deleted: 25 records.\nDemo: 4 created, 0 changed, 0 as they were.\n"
+        "Deleted: 30 records.\nDemo: 9 created, 0 changed, 0 as they were.\n"
     )
-    assert {len(found) for found in contents(stored).values()} == {1, 2, 6}
+    assert {kind: len(found) for kind, found in contents(stored).items()} == {
+        "connections": 2, "schemas": 4, "mappings": 4, "column_mappings": 15, "schedules": 2,
+    }  # fmt: skip
     assert stored.mappings.find_one({"name": other["name"]})
+    assert stored.runs.distinct("status") == ["cancelled"]
+
+
+def test_mappings_that_never_ran_get_the_first_runs_of_their_history(stored):
+    assert seed("--run").endswith("Demo: 5 runs queued.\n")
+    assert seed("--run").endswith("Demo: 0 runs queued.\n")
+    assert stored.runs.count_documents({"status": "queued", "trigger": "manual"}) == 5
+
+
+@pytest.fixture
+def shop(postgres):
+    """The address of the shop."""
+    postgres.run((Path(devtools.__file__).parent / "shop.sql").read_text())
+    to = postgres.params
+    yield f"postgresql://{to.username}:{quote(to.password)}@{to.host}:{to.port}/{to.database}"
+    postgres.run("DROP TABLE order_items, orders, products, customers")
+
+
+def test_the_mapping_that_is_wrong_on_purpose_says_why_and_stays_mended(api, shop):
+    seed("--source-url", shop)
+
+    found = {one["name"]: one["verification"] for one in api.get("mappings").json()}
+    wrong = "Demo shop products, wrong on purpose"
+    path = f"mappings/{demo.IDS['mappings'][wrong]}"
+    assert {problem["code"] for problem in found[wrong]["problems"]} == {
+        "unknown_column",
+        "impossible_cast",
+    }
+    assert {name: one["status"] for name, one in found.items()} == {
+        "Demo shop customers": "verified",
+        "Demo shop orders": "verified",
+        wrong: "broken",
+    }
+
+    rules = api.get(f"{path}/column-mappings").json()
+    rule = next(rule["id"] for rule in rules if rule["source_columns"] == ["weight"])
+    query = "SELECT id, name, weight_kg, (price > 100)::int AS expensive FROM products"
+    mended = api.patch(f"{path}/column-mappings/{rule}", {"source_columns": ["weight_kg"]})
+    assert mended.status == 200, mended.json()
+    mended = api.patch(path, {"source_query": query})
+    assert mended.status == 200, mended.json()
+    seed()
+    assert api.get(path).json()["verification"]["status"] == "verified"
 
 
 def test_reset_deletes_nothing_while_others_use_something(api, stored):

@@ -6,7 +6,7 @@ import pytest
 from bson import ObjectId
 
 from common.tests.client import NOBODY, made
-from runs import rejected
+from runs import log, rejected
 from runs.tests.pipelines import pipeline
 
 FIELDS = {
@@ -265,3 +265,14 @@ def test_a_log_is_empty_at_first(api, runs):
     run = api.post(runs).json()
     answer = api.get(f"runs/{run['id']}/log?limit=10")
     assert (answer.status, answer.json(), answer.headers["x-total-count"]) == (200, [], "0")
+
+
+def test_a_log_keeps_its_newest_lines(api, runs, monkeypatch):
+    monkeypatch.setattr(log, "MOST_LINES", 3)
+    monkeypatch.setattr(log, "SLACK", 2)
+    run = api.post(runs).json()["id"]
+    for number in range(9):
+        log.write(ObjectId(run), 1, "plan", f"line {number}")
+    kept = [line["message"] for line in api.get(f"runs/{run}/log").json()]
+    assert kept == [f"line {number}" for number in range(9 - len(kept), 9)]
+    assert 3 <= len(kept) <= 5

@@ -6,21 +6,22 @@ from urllib.parse import urlsplit
 from django.core.management.base import CommandError, CommandParser
 
 from common.commands import OperatorCommand, offenders
+from common.demo import CONNECTION, DEFAULT_SOURCE
 from common.documents import names
-from connections.models import Connection
 from portability import demo
 from portability.apply import Interfered
-from portability.plan import Action
 
 
 class Command(OperatorCommand):
     help = (
-        'Have the demo\'s records in the store: the connection "Demo shop", a schema, a mapping '
-        "with rules of each type, a schedule. What is there already and right stays as it is."
+        'Have the demo\'s records in the store: the connection "Demo shop", three mappings with '
+        "their schemas, one of them wrong on purpose, and two schedules. What is there already and "
+        "right stays as it is."
     )
     examples = (
         "",
         "--source-url postgresql://shop_reader:PASSWORD@localhost:54320/shop",
+        "--run",
         "--reset",
         "--scale 10000    # that many more of each kind, for load tests",
     )
@@ -38,6 +39,9 @@ class Command(OperatorCommand):
             "--reset", action="store_true", help="First delete all that this command ever made."
         )
         parser.add_argument(
+            "--run", action="store_true", help="Queue runs of the demo's mappings that never ran."
+        )
+        parser.add_argument(
             "--scale",
             type=_count,
             default=0,
@@ -49,6 +53,8 @@ class Command(OperatorCommand):
         if options["reset"]:
             self._remove()
         self._seed(options["source_url"])
+        if options["run"]:
+            self.tell(f"Demo: {demo.start_runs()} runs queued.")
         if options["scale"]:
             self._seed_load(options["scale"])
 
@@ -61,14 +67,16 @@ class Command(OperatorCommand):
 
     def _seed(self, source_url: str | None) -> None:
         try:
-            changes = demo.seed(source_url)
+            seeded = demo.seed(source_url)
         except Interfered as failure:
             raise CommandError(names.printable(str(failure))) from failure
-        created, changed = changes.count(Action.CREATE), changes.count(Action.CHANGE)
-        self.tell(f"Demo: {created} created, {changed} changed, {changes.unchanged} as they were.")
-        if created and not source_url:
+        self.tell(
+            f"Demo: {seeded.created} created, {seeded.changed} changed, "
+            f"{seeded.unchanged} as they were."
+        )
+        if seeded.created and not source_url:
             self.tell(
-                f'"{demo.NAMES[Connection]}" points to {demo.DEFAULT_SOURCE}; give --source-url '
+                f'"{CONNECTION}" points to {DEFAULT_SOURCE}; give --source-url '
                 "if the shop is elsewhere."
             )
 
