@@ -18,7 +18,7 @@ from types import ModuleType
 import orjson
 
 from children import child
-from children.limits import Limits, die_with_parent, hide, restrict
+from children.limits import Limits, adopt_orphans, die_with_parent, hide, restrict
 
 READY = b"ready"
 
@@ -26,6 +26,7 @@ READY = b"ready"
 def main(arguments: list[str]) -> None:
     """Load the modules, then fork for as long as the host holds its end of the socket."""
     hide()
+    adopt_orphans()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the host, which ends this one
     host = socket.socket(fileno=int(arguments[0]))
     modules = {name: import_module(name) for name in arguments[1:]}

@@ -19,6 +19,7 @@ from deltalake.fs import DeltaStorageHandler
 from pyarrow.fs import FileSelector, PyFileSystem
 
 from children import networks
+from engine.load import proxy
 from engine.load.delta import COLOURS
 from engine.load.opening import log_in, store_options
 from engine.problems import Problem
@@ -47,7 +48,8 @@ _WORDS = [
      "connection_refused", "Check the endpoint, and that the store runs there."),
     (("timed out", "timeout", "deadline has elapsed"),
      "timeout", "Check the endpoint, and that no firewall drops the connection."),
-    (("certificate", "tls", "ssl"), "tls_failed", "Check the endpoint's certificate."),
+    (("certificate", "tls", "ssl", "corrupt message"),
+     "tls_failed", "Check the endpoint's certificate."),
     (("not a directory", "file exists", "notadirectory"),
      "not_a_folder", "Give the path of a folder, or of none yet."),
 ]  # fmt: skip
@@ -142,11 +144,16 @@ def _clear(local: Path | None, made: list[Path]) -> None:
 
 
 def _refused(target: TargetParams, exc: Exception) -> SourceError:
+    if unreached := proxy.trouble():
+        hint = next((hint for _, code, hint in _WORDS if code == unreached.error_code), "")
+        said = f"{target.uri}: {unreached.message}"
+        return SourceUnreachable(said, error_code=unreached.error_code, hint=hint)
     words = " ".join(COLOURS.sub("", str(exc)).split())
     for secret in target.secrets:
         words = words.replace(secret, "***")
+    lower = words.lower().replace("retry_timeout", "")  # which it always names
     code, hint = next(
-        (found for known, *found in _WORDS if any(each in words.lower() for each in known)),
+        (found for known, *found in _WORDS if any(each in lower for each in known)),
         ("unknown", "See the store's log."),
     )
     if isinstance(exc, NotADirectoryError | FileExistsError):

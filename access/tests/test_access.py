@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
+from django.contrib.auth.hashers import MD5PasswordHasher
 from django.contrib.auth.models import User
 from django.core.checks import run_checks
 from django.core.management import CommandError, call_command
@@ -361,3 +362,26 @@ def test_at_the_admin_everybody_sees_their_own_tokens(stored):
     assert found[bob.pk]["expires_at"] is not None
     client.force_login(ada)
     assert theirs["prefix"] in client.get("/admin/access/token/").content.decode()
+
+
+class SlowHasher(MD5PasswordHasher):
+    """As slow as a good one is on a busy machine."""
+
+    algorithm = "slow"
+
+    def encode(self, password, salt):
+        time.sleep(0.3)
+        return super().encode(password, salt)
+
+
+def test_what_a_hash_takes_is_no_silence_of_the_store(guarded, settings, monkeypatch):
+    settings.PASSWORD_HASHERS = [f"{__name__}.SlowHasher"]
+    monkeypatch.setattr(store, "REQUEST_TIMEOUT_S", 0.25)
+    body = {"username": "ada", "role": "viewer", "password": PASSWORD}
+    admin, (page, _) = bearer(ownerless()), browser()
+    assert guarded.post("users", body, **admin).status == 201
+    session = page.post("session", {"username": "ada", "password": PASSWORD})
+    assert session.status == 200
+    change = {"old": PASSWORD, "new": PASSWORD + "2"}
+    csrf = {"X-CSRFToken": session.json()["csrf_token"]}
+    assert page.put("me/password", change, **csrf).status == 204

@@ -240,3 +240,13 @@ def test_no_process_outlives_its_host(way):
             process.stdin.close()
         process.wait()
     assert all(ends(pid) for pid in pids)
+
+
+def test_what_a_child_leaves_behind_is_reaped(host):
+    child = host.start()
+    pid = ask(child, "leave_an_orphan")
+    child.kill()
+    until = time.monotonic() + 3
+    while Path(f"/proc/{pid}").exists() and time.monotonic() < until:
+        time.sleep(0.02)
+    assert not Path(f"/proc/{pid}").exists()

@@ -66,3 +66,12 @@ def limits():
 def status():
     lines = Path("/proc/self/status").read_text().splitlines()
     return dict(line.split(":\t", 1) for line in lines if ":\t" in line)
+
+
+def leave_an_orphan():
+    """Return a process that outlives the child that forked it, by a moment."""
+    pid = os.fork()
+    if pid == 0:
+        time.sleep(0.2)
+        os._exit(0)
+    return pid

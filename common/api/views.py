@@ -38,6 +38,8 @@ class DocumentViewSet(GenericViewSet):
     access: ClassVar[Access]
     asks_sources: ClassVar[frozenset[str]] = frozenset()
     """Actions that wait for more than the store."""
+    hashes_passwords: ClassVar[frozenset[str]] = frozenset()
+    """Actions that take their time by intent, as the hash of a password does."""
     lookup_field = "id"
     lookup_value_regex = "[0-9a-fA-F]{24}"
 
@@ -48,7 +50,8 @@ class DocumentViewSet(GenericViewSet):
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         """Answer, within the time that a request may wait for the store."""
         action = self.action_map.get((request.method or "").lower())
-        with nullcontext() if action in self.asks_sources else store.request_timeout():
+        is_slow = action in self.asks_sources or action in self.hashes_passwords
+        with nullcontext() if is_slow else store.request_timeout():
             return super().dispatch(request, *args, **kwargs)
 
     def scope(self) -> Stored:

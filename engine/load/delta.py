@@ -33,6 +33,7 @@ from deltalake.transaction import (
 )
 
 from engine.cast import ARROW_TYPES
+from engine.load import proxy
 from engine.load.contract import (
     Committed,
     Cursor,
@@ -471,11 +472,11 @@ class DeltaLoader:
         # The cause is left out: its text may hold a secret that the store gave back.
         try:
             yield
-        except DeltaError as exc:
-            raise _trouble(self._plan.table, self._without_secrets(str(exc)), stage) from None
-        except OSError as exc:
-            message = self._without_secrets(exc.strerror or str(exc))
-            raise _trouble(self._plan.table, message, stage) from None
+        except (DeltaError, OSError) as exc:
+            message = (isinstance(exc, OSError) and exc.strerror) or str(exc)
+            if unreached := proxy.trouble():
+                message = unreached.message
+            raise _trouble(self._plan.table, self._without_secrets(message), stage) from None
 
     def _without_secrets(self, message: str) -> str:
         secrets = [
@@ -653,7 +654,20 @@ def _trouble(table: str, message: str, stage: str) -> Problem:
 
 _TROUBLES = [
     (
-        ("error sending request", "connection", "connect error", "dns error", "unreachable"),
+        ("may not connect",),
+        "target_refused",
+        "Take another endpoint, or have the operator change the networks.",
+    ),
+    (
+        (
+            "error sending request",
+            "connection",
+            "connect error",
+            "dns error",
+            "unreachable",
+            "cannot be reached",
+            '" was not found',
+        ),
         "target_unreachable",
         "See whether the store is up and its address is right; the run is tried again.",
     ),

@@ -11,6 +11,7 @@ from pymysql.converters import conversions
 
 from children import networks
 from engine import options as known_options
+from engine.load import proxy
 from engine.load.contract import Loader
 from engine.load.delta import DeltaLoader
 from engine.load.mysql import MysqlLoader
@@ -26,6 +27,8 @@ from sources.mysql import login as mysql
 from sources.postgresql import login as postgresql
 
 CONNECT_S = 30.0
+NOWHERE = "http://127.0.0.1:9"
+"""Where nothing listens: discard's port."""
 # What tells an object store who asks; without any of these its library asks the machine.
 _LOGINS = {
     "s3": ("access_key_id", "skip_signature"),
@@ -93,6 +96,9 @@ def _mysql(params: SourceParams, clock: Clock, stack: ExitStack) -> Any:
 def store_options(target: TargetParams) -> dict[str, str]:
     """Return the options of an object store; nothing of this machine lends it any, unless told.
 
+    Its library looks names up itself, so that it is given a proxy that dials what may be dialled.
+    With `ambient` it asks the machine for a login, too, and the network is the operator's.
+
     Raises Problem where there is no login among them, or one that is not known.
     """
     options = {name: str(value) for name, value in target.options.items()}
@@ -106,6 +112,8 @@ def store_options(target: TargetParams) -> dict[str, str]:
     if store not in _LOGINS or target.ambient:
         return options
     os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
+    options["AWS_METADATA_ENDPOINT"] = NOWHERE
+    options["PROXY_URL"] = proxy.running().url
     given = [name.lower() for name, value in options.items() if value]
     if not any(word in name for name in given for word in _LOGINS[store]):
         raise Problem(
