@@ -18,6 +18,10 @@ class Problem(Exception):
         self.hint = hint
         self.stage = stage
 
+    def as_dict(self) -> dict[str, str]:
+        names = ("code", "message", "hint", "stage")
+        return {name: getattr(self, name) for name in names}
+
     def __reduce__(self) -> Any:
         # A problem crosses from a child process to its worker.
         return _problem, (self.code, self.message, self.hint, self.stage)
