@@ -330,7 +330,10 @@ def children():
 
 
 def test_the_service_loads_nothing_that_moves_rows():
-    code = "import sys, engine.asking; sys.exit(bool({'pyarrow', 'deltalake', 'pyspark'} & set(sys.modules)))"
+    code = (
+        "import sys, engine.asking;"
+        " sys.exit(bool({'pyarrow', 'deltalake', 'pyspark'} & set(sys.modules)))"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
