@@ -20,8 +20,8 @@ from engine.edge import Edge
 from engine.kinds import SourceColumn
 from engine.load.contract import MOST_EDGE_ROWS, Committed, Cursor, Loader, Refusal, Staged
 from engine.plan import Plan, check_source, rule_of
-from engine.problems import Problem, Rejected, sentence, shown
-from engine.transform import KEPT_ENTRIES, RuleCounts, Transformed, transform
+from engine.problems import KEPT_ENTRIES, Problem, Rejected, sentence, shown
+from engine.transform import RuleCounts, Transformed, transform
 
 
 @dataclass

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 SHOWN_CHARACTERS = 80
+KEPT_ENTRIES = 10_000
+"""Of the refused values of a run."""
 
 
 class Problem(Exception):

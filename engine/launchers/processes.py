@@ -15,7 +15,7 @@ from typing import Any
 
 from children.host import Child, ChildFailed, ChildGone, ChildLate, Host, NoChildren
 from children.limits import Limits
-from engine.problems import Problem
+from engine.problems import KEPT_ENTRIES, Problem
 from engine.trouble import out_of_memory, source_problem
 from sources.asking import as_error
 from sources.contract import Json, SourceParams
@@ -44,8 +44,6 @@ PASSING = frozenset(
 )
 PAUSES_S = (0.5, 2.0)
 """Before a part is done a second and a third time."""
-KEPT_ENTRIES = 10_000
-"""As `engine.transform` has it, which loads what moves rows."""
 
 OnRows = Callable[[int, int], None]
 """Called with the rows that were read and those that were refused, of all parts so far."""
@@ -138,7 +136,7 @@ def _refused(found: Sequence[Json]) -> int:
 
 
 def parts_in_order(answers: Sequence[dict[str, Json] | None]) -> list[Json]:
-    """Return what parts did, as far as they have; the refused values up to the ten thousandth.
+    """Return what parts did, as far as they have; the first refused values of them all.
 
     Raises PartFailed.
     """

@@ -18,9 +18,9 @@ pytestmark = pytest.mark.engines
 
 ROWS = 50_000
 NUMBERS = f"SELECT g AS id FROM generate_series(1, {ROWS}) g"
-SLOW = f"SELECT g AS id, pg_sleep(0.0004) FROM generate_series(1, {ROWS}) g"
-PARTS = {"RUN_PART_ROWS": "100", **spark.ON_LOOPBACK}
-"""A series is guessed to have 1,000 rows, or fewer."""
+SLEEP = "CASE WHEN g % 100 = 0 THEN pg_sleep(0.05)::text END"
+SLOW = f"SELECT g AS id, {SLEEP} AS slept FROM generate_series(1, {ROWS}) g"
+PARTS = {"RUN_PART_ROWS": "5000", **spark.ON_LOOPBACK}
 
 
 @pytest.fixture(scope="session")
