@@ -2,7 +2,10 @@ PYTHON := .venv/bin/python
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test servers check bench bench-growth bench-sources secrets image-requirements image-sbom lint format types venv clean
+# What the tests of brokers and clusters need beside the rest.
+ENGINE_REQUIREMENTS := -r requirements-celery.txt
+
+.PHONY: help run test test-engines servers check bench bench-growth bench-sources secrets image-requirements image-sbom lint format types venv clean
 
 help: ## Show what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -12,6 +15,10 @@ run: venv ## Start everything: the API on port 8000 (PORT=… for another)
 
 test: venv ## Run the tests on servers of their own: make test ARGS="-k cron"
 	@exec $(PYTHON) -m devtools.servers -- $(PYTHON) -m pytest $(ARGS)
+
+test-engines: venv ## Run the tests that need brokers or clusters; CI does not
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check $(ENGINE_REQUIREMENTS)
+	@exec $(PYTHON) -m devtools.servers -- $(PYTHON) -m pytest -m engines runs/tests/engines $(ARGS)
 
 servers: venv ## Hold the test servers up, for quick repeated test runs
 	@exec $(PYTHON) -m devtools.servers
