@@ -3,7 +3,7 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 # What the tests of brokers and clusters need beside the rest.
-ENGINE_REQUIREMENTS := -r requirements-celery.txt
+ENGINE_REQUIREMENTS := -r requirements-celery.txt -r requirements-spark.txt
 
 .PHONY: help run test test-engines servers check bench bench-growth bench-sources bench-runs secrets image-requirements image-sbom lint format types venv clean
 

@@ -10,6 +10,7 @@ ends with the process that asked.
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import threading
@@ -19,39 +20,36 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from children.host import Child, ChildError, ChildFailed, ChildGone, ChildLate, Host, NoChildren
-from children.limits import Limits
+from children import networks
+from children.host import Child, ChildError, ChildFailed, ChildGone, ChildLate, NoChildren
 from engine.kinds import SourceColumn
+from engine.launchers import processes, spark
+from engine.launchers.choice import Means
+from engine.launchers.processes import (
+    RUN_LIMITS,
+    SERVING,
+    SLICE_S,
+    PartFailed,
+    host,
+    lost,
+    problem_of,
+    unforeseen,
+)
+from engine.launchers.spark import Cluster
 from engine.plan import Plan
 from engine.problems import Problem
 from engine.target import TargetParams
-from engine.trouble import out_of_memory, source_problem, target_problem
+from engine.trouble import out_of_memory, target_problem
 from sources.asking import as_error, check_params, host as sources_host, pooled, timed_out
 from sources.contract import Json, SourceParams
 from sources.errors import SourceTimeout, SourceUnreachable
 
 logger = logging.getLogger(__name__)
 
-SERVING = "engine.serving"
-SLICE_S = 0.2
 BEAT_S = 1.0
 END_S = 2.5  # after the order to stop
 TARGET_S = 60.0
 LENT = ("AWS_", "AZURE_", "GOOGLE_", "GCP_", "GCS_")
-
-# A run's time has its own limit, and its files are as large as they are.
-RUN_LIMITS = Limits(memory_mib=400, cpu_s=10**9, file_mib=2**40, descriptors=1024, depth=20_000)
-# Threads each map memory of their own: two are enough for what waits.
-host = Host(
-    [SERVING],
-    {
-        "TOKIO_WORKER_THREADS": "2",
-        "RAYON_NUM_THREADS": "1",
-        "OMP_NUM_THREADS": "1",
-        "MALLOC_ARENA_MAX": "2",
-        "ARROW_DEFAULT_MEMORY_POOL": "system",
-    },
-)
 
 STAGES = ("plan", "extract", "transform", "load", "commit")
 
@@ -69,17 +67,23 @@ class Note:
     progress: float | None = None
     message: str | None = None
     level: str = "info"
+    engine: str = "embedded"
 
 
 @dataclass(frozen=True)
 class RunSpec:
-    """A run's attempt. `token` is its own; one of `lost_tokens` may have committed already."""
+    """A run's attempt. `token` is its own; one of `lost_tokens` may have committed already.
+
+    `means` are what it may use; `cluster` is there where Spark is among them.
+    """
 
     plan: Plan
     source: SourceParams
     target: TargetParams
     token: str
     lost_tokens: Sequence[str] = ()
+    means: Means = Means()  # noqa: RUF009 - frozen
+    cluster: Cluster | None = None
 
 
 @dataclass(frozen=True)
@@ -198,39 +202,103 @@ def run(
         started = host.start(RUN_LIMITS)
     except NoChildren as exc:
         raise _lost(str(exc), "plan") from exc
-    attempt = _Attempt(spec, started, on_note)
     try:
-        return attempt.watched(stop, deadline)
+        return _Attempt(spec, started, on_note, stop, deadline).watched()
     finally:
         started.kill()
 
 
-class _Attempt:
-    """A run's child, watched."""
+class _Over(Exception):
+    """A run that was to stop, or to end by a deadline, and has committed nevertheless."""
 
-    def __init__(self, spec: RunSpec, started: Child, on_note: Callable[[Note], None]) -> None:
+    def __init__(self, report: RunReport) -> None:
+        super().__init__()
+        self.report = report
+
+
+class _Attempt:
+    """A run's child, watched, and the parts that it has others do."""
+
+    def __init__(
+        self,
+        spec: RunSpec,
+        started: Child,
+        on_note: Callable[[Note], None],
+        stop: threading.Event,
+        deadline: float | None,
+    ) -> None:
         self.spec = spec
         self.child = started
         self.on_note = on_note
-        self.note = Note("plan")
+        self.stop = stop
+        self.deadline = deadline
+        self.note = Note("plan", engine="spark" if spec.means.engine == "spark" else "embedded")
         self.told_at = 0.0
 
-    def watched(self, stop: threading.Event, deadline: float | None) -> RunReport:
+    def watched(self) -> RunReport:
         try:
-            self.child.send(f"{SERVING}:run", self._arguments())
-            while True:
-                if stop.is_set():
-                    return self._stopped()
-                if deadline is not None and time.monotonic() > deadline:
-                    return self._timed_out()
-                answered, said = self._heard()
-                if answered:
-                    return _reported(said)
+            said = self._answer("run", self._arguments())
+            if said["parts"] is not None:
+                said = self._in_parts(said["parts"])
+            return _reported(said)
+        except _Over as over:
+            return over.report
         except ChildGone as exc:
             raise _lost("The process of the run ended before it had an answer.", self.note.stage,
                         self._so_far()) from exc  # fmt: skip
         except ChildFailed as exc:
-            raise self._failed(exc) from exc
+            problem = problem_of(exc, self.spec.source, self.note.stage)
+            raise RunProblem(**problem.as_dict(), report=self._so_far()) from exc
+
+    def _answer(self, call: str, arguments: dict[str, Json]) -> Json:
+        self.child.send(f"{SERVING}:{call}", arguments)
+        while True:
+            self._look()
+            answered, said = self._heard()
+            if answered:
+                return said
+
+    def _look(self) -> None:
+        """End the run where it is to end."""
+        if self.stop.is_set():
+            raise _Over(self._stopped())
+        if self.deadline is not None and time.monotonic() > self.deadline:
+            raise _Over(self._timed_out())
+
+    def _in_parts(self, cut: dict[str, Json]) -> Json:
+        """Have the parts done, then committed by the child that holds their snapshot."""
+        self.note = replace(self.note, stage="transform", message=None, engine=cut["engine"])
+        self._tell(self.note)
+        try:
+            done = self._launched(cut)
+        except PartFailed as failed:
+            if failed.problem["code"] != "too_many_rejected":
+                report = self._answer("give_up", {"done": failed.done})
+                return {"report": report, "problem": failed.problem}
+            done = failed.done  # which the commit refuses, and tells of all of them
+        return self._answer("finish", {"done": done})
+
+    def _launched(self, cut: dict[str, Json]) -> list[Json]:
+        if cut["engine"] == "spark":
+            assert self.spec.cluster is not None  # noqa: S101 - else there is no such means
+            return spark.launch(self.spec.cluster, cut["told"], cut["ranges"], self._watch)
+        logins = {"source": self.spec.source.to_json(), "target": _lent(self.spec.target).to_json()}
+        questions = [{**cut["told"], **logins, "part": each} for each in cut["ranges"]]
+        return processes.launch(
+            questions, self.spec.means.processes, self.spec.plan.max_rejected, self._watch,
+            lambda read, refused: self._count(read, refused, cut["rows"]),
+        )  # fmt: skip
+
+    def _watch(self) -> None:
+        self._look()
+        if self.child.ended:
+            raise ChildGone
+        if time.monotonic() - self.told_at > BEAT_S:
+            self._tell(self.note)
+
+    def _count(self, read: int, refused: int, rows: int | None) -> None:
+        progress = min(0.99, read / max(1, rows)) if rows else self.note.progress
+        self.note = replace(self.note, rows_read=read, rows_rejected=refused, progress=progress)
 
     def _arguments(self) -> dict[str, Json]:
         return {
@@ -239,6 +307,7 @@ class _Attempt:
             "target": _lent(self.spec.target).to_json(),
             "token": self.spec.token,
             "lost_tokens": list(self.spec.lost_tokens),
+            "means": self.spec.means.to_json(),
         }
 
     def _heard(self) -> tuple[bool, Json]:
@@ -250,7 +319,7 @@ class _Attempt:
         if answered:
             return True, said
         if isinstance(said, dict):  # a text is a step of a login
-            self.note = Note(**said)
+            self.note = Note(**said, engine=self.note.engine)
             self._tell(self.note)
         elif time.monotonic() - self.told_at > BEAT_S:
             self._tell(replace(self.note, message=None))
@@ -299,18 +368,6 @@ class _Attempt:
             table=self.spec.plan.table,
         )
 
-    def _failed(self, exc: ChildFailed) -> RunProblem:
-        stage, report = self.note.stage, self._so_far()
-        if exc.code == "out_of_memory":
-            problem = out_of_memory(stage)
-        elif exc.code == "unforeseen":
-            problem = _unforeseen(exc, stage)
-        else:  # what was found to listen where a database should
-            problem = source_problem(as_error(exc, self.spec.source), stage)
-        return RunProblem(
-            problem.code, problem.message, hint=problem.hint, stage=problem.stage, report=report
-        )
-
 
 def _reported(said: Json) -> RunReport:
     report = RunReport(**said["report"])
@@ -320,23 +377,7 @@ def _reported(said: Json) -> RunReport:
 
 
 def _lost(message: str, stage: str, report: RunReport | None = None) -> RunProblem:
-    return RunProblem(
-        "worker_lost",
-        message,
-        hint="The run is tried again. See the service's log, and whether memory was short.",
-        stage=stage,
-        report=report,
-    )
-
-
-def _unforeseen(exc: ChildFailed, stage: str) -> Problem:
-    logger.error("The engine met something unforeseen: %s", exc.details)
-    return Problem(
-        "internal_error",
-        "The run failed unexpectedly.",
-        hint="See the service's log, and report it.",
-        stage=stage,
-    )
+    return RunProblem(**lost(message, stage).as_dict(), report=report)
 
 
 def committed(target: TargetParams, plan: Plan, tokens: Sequence[str]) -> str | None:
@@ -459,6 +500,12 @@ def _asked(call: str, arguments: dict[str, Json], timeout_s: float) -> Json:
     return answer
 
 
+def logins(source: SourceParams, target: TargetParams) -> str:
+    """Return, as JSON, what the parts of a run log in with: to be sealed, and shown to nobody."""
+    given = {"source": source.to_json(), "target": _lent(target).to_json()}
+    return json.dumps(given | {"networks": networks.in_force().to_json()})
+
+
 def _lent(target: TargetParams) -> TargetParams:
     """Return a target with what the service's environment lends it, where that is allowed."""
     if not target.ambient:
@@ -504,7 +551,7 @@ def _target_told(timeout_s: float) -> Iterator[None]:
         if exc.code == "out_of_memory":
             raise out_of_memory("load") from exc
         if exc.code == "unforeseen":
-            raise _unforeseen(exc, "load") from exc
+            raise unforeseen(exc, "load") from exc
         raise target_problem(as_error(exc, None), "load") from exc
     except ChildLate as exc:
         raise Problem(

@@ -11,7 +11,7 @@ Loaders of databases stage in their session, so their parts and the commit share
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pyarrow as pa
@@ -20,19 +20,21 @@ from engine.edge import Edge
 from engine.kinds import SourceColumn
 from engine.load.contract import MOST_EDGE_ROWS, Committed, Cursor, Loader, Refusal, Staged
 from engine.plan import Plan, check_source, rule_of
-from engine.problems import Problem, Rejected, sentence, shown
-from engine.transform import KEPT_ENTRIES, RuleCounts, Transformed, transform
+from engine.problems import KEPT_ENTRIES, Problem, Rejected, sentence, shown
+from engine.transform import RuleCounts, Transformed, transform
 
 
 @dataclass
 class Part:
-    """What a part has done so far. `rows_read` leaves out what the last run knew already.
+    """What a part has done so far. `rows_read` leaves out what the last run knew already, which
+    `rows_seen` counts.
 
     `rejected` has the entries of the first refused values, `rows_rejected` counts all rows that
     have one; `edge` has the digests of the rows at the new end of the cursor.
     """
 
     rows_read: int = 0
+    rows_seen: int = 0
     rows_rejected: int = 0
     rejected: list[Rejected] = field(default_factory=list)
     counts: dict[str, RuleCounts] = field(default_factory=dict)
@@ -41,10 +43,12 @@ class Part:
     staged: Staged = field(default_factory=Staged)
 
     def add(self, other: Part) -> None:
-        """Take in the part that follows."""
+        """Take in the part that follows, whose rows are counted from 1."""
+        moved = [replace(entry, row=entry.row + self.rows_seen) for entry in other.rejected]
+        self.rejected = (self.rejected + moved)[:KEPT_ENTRIES]
         self.rows_read += other.rows_read
+        self.rows_seen += other.rows_seen
         self.rows_rejected += other.rows_rejected
-        self.rejected = (self.rejected + other.rejected)[:KEPT_ENTRIES]
         self.null_cursors += other.null_cursors
         self.edge += other.edge
         self.staged.add(other.staged)
@@ -116,14 +120,13 @@ def run_part(
     loader: Loader,
     *,
     last: Cursor | None = None,
-    first_row: int = 1,
     on_progress: Callable[[Part], None] | None = None,
 ) -> Part:
     """Transform and stage batches; return what was done. Nothing of it can be seen.
 
     `batches` are those of `kinds`, within the plan's cursor window; `last` is the cursor that the
-    window began with; `first_row` is the number of the first row in the whole query. `on_progress`
-    is called after each batch, and may raise to end the part.
+    window began with. Rows are counted from 1. `on_progress` is called after each batch, and may
+    raise to end the part.
 
     Raises Problem, TooManyRejected among them.
     """
@@ -131,8 +134,7 @@ def run_part(
     part = Part()
     edge = Edge(plan, source, last)
     for batch in batches:
-        _take(plan, source, batch, loader, edge, part, first_row)
-        first_row += batch.num_rows
+        _take(plan, source, batch, loader, edge, part)
         part.null_cursors, part.edge = edge.nulls, edge.digests
         if on_progress:
             on_progress(part)
@@ -157,8 +159,9 @@ def _take(
     loader: Loader,
     edge: Edge,
     part: Part,
-    first_row: int,
 ) -> None:
+    first_row = part.rows_seen + 1
+    part.rows_seen += batch.num_rows
     numbers = pa.array(range(first_row, first_row + batch.num_rows), pa.int64())
     unknown = edge.unknown(batch)
     if unknown is not None:

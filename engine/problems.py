@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 SHOWN_CHARACTERS = 80
+KEPT_ENTRIES = 10_000
+"""Of the refused values of a run."""
 
 
 class Problem(Exception):
@@ -17,6 +19,10 @@ class Problem(Exception):
         self.message = message
         self.hint = hint
         self.stage = stage
+
+    def as_dict(self) -> dict[str, str]:
+        names = ("code", "message", "hint", "stage")
+        return {name: getattr(self, name) for name in names}
 
     def __reduce__(self) -> Any:
         # A problem crosses from a child process to its worker.

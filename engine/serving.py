@@ -10,7 +10,8 @@ import pyarrow as pa
 
 from children import child
 from children.frames import Json
-from engine import dryrun, rows as table_rows, trial
+from engine import dryrun, parts as parts_of_runs, rows as table_rows, trial
+from engine.launchers.choice import Means
 from engine.load import upkeep
 from engine.load.opening import open_loader, store_options
 from engine.plan import Plan
@@ -25,23 +26,60 @@ pa.set_cpu_count(1)
 pa.set_io_thread_count(2)
 
 
+_run: Run | None = None
+"""The run of this child that waits for its parts."""
+
+
 def run(
-    plan: Json, source: Json, target: Json, token: str, lost_tokens: list[str]
+    plan: Json, source: Json, target: Json, token: str, lost_tokens: list[str], means: Json
 ) -> dict[str, Any]:
-    """Do a run; return its report, and the problem that ended it, if any."""
+    """Do a run; return its report, and the problem that ended it, if any.
+
+    Where it is cut, `parts` says what is to be done elsewhere before `finish` or `give_up`.
+    """
+    global _run
     work = Run(
         Plan.from_json(plan),
         SourceParams.from_json(source),
         TargetParams.from_json(target),
         token,
         lost_tokens,
+        Means.from_json(means),
     )
     problem = None
     try:
-        work.work()
+        if not work.work():
+            _run = work
+            return {"parts": work.parts()}
     except Problem as exc:
-        problem = _problem(exc)
+        problem = exc.as_dict()
+    return {"report": work.report(), "problem": problem, "parts": None}
+
+
+def finish(done: list[Json]) -> dict[str, Any]:
+    """Commit the parts of the run that waits for them; return what `run` does."""
+    work, problem = _waiting(), None
+    try:
+        work.finish([parts_of_runs.from_json(part) for part in done])
+    except Problem as exc:
+        problem = exc.as_dict()
     return {"report": work.report(), "problem": problem}
+
+
+def give_up(done: list[Json]) -> dict[str, Any]:
+    """End the run that waits for its parts without a commit; return its report."""
+    work = _waiting()
+    work.give_up([parts_of_runs.from_json(part) for part in done])
+    return work.report()
+
+
+def _waiting() -> Run:
+    if _run is None:
+        raise ValueError("no run waits for its parts")
+    return _run
+
+
+part = parts_of_runs.work
 
 
 def committed(plan: Json, target: Json, tokens: list[str]) -> str | None:
@@ -101,10 +139,6 @@ def _loader(plan: Json, target: Json) -> Iterator[Any]:
         yield loader
 
 
-def _problem(exc: Problem) -> dict[str, str]:
-    return {"code": exc.code, "message": exc.message, "hint": exc.hint, "stage": exc.stage}
-
-
 @contextmanager
 def _told() -> Iterator[None]:
     try:
@@ -112,4 +146,4 @@ def _told() -> Iterator[None]:
     except SourceError as exc:
         raise child.Failure(*to_json(exc)) from exc
     except Problem as exc:
-        raise child.Failure("Problem", _problem(exc)) from exc
+        raise child.Failure("Problem", exc.as_dict()) from exc

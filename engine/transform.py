@@ -17,9 +17,7 @@ import pyarrow.compute as pc
 from engine.cast import ARROW_TYPES, Cast, Cells, cast, cells, text_of
 from engine.kinds import SourceColumn
 from engine.plan import Field, Plan, Rule
-from engine.problems import SHOWN_CHARACTERS, Rejected, sentence, shown
-
-KEPT_ENTRIES = 10_000
+from engine.problems import KEPT_ENTRIES, SHOWN_CHARACTERS, Rejected, sentence, shown
 
 
 @dataclass

@@ -1,22 +1,36 @@
 """A whole run, in a child: from the plan to the commit, telling its host how far it has come.
 
 One process reads, transforms, stages and commits: the rows of one run cross no border, and what
-ends it ends all of it.
+ends it ends all of it. Where a run is cut into parts, other processes do these, while this one
+holds the snapshot that they read, and then commits what they have staged.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from children import child
+from engine import parts
+from engine.cut import Cut, cut
 from engine.extract.contract import Extract
 from engine.extract.opening import Reach, open_extract, reach
+from engine.launchers.choice import Means
 from engine.load.contract import Cursor, Loader
 from engine.load.opening import open_loader
-from engine.part import Outcome, Part, TooManyRejected, Warned, commit, last_cursor, run_part
+from engine.part import (
+    Outcome,
+    Part,
+    TooManyRejected,
+    Warned,
+    commit,
+    last_cursor,
+    refuse_too_many,
+    run_part,
+)
 from engine.plan import Plan, check_source
 from engine.problems import Problem
 from engine.target import TargetParams
@@ -24,9 +38,6 @@ from engine.trouble import out_of_memory, source_problem
 from sources.clock import Clock
 from sources.contract import SourceParams
 from sources.errors import SourceError
-
-CONNECT_S = 30.0
-NOTE_S = 0.5
 
 
 @dataclass
@@ -38,6 +49,7 @@ class Run:
     target: TargetParams
     token: str
     lost_tokens: Sequence[str]
+    means: Means
     stage: str = "plan"
     part: Part = field(default_factory=Part)
     last: Cursor | None = None
@@ -45,13 +57,52 @@ class Run:
     outcome: Outcome | None = None
     found_token: str | None = None
     estimate: int | None = None
+    cut: Cut = field(default_factory=Cut)
     _told_at: float = 0.0
+    _open: ExitStack = field(default_factory=ExitStack)
+    loader: Loader = field(init=False)
 
-    def work(self) -> None:
-        """Do all of it. Raises Problem."""
+    def work(self) -> bool:
+        """Do all of it, and return True; or only begin, where it is cut into parts.
+
+        Then `parts` says what others do; `finish` or `give_up` does the rest. Raises Problem.
+        """
+        with self._translated(), ExitStack() as stack:
+            self.loader = stack.enter_context(open_loader(self.plan, self.target))
+            self._work(self.loader, stack)
+            if self.cut.ranges:
+                self._open = stack.pop_all()
+        return not self.cut.ranges
+
+    def parts(self) -> dict[str, Any]:
+        """Return what is to be done elsewhere, and by which engine, as JSON."""
+        assert self.reach is not None  # noqa: S101 - it was found before the cut
+        return {
+            "engine": self.cut.engine,
+            "rows": self.estimate,
+            "told": parts.told(self.reach.plan, self.reach.window, self.last, self.cut.snapshot),
+            "ranges": [asdict(each) for each in self.cut.ranges],
+        }
+
+    def finish(self, done: Sequence[Part]) -> None:
+        """Commit what the parts have staged. Raises Problem."""
+        with self._translated(), self._open:
+            self.part = parts.whole(done)
+            refuse_too_many(self.plan, self.part)
+            if len(done) != len(self.cut.ranges):
+                raise _parts_missing(len(done), len(self.cut.ranges))
+            self._commit(self.loader, done)
+
+    def give_up(self, done: Sequence[Part]) -> None:
+        """Remove what the parts have staged, as far as is known, and end."""
+        self.part = parts.whole(done)
+        with self._open:
+            self._abort(self.loader)
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
         try:
-            with open_loader(self.plan, self.target) as loader:
-                self._work(loader)
+            yield
         except TooManyRejected as exc:
             self.part = exc.part
             raise
@@ -60,7 +111,7 @@ class Run:
         except MemoryError as exc:
             raise out_of_memory(self.stage) from exc
 
-    def _work(self, loader: Loader) -> None:
+    def _work(self, loader: Loader, stack: ExitStack) -> None:
         self.tell()
         for problem in loader.check():
             raise problem
@@ -72,16 +123,12 @@ class Run:
             return
         self.last = last_cursor(self.plan, loader)
         extract = open_extract(
-            self.source, self.plan.query, self.plan.max_cell_bytes, Clock(CONNECT_S)
+            self.source, self.plan.query, self.plan.max_cell_bytes, Clock(parts.CONNECT_S)
         )
+        stack.callback(extract.close)
         child.before_stop(extract.cancel)
-        try:
-            self._move(loader, extract)
-        except BaseException:
-            self._abort(loader)
-            raise
-        finally:
-            extract.close()
+        stack.push(self._abort_after_trouble)
+        self._move(loader, extract)
 
     def _move(self, loader: Loader, extract: Extract) -> None:
         check_source(self.plan, extract.columns)
@@ -89,14 +136,31 @@ class Run:
         self._enter("extract", self._where_from())
         if self.reach.window is None:
             self.estimate = extract.estimated_rows()
+        self.cut = cut(self.plan, self.target.kind, extract, self.reach.window, self.means)
+        if self.cut.reason:
+            self.tell(self.cut.reason)
+        if self.cut.ranges:
+            self.tell(self._cut_how())
+            return
         self.part = run_part(
             self.reach.plan, extract.columns, extract.batches(self.reach.window), loader,
             last=self.last, on_progress=self._progressed,
         )  # fmt: skip
+        self._commit(loader, [self.part])
+
+    def _commit(self, loader: Loader, done: Sequence[Part]) -> None:
+        assert self.reach is not None  # noqa: S101 - it was found before the first row
         self._enter("load", f"{self.part.rows_read} rows were read.")
         self._enter("commit")
-        self.outcome = commit(self.reach.plan, loader, [self.part], self.token, self.last)
+        self.outcome = commit(self.reach.plan, loader, done, self.token, self.last)
         self.tell(f"{self.outcome.committed.rows_written} rows were committed.", progress=1.0)
+
+    def _cut_how(self) -> str:
+        count = len(self.cut.ranges)
+        if count == 1:
+            return "The query is read in one part."
+        seen = "one snapshot" if self.cut.snapshot else "a snapshot for each"
+        return f'The query is read in {count} ranges of "{self.plan.split_column}", in {seen}.'
 
     def _where_from(self) -> str:
         window = self.reach.plan.cursor if self.reach else None
@@ -111,7 +175,7 @@ class Run:
         self.part = part
         if self.stage == "extract":
             self._enter("transform")
-        elif time.monotonic() - self._told_at > NOTE_S:
+        elif time.monotonic() - self._told_at > parts.NOTE_S:
             self.tell()
 
     def _enter(self, stage: str, message: str | None = None) -> None:
@@ -133,6 +197,10 @@ class Run:
                 "level": "info",
             }
         )
+
+    def _abort_after_trouble(self, kind: Any, trouble: Any, trace: Any) -> None:
+        if kind is not None:
+            self._abort(self.loader)
 
     def _abort(self, loader: Loader) -> None:
         try:
@@ -160,11 +228,30 @@ class Run:
         }
 
     def _warnings(self) -> list[Warned]:
-        of_reach = self.reach.warnings if self.reach else []
-        return [*of_reach, *(self.outcome.warnings if self.outcome else [])]
+        found = list(self.reach.warnings) if self.reach else []
+        if len(self.cut.ranges) > 1 and not self.cut.snapshot:
+            found.append(_no_common_snapshot(len(self.cut.ranges)))
+        return [*found, *(self.outcome.warnings if self.outcome else [])]
 
     def _cursor_to(self) -> str | None:
         window = self.reach.plan.cursor if self.reach else None
         if window is not None and window.until is not None:
             return window.until
         return self.last.value if self.last else None
+
+
+def _parts_missing(done: int, wanted: int) -> Problem:
+    return Problem(
+        "internal_error",
+        f"{done} of {wanted} parts came back.",
+        hint="See the service's log, and report it.",
+        stage="load",
+    )
+
+
+def _no_common_snapshot(count: int) -> Warned:
+    return Warned(
+        "snapshot_per_part",
+        f"Each of {count} parts read a snapshot of its own: a row that moved from one range to "
+        "another meanwhile may be missing, or there twice. Each range is consistent in itself.",
+    )

@@ -92,9 +92,22 @@ RUN_MAX_ATTEMPTS = env.whole("RUN_MAX_ATTEMPTS", 3)
 RUN_RETRY_PAUSE_S = env.number("RUN_RETRY_PAUSE_S", 10.0)
 RUN_TIMEOUT_S = env.number("RUN_TIMEOUT_S", 0.0)
 RUN_MAX_PER_SOURCE = env.whole("RUN_MAX_PER_SOURCE", 4)
+# So many processes read one run side by side, in parts of at least so many rows.
+RUN_PROCESSES = env.whole("RUN_PROCESSES", 2)
+RUN_PART_ROWS = env.whole("RUN_PART_ROWS", 200_000)
 RUN_KEEP_DAYS = env.whole("RUN_KEEP_DAYS", 90)
 RUN_LOG_KEEP_DAYS = env.whole("RUN_LOG_KEEP_DAYS", 30)
 REJECTED_KEEP_DAYS = env.whole("REJECTED_KEEP_DAYS", 30)
+
+# --- Spark ---------------------------------------------------------------------------------------
+
+# One of the two: a Spark Connect server (sc://host:15002), or a master (spark://host:7077).
+SPARK_REMOTE = env.secret("SPARK_REMOTE")
+SPARK_MASTER = env.text("SPARK_MASTER", "")
+# What `manage.py spark_archive` made, for executors that do not have this program.
+SPARK_ARCHIVE = env.text("SPARK_ARCHIVE", "")
+# The engine `auto` takes Spark for so many rows and more.
+SPARK_MIN_ROWS = env.whole("SPARK_MIN_ROWS", 20_000_000)
 
 # --- Mail ----------------------------------------------------------------------------------------
 

@@ -26,7 +26,7 @@ from mappings import verify
 from mappings.models import Mapping, VerificationStatus
 from mappings.proof import DRIFT
 from mappings.source import ASK_S
-from runs import life, log, outcomes, planning
+from runs import engines, life, log, outcomes, planning
 from runs.claims import Claim
 from runs.models import Run
 from runs.queueing import naive
@@ -142,6 +142,7 @@ class Attempt:
                     "rows_read": note.rows_read,
                     "rows_rejected": note.rows_rejected,
                     "progress": self.progress,
+                    "engine": note.engine,
                 }
             )
 
@@ -294,14 +295,18 @@ def spec_of(claim: Claim) -> RunSpec:
     content = planning.content_of(claim.run.get("plan_id"))
     if content is None:
         raise _gone("internal_error", "The plan of the run is gone.", "Run the mapping again.")
+    means = engines.means_of(content.get("engine"))
     source = _source(claim.run)
+    target = _opened_target(claim.run)
     filled = {**content, "source_query": _filled(content["source_query"], source.kind, claim.run)}
     return RunSpec(
         plan=engine_plan(claim, filled),
         source=source,
-        target=_opened_target(claim.run),
+        target=target,
         token=claim.token,
         lost_tokens=claim.lost_tokens,
+        means=means,
+        cluster=engines.cluster_for(means, source, target),
     )
 
 

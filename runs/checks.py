@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -12,11 +15,14 @@ LEAST = {
     "RUN_RETRY_PAUSE_S": 0,
     "RUN_TIMEOUT_S": 0,
     "RUN_MAX_PER_SOURCE": 1,
+    "RUN_PROCESSES": 1,
+    "RUN_PART_ROWS": 1,
     "RUN_KEEP_DAYS": 1,
     "RUN_LOG_KEEP_DAYS": 1,
     "REJECTED_KEEP_DAYS": 1,
 }
 MOST = 1_000_000
+LIBRARY = "pyspark"
 
 
 @register("service")
@@ -30,3 +36,28 @@ def limits_of_runs(**kwargs: Any) -> list[CheckMessage]:
         for name, least in LEAST.items()
         if not least <= getattr(settings, name) <= MOST
     ]
+
+
+@register("service")
+def spark(**kwargs: Any) -> Iterator[CheckMessage]:
+    """Yield what keeps runs from Spark, where it is asked for."""
+    if not (settings.SPARK_REMOTE or settings.SPARK_MASTER):
+        return
+    if settings.SPARK_REMOTE and settings.SPARK_MASTER:
+        yield Error(
+            "SPARK_REMOTE and SPARK_MASTER are both set.",
+            hint="Keep the one that leads to your cluster.",
+            id="service.E061",
+        )
+    if find_spec(LIBRARY) is None:
+        yield Error(
+            f"Spark is set, and {LIBRARY} is not installed.",
+            hint="pip install -r requirements-spark.txt, or leave the setting out.",
+            id="service.E062",
+        )
+    if settings.SPARK_ARCHIVE and not Path(settings.SPARK_ARCHIVE).is_file():
+        yield Error(
+            f"SPARK_ARCHIVE names {settings.SPARK_ARCHIVE}, which is not there.",
+            hint="Make it with `python manage.py spark_archive`.",
+            id="service.E063",
+        )

@@ -232,7 +232,7 @@ def _queued(
         "trigger": trigger,
         "retry_of": retry_of,
         "status": "queued",
-        "engine": "embedded",
+        "engine": "spark" if planned.content["engine"] == "spark" else "embedded",
         "queued_at": naive(now),
         "full_refresh": full_refresh,
         "plan_id": plan_id,

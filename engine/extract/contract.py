@@ -30,6 +30,19 @@ class Window:
     marks: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Rows whose `column` is from `least`, included, to `below`, excluded; None is open.
+
+    `nulls` adds those without a value.
+    """
+
+    column: int
+    least: str | None
+    below: str | None
+    nulls: bool
+
+
 class Extract(ABC):
     """A query in one consistent state of its database, from the first question to the last row.
 
@@ -53,13 +66,30 @@ class Extract(ABC):
         """Return how many rows have a value, at most `most`."""
 
     @abstractmethod
+    def bounds(self, column: int, window: Window | None) -> tuple[str | None, str | None]:
+        """Return a column's least and greatest value, as texts, in the rows of the window.
+
+        Raises Problem where its values have no order.
+        """
+
+    @abstractmethod
+    def shared(self) -> str | None:
+        """Return a name by which other sessions read the same state, while this one lasts.
+
+        None where the database has no such thing, or the query takes no ranges.
+        """
+
+    @abstractmethod
     def batches(
-        self, window: Window | None = None, limit_rows: int | None = None
+        self,
+        window: Window | None = None,
+        limit_rows: int | None = None,
+        part: Range | None = None,
     ) -> Iterator[pa.RecordBatch]:
         """Give the rows in the query's order. A cell larger than allowed may come cut."""
 
     @abstractmethod
-    def estimated_rows(self) -> int | None:
+    def estimated_rows(self, window: Window | None = None) -> int | None:
         """Return the database's guess of how many rows there are."""
 
     @abstractmethod

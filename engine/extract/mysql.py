@@ -20,7 +20,7 @@ from pymysql.constants import FIELD_TYPE as T, FLAG
 
 from engine.cast import cells, text_of
 from engine.edge import AFTER, UNTIL
-from engine.extract.contract import BATCH_BYTES, Extract, Window, no_cursor
+from engine.extract.contract import BATCH_BYTES, Extract, Range, Window, no_cursor
 from engine.kinds import SourceColumn
 from sources import values
 from sources.clock import Clock
@@ -175,10 +175,23 @@ class MySQLExtract(Extract):
             )
         where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
         ((found,),) = self._run(self._around(f"max({name})", where))
-        if found is None:
-            return None
+        return None if found is None else self._text(column, found)
+
+    def bounds(self, column: int, window: Window | None) -> tuple[str | None, str | None]:
+        name = self._compared(column)
+        ((least, greatest),) = self._run(
+            self._around(f"min({name}), max({name})", self._where(window))
+        )
+        if least is None or greatest is None:
+            return None, None
+        return self._text(column, least), self._text(column, greatest)
+
+    def shared(self) -> str | None:
+        return None  # each session has its own
+
+    def _text(self, column: int, found: bytes) -> str:
         array = self._readers[column]([found])
-        text: str = text_of(cells(array, kind))[0].as_py()
+        text: str = text_of(cells(array, self._kinds[column]))[0].as_py()
         return text
 
     def count_at(self, column: int, value: str, most: int) -> int:
@@ -187,15 +200,18 @@ class MySQLExtract(Extract):
         ((found,),) = self._run(f"SELECT count(*) FROM ({inner}) counted")
         return int(found or b"0")
 
-    def estimated_rows(self) -> int | None:
+    def estimated_rows(self, window: Window | None = None) -> int | None:
         return None
 
     def batches(
-        self, window: Window | None = None, limit_rows: int | None = None
+        self,
+        window: Window | None = None,
+        limit_rows: int | None = None,
+        part: Range | None = None,
     ) -> Iterator[pa.RecordBatch]:
         if limit_rows is not None:
             self._run(f"SET sql_select_limit={limit_rows}")
-        rows = self._wire.stream(self._query(window), self._fetch_rows())
+        rows = self._wire.stream(self._query(window, part), self._fetch_rows())
         while True:
             batch: list[Sequence[bytes | None]] = []
             size = 0
@@ -221,14 +237,15 @@ class MySQLExtract(Extract):
 
     # -- the statement
 
-    def _query(self, window: Window | None) -> str:
+    def _query(self, window: Window | None, part: Range | None) -> str:
         found = [self._cell(at) for at in range(len(self._fields))]
         if self._statement.whole:
             return self._statement.text
-        if window is None and all(cell == f"c{at}" for at, cell in enumerate(found)):
+        where = self._where(window, part)
+        if not where and all(cell == f"c{at}" for at, cell in enumerate(found)):
             return self._statement.text
         found += self._marks(window)
-        return self._around(", ".join(found), self._where(window) if window else "")
+        return self._around(", ".join(found), where)
 
     def _marks(self, window: Window | None) -> list[str]:
         """Return the column that tells which rows are at an end of the window."""
@@ -256,7 +273,25 @@ class MySQLExtract(Extract):
             return f"LEFT({name}, {self._most_bytes + 1})"
         return name
 
-    def _where(self, window: Window) -> str:
+    def _where(self, window: Window | None, part: Range | None = None) -> str:
+        conditions = [self._within(window)] if window else []
+        if part and (inside := self._inside(part)):
+            conditions.append(inside)
+        return f" WHERE {' AND '.join(conditions)}" if conditions else ""
+
+    def _inside(self, part: Range) -> str:
+        """Return what holds for the rows of a part; nothing where it is all of them."""
+        name, kind = self._compared(part.column), self._kinds[part.column]
+        ends = [
+            f"{name} {sign} {_literal(kind, value)}"
+            for sign, value in ((">=", part.least), ("<", part.below))
+            if value is not None
+        ]
+        if not ends:
+            return ""
+        return f"({' AND '.join(ends)}{f' OR {name} IS NULL' if part.nulls else ''})"
+
+    def _within(self, window: Window) -> str:
         name, kind = self._compared(window.column), self._kinds[window.column]
         ranges = []
         if window.until is not None:
@@ -266,7 +301,7 @@ class MySQLExtract(Extract):
             ranges.append(part)
         if window.nulls:
             ranges.append(f"{name} IS NULL")
-        return f" WHERE {' OR '.join(ranges) or 'FALSE'}"
+        return f"({' OR '.join(ranges) or 'FALSE'})"
 
     def _compared(self, column: int) -> str:
         field = self._fields[column]

@@ -22,8 +22,15 @@ EXTRACTS: dict[str, type[PostgresExtract] | type[MySQLExtract]] = {
 }
 
 
-def open_extract(params: SourceParams, sql: str, most_bytes: int, clock: Clock) -> Extract:
-    """Return a query, described and checked, in a snapshot of its own. Raises SourceError."""
+def open_extract(
+    params: SourceParams, sql: str, most_bytes: int, clock: Clock, snapshot: str | None = None
+) -> Extract:
+    """Return a query, described and checked, in a snapshot of its own, or one that is shared.
+
+    Raises SourceError.
+    """
+    if snapshot is not None:  # which PostgreSQL alone has
+        return PostgresExtract(params, plain(sql), most_bytes, clock, snapshot)
     return EXTRACTS[params.kind](params, plain(sql), most_bytes, clock)
 
 

@@ -20,7 +20,7 @@ import pyarrow.csv as pc_csv
 
 from engine.cast import cells, text_of
 from engine.edge import AFTER, UNTIL
-from engine.extract.contract import BATCH_BYTES, Extract, Window, no_cursor
+from engine.extract.contract import BATCH_BYTES, Extract, Range, Window, no_cursor
 from engine.kinds import SourceColumn
 from sources import values
 from sources.clock import Clock
@@ -63,20 +63,27 @@ class _Column:
 
 
 class PostgresExtract(Extract):
-    """`sql` in a session of its own. Raises SourceError."""
+    """`sql` in a session of its own, in the state that another `shared`. Raises SourceError."""
 
-    def __init__(self, params: SourceParams, sql: str, most_bytes: int, clock: Clock) -> None:
+    def __init__(
+        self,
+        params: SourceParams,
+        sql: str,
+        most_bytes: int,
+        clock: Clock,
+        snapshot: str | None = None,
+    ) -> None:
         self._most_bytes = most_bytes
         self._session: PostgresSession = PostgresDriver().open(params, clock)
         clock.stage = "query"
         try:
-            self._describe(sql)
+            self._describe(sql, snapshot)
         except BaseException:
             self._session.close()
             raise
 
-    def _describe(self, sql: str) -> None:
-        statement = self._session.begin_snapshot(sql)
+    def _describe(self, sql: str, snapshot: str | None) -> None:
+        statement = self._session.begin_snapshot(sql, snapshot)
         self._whole = statement.whole
         self._sql = sql if statement.whole else statement.bare
         self._utc = _is_utc(self._session)
@@ -138,20 +145,38 @@ class PostgresExtract(Extract):
         )
         return int(str(found))
 
-    def estimated_rows(self) -> int | None:
+    def bounds(self, column: int, window: Window | None) -> tuple[str | None, str | None]:
+        field = self._compared(column)
+        utc = " AT TIME ZONE 'UTC'" if field.kind == "timestamptz" else ""
+        ends = ", ".join(f"({end}(c{column}){utc})::text" for end in ("min", "max"))
+        ((least, greatest),) = self._session.rows(
+            f"SELECT {ends} FROM {self._inner}{self._where(window)}"
+        )
+        if least is None or greatest is None:
+            return None, None
+        return _text(least, field.kind), _text(greatest, field.kind)
+
+    def shared(self) -> str | None:
+        return None if self._whole else self._session.export_snapshot()
+
+    def estimated_rows(self, window: Window | None = None) -> int | None:
         if self._whole:
             return None
-        found = self._session.rows(f"EXPLAIN (FORMAT JSON) {self._sql}")
+        sql = f"SELECT 1 FROM {self._inner}{self._where(window)}" if window else self._sql
+        found = self._session.rows(f"EXPLAIN (FORMAT JSON) {sql}")
         plan = json.loads("\n".join(str(line) for (line,) in found))
         return int(plan[0]["Plan"]["Plan Rows"])
 
     def batches(
-        self, window: Window | None = None, limit_rows: int | None = None
+        self,
+        window: Window | None = None,
+        limit_rows: int | None = None,
+        part: Range | None = None,
     ) -> Iterator[pa.RecordBatch]:
         if self._whole:
             yield from self._whole_answer(limit_rows)
             return
-        statement, offset = self._statement(window, limit_rows)
+        statement, offset = self._statement(window, limit_rows, part)
         copied = _Copy(self._session, statement, offset)
         marks = [_MARKS] if window and window.marks else []
         reader = _Reader([*self._fields, *marks], self._session.charset)
@@ -175,14 +200,16 @@ class PostgresExtract(Extract):
         names = ", ".join(f"c{at}" for at in range(len(self._fields)))
         return f"({self._sql}\n) AS w({names})"
 
-    def _statement(self, window: Window | None, limit_rows: int | None) -> tuple[str, int]:
+    def _statement(
+        self, window: Window | None, limit_rows: int | None, part: Range | None
+    ) -> tuple[str, int]:
         cells = [self._cell(at, field) for at, field in enumerate(self._fields)]
         cells += self._marks(window)
         plain = all(cell == f"c{at}" for at, cell in enumerate(cells))
-        if plain and window is None and limit_rows is None:
+        where = self._where(window, part)
+        if plain and not where and limit_rows is None:
             return f"COPY ({self._sql}\n) TO STDOUT (FORMAT csv)", len("COPY (")
         head = f"COPY (SELECT {', '.join(cells)} FROM ("
-        where = self._where(window) if window else ""
         limit = "" if limit_rows is None else f" LIMIT {limit_rows}"
         tail = self._inner.removeprefix("(")
         return f"{head}{tail}{where}{limit}) TO STDOUT (FORMAT csv)", len(head)
@@ -212,7 +239,13 @@ class PostgresExtract(Extract):
         ]
         return [" + ".join(bits) or "0"]
 
-    def _where(self, window: Window) -> str:
+    def _where(self, window: Window | None, part: Range | None = None) -> str:
+        conditions = [self._within(window)] if window else []
+        if part and (inside := self._inside(part)):
+            conditions.append(inside)
+        return f" WHERE {' AND '.join(conditions)}" if conditions else ""
+
+    def _within(self, window: Window) -> str:
         field, name = self._compared(window.column), f"c{window.column}"
         ranges = []
         if window.until is not None:
@@ -222,7 +255,19 @@ class PostgresExtract(Extract):
             ranges.append(part)
         if window.nulls:
             ranges.append(f"{name} IS NULL")
-        return f" WHERE {' OR '.join(ranges) or 'false'}"
+        return f"({' OR '.join(ranges) or 'false'})"
+
+    def _inside(self, part: Range) -> str:
+        """Return what holds for the rows of a part; nothing where it is all of them."""
+        field, name = self._compared(part.column), f"c{part.column}"
+        ends = [
+            f"{name} {sign} {self._literal(field, value)}"
+            for sign, value in ((">=", part.least), ("<", part.below))
+            if value is not None
+        ]
+        if not ends:
+            return ""
+        return f"({' AND '.join(ends)}{f' OR {name} IS NULL' if part.nulls else ''})"
 
     def _compared(self, column: int) -> _Column:
         field = self._fields[column] if self._fields else None

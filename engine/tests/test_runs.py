@@ -12,6 +12,7 @@ import pytest
 
 from engine import asking
 from engine.asking import RunProblem, Stopped
+from engine.launchers.choice import Means
 from engine.problems import Problem
 
 from .sources import a_run_plan, params_of, ran, target_of
@@ -301,6 +302,7 @@ def kill_one(plan, database, target, tokens, after_s):
     started.send("engine.serving:run", {
         "plan": plan.to_json(), "source": params_of(database).to_json(),
         "target": target_of(target).to_json(), "token": tokens[-1], "lost_tokens": tokens[:-1],
+        "means": Means().to_json(),
     })  # fmt: skip
     time.sleep(after_s)
     started.kill()
@@ -330,7 +332,10 @@ def children():
 
 
 def test_the_service_loads_nothing_that_moves_rows():
-    code = "import sys, engine.asking; sys.exit(bool({'pyarrow', 'deltalake'} & set(sys.modules)))"
+    code = (
+        "import sys, engine.asking;"
+        " sys.exit(bool({'pyarrow', 'deltalake', 'pyspark'} & set(sys.modules)))"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

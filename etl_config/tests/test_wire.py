@@ -32,6 +32,7 @@ SETTINGS = {
     "MARK": "word-of-the-environment",
     "HTTP_PROXY": "word-of-the-environment",
 }
+PATIENT = SETTINGS | {"PROBE_TIMEOUT_S": "4.5", "PREVIEW_TIMEOUT_S": "5"}
 
 
 @pytest.fixture(scope="module")
@@ -251,11 +252,12 @@ def test_a_stop_lets_a_request_end(store, log, silent):
     host, taken = silent
     body = json.dumps(connection_body(db_type="mysql", host=LOOPBACK, port=host)).encode()
     with (
-        service(store, "wire", log, migrate=False, **SETTINGS) as (child, port),
+        service(store, "wire", log, migrate=False, **PATIENT) as (child, port),
         ThreadPoolExecutor(1) as executor,
     ):
         probe = executor.submit(send, port, "POST", f"{PATH}/test", body)
         while not taken:
+            assert not probe.done(), probe.result()
             time.sleep(0.01)
         child.process.send_signal(signal.SIGTERM)
         assert probe.result()[0] == 200
@@ -318,8 +320,7 @@ def silent():
 @pytest.fixture(scope="module")
 def patient(store, port, log):
     """Another service over the same store, with time for a busy machine to begin what will hang."""
-    longer = SETTINGS | {"PROBE_TIMEOUT_S": "4.5", "PREVIEW_TIMEOUT_S": "5"}
-    with service(store, "wire", log, migrate=False, **longer) as (_, another):
+    with service(store, "wire", log, migrate=False, **PATIENT) as (_, another):
         yield another
 
 

@@ -186,15 +186,31 @@ class PostgresSession(Session):
                 "cannot be read for sure: write such a text as E'…' after turning it on."
             )
 
-    def begin_snapshot(self, sql: str) -> guard.Statement:
+    def begin_snapshot(self, sql: str, snapshot: str | None = None) -> guard.Statement:
         """Begin a transaction that reads one state of the database, when the statement only reads.
 
-        Its time is the account's to limit. Raises as `read` does.
+        With `snapshot` it is the state of the session that exported this name. Its time is the
+        account's to limit. Raises as `read` does, and SourceUnreachable where that session is gone.
         """
         statement = self._read(sql)
-        self._start("ISOLATION LEVEL REPEATABLE READ", self._settings())
+        try:
+            self._start("ISOLATION LEVEL REPEATABLE READ", self._settings(), snapshot)
+        except QueryFailed as exc:
+            if snapshot is None:
+                raise
+            raise SourceUnreachable(
+                f"The snapshot that the parts share cannot be read: {exc.message}",
+                hint="The parts have to reach the one server, and no replica of it.",
+                stage="query",
+            ) from exc
         self.verdicts.check(statement, self.rows)
         return statement
+
+    def export_snapshot(self) -> str:
+        """Return the name of the state that this transaction reads, which waits from now on."""
+        self._execute("SELECT set_config('idle_in_transaction_session_timeout', '0', true)")
+        ((name,),) = self.rows("SELECT pg_catalog.pg_export_snapshot()")
+        return str(name)
 
     def fields(self, sql: str) -> Any:
         """Return what libpq describes of the columns of a statement that was checked."""
@@ -238,12 +254,15 @@ class PostgresSession(Session):
             settings["jit"] = "off"  # compiling takes longer than the first rows do
         return settings
 
-    def _start(self, characteristics: str, settings: dict[str, str]) -> None:
+    def _start(
+        self, characteristics: str, settings: dict[str, str], snapshot: str | None = None
+    ) -> None:
         calls = ", ".join(f"set_config('{k}', '{v}', true)" for k, v in settings.items())
         # Waited for in this way, psycopg2 also tells what a pooler says before it closes.
         extensions.set_wait_callback(extras.wait_select)
         try:
-            self._execute(f"BEGIN {characteristics} READ ONLY; SELECT {calls or 1}")
+            shared = f"SET TRANSACTION SNAPSHOT '{snapshot}'; " if snapshot else ""
+            self._execute(f"BEGIN {characteristics} READ ONLY; {shared}SELECT {calls or 1}")
         finally:
             extensions.set_wait_callback(None)
 
