@@ -16,6 +16,7 @@ MASTER = "org.apache.spark.deploy.master.Master"
 WORKER = "org.apache.spark.deploy.worker.Worker"
 CONNECT = "org.apache.spark.sql.connect.service.SparkConnectServer"
 EXECUTOR = "CoarseGrainedExecutorBackend"
+START_S = 300.0
 ON_LOOPBACK = {"SPARK_LOCAL_IP": "127.0.0.1", "PYSPARK_PYTHON": sys.executable}
 """What the driver is told, too."""
 
@@ -35,7 +36,7 @@ def master(folder):
             common = ["--host", "127.0.0.1", "--webui-port", str(free_port())]
             stack.enter_context(_java(work, WORKER, *common, *place, address))
         log = folder / "master" / "log"
-        until(lambda: log.read_text().count("Registering worker") == 2, "no workers")
+        until(lambda: log.read_text().count("Registering worker") == 2, "no workers", START_S)
         yield address
 
 
@@ -90,5 +91,5 @@ def _await(port):
         with socket.socket() as sock:
             return sock.connect_ex(("127.0.0.1", port)) == 0
 
-    until(answers, f"nothing listens on {port}")
+    until(answers, f"nothing listens on {port}", START_S)
     time.sleep(0.5)

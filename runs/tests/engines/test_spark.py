@@ -20,6 +20,8 @@ ROWS = 50_000
 NUMBERS = f"SELECT g AS id FROM generate_series(1, {ROWS}) g"
 SLEEP = "CASE WHEN g % 100 = 0 THEN pg_sleep(0.05)::text END"
 SLOW = f"SELECT g AS id, {SLEEP} AS slept FROM generate_series(1, {ROWS}) g"
+PATIENCE_S = 600.0
+"""Virtual machines start slowly where others are at work."""
 PARTS = {"RUN_PART_ROWS": "5000", **spark.ON_LOOPBACK}
 
 
@@ -47,7 +49,7 @@ def on_spark(api, query=NUMBERS, **changes):
 
 
 def done(api, mapping):
-    run = ended(api, started(api, mapping), seconds=240)
+    run = ended(api, started(api, mapping), seconds=PATIENCE_S)
     assert (run["status"], run["error"], run["engine"]) == ("succeeded", None, "spark"), run
     return run
 
@@ -83,9 +85,9 @@ def test_an_executor_that_is_killed_costs_and_doubles_no_row(
     given = {"SPARK_MASTER": master, "SPARK_ARCHIVE": executors_archive}
     with worker(tmp_path, **given, **PARTS):
         run = started(api, mapping)
-        until(lambda: copies() >= 2, f"no part runs: {state(api, run)}")
+        until(lambda: copies() >= 2, f"no part runs: {state(api, run)}", PATIENCE_S)
         os.kill(spark.executors()[0], signal.SIGKILL)
-        run = ended(api, run, seconds=240)
+        run = ended(api, run, seconds=PATIENCE_S)
     assert (run["status"], run["attempt"]) == ("succeeded", 1), run
     is_whole(tmp_path, run)
 
@@ -102,7 +104,7 @@ def test_a_cancel_ends_the_queries_of_all_parts(api, tmp_path, connect, executor
     given = {"SPARK_REMOTE": connect, "SPARK_ARCHIVE": executors_archive}
     with worker(tmp_path, **given, **PARTS):
         run = started(api, mapping)
-        until(lambda: copies() >= 2, f"no part runs: {state(api, run)}")
+        until(lambda: copies() >= 2, f"no part runs: {state(api, run)}", PATIENCE_S)
         api.post(f"runs/{run['id']}/cancel")
         run = ended(api, run)
         until(lambda: copies() == 0, "the queries go on", seconds=5)
@@ -115,7 +117,7 @@ def test_a_cluster_with_another_key_opens_no_login(api, tmp_path, connect, execu
              "ENCRYPTION_KEYS_RETIRED": os.environ["ENCRYPTION_KEY"]}  # fmt: skip
     mapping = on_spark(api)
     with worker(tmp_path, **given, **PARTS):
-        run = ended(api, started(api, mapping), seconds=240)
+        run = ended(api, started(api, mapping), seconds=PATIENCE_S)
     assert (run["status"], run["error"]["code"]) == ("failed", "secret_unreadable"), run
 
 
