@@ -96,6 +96,14 @@ RUN_KEEP_DAYS = env.whole("RUN_KEEP_DAYS", 90)
 RUN_LOG_KEEP_DAYS = env.whole("RUN_LOG_KEEP_DAYS", 30)
 REJECTED_KEEP_DAYS = env.whole("REJECTED_KEEP_DAYS", 30)
 
+# Where a broker is set, workers under Celery hear of runs by it; see docs/deployment.md.
+CELERY_BROKER_URL = env.secret("CELERY_BROKER_URL")
+# Which connections' runs go to which queue: crm-*=crm, the first that fits; all else to `runs`.
+CELERY_QUEUES = env.listed("CELERY_QUEUES")
+# Where it is set, runs are handed to an executor there, and not done by workers themselves.
+RUN_DISPATCH_URL = env.secret("RUN_DISPATCH_URL")
+RUN_DISPATCH_TIMEOUT_S = env.number("RUN_DISPATCH_TIMEOUT_S", 3600.0)
+
 # --- Mail ----------------------------------------------------------------------------------------
 
 # Where notifications go out by mail: smtp+tls://user:password@mail.example.com:587.
