@@ -31,6 +31,7 @@ from runs.attempt import Attempt, StopReason
 from runs.claims import Claim, Watch
 from runs.duties import Duty
 from runs.models import WORKERS
+from runs.outside import HandedOver
 from runs.queueing import naive
 
 IDLE_S = 0.1
@@ -129,7 +130,8 @@ class Worker:
 
     def _begin(self, claim: Claim) -> None:
         stop = StopReason()
-        attempt = Attempt(claim, stop, self.name)
+        kind = HandedOver if settings.RUN_DISPATCH_URL else Attempt
+        attempt = kind(claim, stop, self.name)
         thread = threading.Thread(
             target=self._perform, args=(attempt,), name=f"run {claim.id}", daemon=True
         )

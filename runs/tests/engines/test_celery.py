@@ -136,4 +136,4 @@ def test_workers_hear_of_the_runs_of_their_queues(api, by_celery, settings):
         assert ended(api, started(api, wanted))["status"] == "succeeded"
         assert state(api, waiting)["status"] == "queued"
         assert api.get("/health").json()["checks"]["worker"]["unroutable"] == 1
-    assert "etl_runs_unroutable 1.0" in api.get("/metrics").text
+    assert "etl_runs_unroutable 1.0" in api.get("/metrics").body.decode()
