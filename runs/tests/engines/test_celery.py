@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import sys
 from contextlib import ExitStack
 
 import pytest
@@ -9,8 +10,9 @@ from kombu import Connection
 
 from devtools import brokers
 from devtools.processes import free_port, new_password
-from runs import dispatch
-from runs.tests.pipelines import pipeline
+from mappings.models import Mapping
+from runs import dispatch, queueing
+from runs.tests.pipelines import pipeline, source_body
 from runs.tests.test_worker import SLOW, TEN, rows, table_of
 from runs.tests.workers import WorkerProcess, ended, running, started, state, until, worker
 
@@ -137,3 +139,34 @@ def test_workers_hear_of_the_runs_of_their_queues(api, by_celery, settings):
         assert state(api, waiting)["status"] == "queued"
         assert api.get("/health").json()["checks"]["worker"]["unroutable"] == 1
     assert "etl_runs_unroutable 1.0" in api.get("/metrics").body.decode()
+
+
+@pytest.mark.parametrize("by", ["run_worker", "threads", "prefork"])
+def test_five_hundred_runs_are_each_done_once(api, broker, by_celery, stored, tmp_path, capsys, by):
+    """Fifty mappings of ten sources, ten runs each, by two workers of four; how long is told."""
+    mappings = fifty(api)
+    for _ in range(10):
+        for mapping in mappings:
+            queueing.queue(mapping, trigger="manual")
+    if by == "run_worker":
+        both = [worker(tmp_path, "--concurrency", "4") for _ in range(2)]
+    else:
+        pool = ("--pool", by, "--concurrency", "4")
+        both = [by_celery(*pool, "--hostname", f"{name}@%h") for name in ("one", "two")]
+    with both[0], both[1]:
+        until(lambda: not stored.runs.count_documents({"ended_at": None}), "not all ended", 600)
+    runs = list(stored.runs.find())
+    assert [(run["status"], run["attempt"]) for run in runs] == [("succeeded", 1)] * 500
+    assert stored.run_logs.count_documents({"message": {"$regex": "begins"}}) == 500
+    tables = {run["target"]["table"] for run in runs}
+    assert len(tables) == 50
+    assert all(rows(tmp_path, table) == sorted([*range(1, 11)] * 10) for table in tables)
+    took = max(run["ended_at"] for run in runs) - min(run["started_at"] for run in runs)
+    with capsys.disabled():
+        sys.stdout.write(f"\n500 runs by {by}, {broker.kind}: {took.total_seconds():.0f} s\n")
+
+
+def fifty(api):
+    sources = [api.create("connections", source_body())["id"] for _ in range(10)]
+    made = [pipeline(api, TEN, source_connection_id=source) for source in sources * 5]
+    return [Mapping.from_document(Mapping.objects.get(pk=one["id"]).document) for one in made]
