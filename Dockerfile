@@ -10,6 +10,9 @@ RUN apt-get update \
 COPY requirements-image.txt ./
 RUN pip install --require-hashes -r requirements-image.txt
 COPY . .
+# What is optional, such as requirements-celery.txt.
+ARG EXTRA_REQUIREMENTS=""
+RUN if [ -n "$EXTRA_REQUIREMENTS" ]; then pip install -r "$EXTRA_REQUIREMENTS"; fi
 # The keys serve this one command; neither is in an image that runs.
 RUN SECRET_KEY=build ENCRYPTION_KEY=build python manage.py collectstatic --no-input --verbosity 0 \
     && python -m compileall -q .

@@ -2,7 +2,9 @@
 
 from importlib import import_module
 
+from bson import ObjectId
 from django.apps import AppConfig
+from django.conf import settings
 from django.contrib.admin.apps import AdminConfig
 from django.contrib.auth.apps import AuthConfig
 from django.contrib.contenttypes.apps import ContentTypesConfig
@@ -16,6 +18,14 @@ class ServiceConfig(AppConfig):
 
     def ready(self) -> None:
         import_module("etl_config.checks")
+        if settings.CELERY_BROKER_URL:
+            dispatch = import_module("runs.dispatch")
+            dispatch.send_by(_send)
+
+
+def _send(run_id: ObjectId, queue: str) -> None:
+    """Celery is loaded with the first run that is announced, and not where none is."""
+    import_module("etl_config.celery").send(run_id, queue)
 
 
 class MongoAdminConfig(AdminConfig):

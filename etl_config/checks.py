@@ -4,11 +4,20 @@ from collections.abc import Iterator
 from typing import Any
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, register
+from django.core.checks import CheckMessage, Error, register, run_checks
+from django.core.exceptions import ImproperlyConfigured
 
 from etl_config.metrics import address
 
 BOUNDS = {"PORT": (1, 65_535), "WEB_CONCURRENCY": (1, 512), "WEB_THREADS": (1, 1_000)}
+
+
+def refuse_wrong_settings() -> None:
+    """Raise ImproperlyConfigured, which names all of them, where settings cannot work."""
+    if problems := [found for found in run_checks(tags=["service"]) if found.is_serious()]:
+        raise ImproperlyConfigured(
+            "\n".join(f"{found.id}: {found.msg} {found.hint}" for found in problems)
+        )
 
 
 @register("service")

@@ -60,6 +60,9 @@ class CheckSerializer(serializers.Serializer):
     workers = serializers.IntegerField(required=False)
     leader = serializers.CharField(required=False, help_text="The scheduler that leads.")
     lag_s = serializers.FloatField(required=False, help_text="How long a run or slot waits by now.")
+    unroutable = serializers.IntegerField(
+        required=False, help_text="Runs that wait, and that no worker of now takes."
+    )
     error = serializers.CharField(required=False)
 
 

@@ -48,6 +48,7 @@ def worker() -> Any:
     """Return the application, in each of the workers, and begin what they do beside requests."""
     application = import_module("etl_config.wsgi").application
     import_module("audit.service").start()
+    import_module("runs.shared").start()
     import_module("etl_config.metrics").start()
     return application
 

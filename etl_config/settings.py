@@ -108,6 +108,13 @@ SPARK_MASTER = env.text("SPARK_MASTER", "")
 SPARK_ARCHIVE = env.text("SPARK_ARCHIVE", "")
 # The engine `auto` takes Spark for so many rows and more.
 SPARK_MIN_ROWS = env.whole("SPARK_MIN_ROWS", 20_000_000)
+# Where a broker is set, workers under Celery hear of runs by it; see docs/deployment.md.
+CELERY_BROKER_URL = env.secret("CELERY_BROKER_URL")
+# Which connections' runs go to which queue: crm-*=crm, the first that fits; all else to `runs`.
+CELERY_QUEUES = env.listed("CELERY_QUEUES")
+# Where it is set, runs are handed to an executor there, and not done by workers themselves.
+RUN_DISPATCH_URL = env.secret("RUN_DISPATCH_URL")
+RUN_DISPATCH_TIMEOUT_S = env.number("RUN_DISPATCH_TIMEOUT_S", 3600.0)
 
 # --- Mail ----------------------------------------------------------------------------------------
 

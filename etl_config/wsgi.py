@@ -7,12 +7,11 @@ from threading import BoundedSemaphore
 from typing import Any
 
 from django.conf import settings
-from django.core import checks
-from django.core.exceptions import ImproperlyConfigured
 from django.core.wsgi import get_wsgi_application
 
 from common import metrics
 from common.middleware import BUSY
+from etl_config.checks import refuse_wrong_settings
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "etl_config.settings")
 
@@ -85,7 +84,4 @@ def read_body(stream: Any) -> bytes:
 metrics.watch_store()
 django_application = get_wsgi_application()
 
-if problems := [found for found in checks.run_checks(tags=["service"]) if found.is_serious()]:
-    raise ImproperlyConfigured(
-        "\n".join(f"{found.id}: {found.msg} {found.hint}" for found in problems)
-    )
+refuse_wrong_settings()

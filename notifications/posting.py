@@ -5,40 +5,22 @@ What goes wrong is a Failure that the host turns back into the `SourceError` it 
 
 from __future__ import annotations
 
-import http.client
 import smtplib
 import socket
 import ssl
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
-from urllib.parse import urlsplit
 
-from children import child
 from children.frames import Json
-from sources import network
+from sources import posting
 from sources.clock import Clock
-from sources.errors import SourceError, SourceTimeout, SourceUnreachable, to_json
-
-PORTS = {"http": 80, "https": 443}
+from sources.posting import dialled, errors_told, failure
 
 
 def webhook(url: str, headers: Mapping[str, str], body: str, timeout_s: float) -> Json:
-    """Post a body; return the `status` of the answer. A redirect is an answer, and not followed."""
-    with _errors_told():
-        clock, parts = Clock(timeout_s), urlsplit(url)
-        host = parts.hostname or ""
-        port = parts.port or PORTS[parts.scheme]
-        sock = _dialled(host, port, clock)
-        connection = http.client.HTTPConnection(host, port)
-        if parts.scheme == "https":
-            connection = http.client.HTTPSConnection(host, port)
-            sock = ssl.create_default_context().wrap_socket(sock, server_hostname=host)
-        connection.sock = sock
-        path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        sock.settimeout(max(0.05, clock.remaining_s()))
-        connection.request("POST", path, body.encode(), dict(headers))
-        return {"status": connection.getresponse().status}
+    """Post a body; return the `status` of the answer, whose own body nobody waits for."""
+    return posting.post(url, headers, body, timeout_s)
 
 
 def email(
@@ -49,7 +31,7 @@ def email(
     timeout_s: float,
 ) -> Json:
     """Hand a message to a mail server; return the recipients that it `refused`."""
-    with _errors_told():
+    with errors_told(), _refusals_told():
         clock = Clock(timeout_s)
         with _Mail(server, clock) as mail:
             if server["tls"] == "starttls":
@@ -69,43 +51,21 @@ class _Mail(smtplib.SMTP):
         )
 
     def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:
-        sock = _dialled(host, port, self.clock)
+        sock = dialled(host, port, self.clock)
         sock.settimeout(timeout)
         if self.server["tls"] != "tls":
             return sock
         return ssl.create_default_context().wrap_socket(sock, server_hostname=host)
 
 
-def _dialled(host: str, port: int, clock: Clock) -> socket.socket:
-    sock = network.dial(network.resolve(host, clock), port, f"{host}:{port}", clock)
-    sock.settimeout(max(0.05, clock.remaining_s()))
-    return sock
-
-
 @contextmanager
-def _errors_told() -> Iterator[None]:
+def _refusals_told() -> Iterator[None]:
     try:
         yield
-    except SourceError as exc:
-        raise child.Failure(*to_json(exc)) from exc
-    except TimeoutError as exc:
-        raise child.Failure(*to_json(SourceTimeout("There was no answer in time."))) from exc
-    except ssl.SSLError as exc:
-        said = f"The encrypted connection failed: {exc.reason or type(exc).__name__}."
-        raise _failure(said, "tls_failed") from exc
     except smtplib.SMTPAuthenticationError as exc:
         said = f"The mail server refused the login ({exc.smtp_code})."
-        raise _failure(said, "authentication_failed") from exc
+        raise failure(said, "authentication_failed") from exc
     except smtplib.SMTPRecipientsRefused as exc:
-        raise _failure("The mail server refused every recipient.", "permission_denied") from exc
+        raise failure("The mail server refused every recipient.", "permission_denied") from exc
     except smtplib.SMTPResponseException as exc:
-        raise _failure(
-            f"The mail server refused the message ({exc.smtp_code}).", "unknown"
-        ) from exc
-    except (OSError, http.client.HTTPException) as exc:
-        said = f"The connection broke off: {type(exc).__name__}."
-        raise _failure(said, "unexpected_answer") from exc
-
-
-def _failure(message: str, code: str) -> child.Failure:
-    return child.Failure(*to_json(SourceUnreachable(message, error_code=code)))
+        raise failure(f"The mail server refused the message ({exc.smtp_code}).", "unknown") from exc

@@ -6,7 +6,6 @@ that dies has claimed is sent by another, with the same id.
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import hmac
 import secrets
@@ -16,7 +15,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from email.utils import parseaddr
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 from bson import ObjectId
 from django.conf import settings
@@ -227,19 +225,7 @@ def _webhook(notification: Notification, delivery: Stored) -> tuple[str, dict[st
     }
     if secret := notification.reveal("secret"):
         headers["X-ETL-Signature"] = signature(secret, int(time.time()), body)
-    url = _url(notification)
-    if account := _account_in(url):
-        headers["Authorization"] = account
-    return "webhook", {"url": url, "headers": headers, "body": body}
-
-
-def _account_in(url: str) -> str | None:
-    """Return the login that a URL carries, as a header has it."""
-    parts = urlsplit(url)
-    if parts.username is None:
-        return None
-    login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-    return f"Basic {base64.b64encode(login.encode()).decode()}"
+    return "webhook", {"url": _url(notification), "headers": headers, "body": body}
 
 
 def signature(secret: str, moment: int, body: str) -> str:

@@ -26,7 +26,7 @@ from mappings import verify
 from mappings.models import Mapping, VerificationStatus
 from mappings.proof import DRIFT
 from mappings.source import ASK_S
-from runs import engines, life, log, outcomes, planning
+from runs import engines, life, log, outcomes, planning, shared
 from runs.claims import Claim
 from runs.models import Run
 from runs.queueing import naive
@@ -82,7 +82,9 @@ class Attempt:
         self.say(f"Attempt {self.claim.attempt} begins on {self.worker}.")
         spec: RunSpec | None = None
         try:
+            shared.require_keys()
             spec = spec_of(self.claim)
+            shared.require_folder(spec.target)
             self._note_target(spec)
             self._verify()
             report = asking.run(spec, self.on_note, self.stop.event, self._deadline())

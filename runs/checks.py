@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, register
@@ -17,6 +18,7 @@ LEAST = {
     "RUN_MAX_PER_SOURCE": 1,
     "RUN_PROCESSES": 1,
     "RUN_PART_ROWS": 1,
+    "RUN_DISPATCH_TIMEOUT_S": 1,
     "RUN_KEEP_DAYS": 1,
     "RUN_LOG_KEEP_DAYS": 1,
     "REJECTED_KEEP_DAYS": 1,
@@ -61,3 +63,51 @@ def spark(**kwargs: Any) -> Iterator[CheckMessage]:
             hint="Make it with `python manage.py spark_archive`.",
             id="service.E063",
         )
+
+
+@register("service")
+def executor(**kwargs: Any) -> list[CheckMessage]:
+    if not settings.RUN_DISPATCH_URL or _is_web_address(settings.RUN_DISPATCH_URL):
+        return []
+    return [
+        Error(
+            "RUN_DISPATCH_URL is no address of a web server.",
+            hint="Give one such as http://executor:9000; the run is posted below it.",
+            id="service.E064",
+        )
+    ]
+
+
+def _is_web_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
+@register("service")
+def broker(**kwargs: Any) -> list[CheckMessage]:
+    if not settings.CELERY_BROKER_URL or find_spec("celery"):
+        return []
+    return [
+        Error(
+            "CELERY_BROKER_URL is set, and Celery is not installed.",
+            hint="pip install -r requirements-celery.txt, or leave the broker out.",
+            id="service.E065",
+        )
+    ]
+
+
+@register("service")
+def queues(**kwargs: Any) -> list[CheckMessage]:
+    wrong = [route for route in settings.CELERY_QUEUES if not all(route.rpartition("="))]
+    if not wrong:
+        return []
+    return [
+        Error(
+            f'CELERY_QUEUES makes no sense: "{wrong[0]}" names no pattern or no queue.',
+            hint="Expected patterns of connections' names and queues, such as crm-*=crm,hr=hr.",
+            id="service.E066",
+        )
+    ]

@@ -11,7 +11,6 @@ import secrets
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import Any
 
 from bson import ObjectId
@@ -30,7 +29,7 @@ LOST_AFTER_S = 12.0
 SEEN = (
     "mapping_id", "mapping_name", "status", "attempt", "trigger", "slot", "queued_at", "not_before",
     "plan_version", "connection_id", "connection_name", "holds", "token", "heartbeat",
-    "cancel_asked", "lost_tokens",
+    "cancel_asked", "lost_tokens", "warnings",
 )  # fmt: skip
 
 
@@ -60,6 +59,14 @@ class Claim:
         return list(self.run.get("lost_tokens") or ())
 
 
+Takes = Callable[[str], bool]
+"""Tells whether a worker takes the runs that read a connection of this name."""
+
+
+def takes_all(connection_name: str) -> bool:
+    return True
+
+
 def live_runs() -> list[Stored]:
     """Return what claiming needs to know of the runs that have not ended."""
     condition = {"status": {"$in": list(life.LIVE)}}
@@ -67,16 +74,19 @@ def live_runs() -> list[Stored]:
 
 
 def claim(
-    live: Sequence[Stored], worker: str, connections: str = "*", only: ObjectId | None = None
+    live: Sequence[Stored],
+    worker: str,
+    takes: Takes = takes_all,
+    only: ObjectId | None = None,
+    first: ObjectId | None = None,
 ) -> Claim | None:
     """Return the first run that waits and may begin, now this worker's; None where none may.
 
-    `connections` is a pattern of connections' names; `only` the one run that is wanted.
+    `only` is the one run that is wanted, `first` one that goes before the others.
     """
-    for run in life.candidates(live, naive(store.now())):
-        is_wanted = only in (None, run["_id"]) and fnmatchcase(
-            str(run.get("connection_name") or ""), connections
-        )
+    waiting = life.candidates(live, naive(store.now()))
+    for run in sorted(waiting, key=lambda run: run["_id"] != first):
+        is_wanted = only in (None, run["_id"]) and takes(str(run.get("connection_name") or ""))
         if is_wanted and (taken := _take(run, live, worker)):
             return taken
     return None
@@ -110,7 +120,7 @@ def _taken(
     }
     if not is_settled:
         begun |= {"stage": "plan", "error": None, "progress": None}
-        begun |= {"rows_read": 0, "rows_written": 0, "rows_rejected": 0}
+        begun |= {"rows_read": 0, "rows_written": 0, "rows_rejected": 0, "warnings": []}
     runs = store.collection(Run)
     as_seen = {"_id": run["_id"], "status": "queued", "attempt": run["attempt"]}
     before = runs.find_one(as_seen)

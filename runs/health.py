@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from common.documents import store
-from runs import life
-from runs.claims import SEEN
-from runs.models import WORKERS, Run
+from common.documents.store import Stored
+from runs import claims, life, routing
 from runs.queueing import naive
 from runs.scheduler import SCHEDULER
 from schedules.models import Schedule
 
-ALIVE_S = 15.0
-
 
 def worker() -> dict[str, Any]:
-    """Return `up` or `absent`, how many workers there are, and the longest wait in seconds."""
-    now = naive(store.now())
-    alive = {"at": {"$gt": now - timedelta(seconds=ALIVE_S)}}
-    count = len(list(store.named(WORKERS).find(alive, {"_id": 1})))
-    return {"status": "up" if count else "absent", "workers": count, "lag_s": _lag_s(now)}
+    """Return `up` or `absent`, how many workers there are, the longest wait in seconds, and how
+    many runs wait that none of them takes.
+    """
+    live, workers = claims.live_runs(), routing.living_workers()
+    return {
+        "status": "up" if workers else "absent",
+        "workers": len(workers),
+        "lag_s": _lag_s(live, naive(store.now())),
+        "unroutable": len(routing.unroutable(live, workers)),
+    }
 
 
 def scheduler() -> dict[str, Any]:
@@ -29,7 +31,7 @@ def scheduler() -> dict[str, Any]:
     now = naive(store.now())
     lease = store.named(SCHEDULER).find_one({"_id": "lease"}) or {}
     seen, until = lease.get("seen_at"), lease.get("until")
-    lives = bool(seen and until and seen > now - timedelta(seconds=ALIVE_S) and until > now)
+    lives = bool(seen and until and seen > now - timedelta(seconds=routing.ALIVE_S) and until > now)
     due = store.collection(Schedule).find(
         {"next_run_at": {"$lt": now}, "enabled": {"$ne": False}}, {"next_run_at": 1}
     )
@@ -39,10 +41,8 @@ def scheduler() -> dict[str, Any]:
     return {"status": "up" if lives else "absent", **leader, "lag_s": lag_s}
 
 
-def _lag_s(now: Any) -> float:
+def _lag_s(live: list[Stored], now: datetime) -> float:
     """Return how long the run has waited that may begin, and waits the longest."""
-    condition = {"status": {"$in": list(life.LIVE)}}
-    live = list(store.collection(Run).find(condition, dict.fromkeys(SEEN, 1)))
     waits = [
         (now - max(run["queued_at"], run.get("not_before") or run["queued_at"])).total_seconds()
         for run in life.candidates(live, now)

@@ -19,7 +19,7 @@ from common.documents.codecs import record_codec
 from common.documents.store import Stored
 from common.exceptions import Conflict
 from mappings.models import Mapping
-from runs import planning
+from runs import dispatch, planning
 from runs.life import PLAN_VERSION
 from runs.models import Run
 from runs.planning import Planned
@@ -91,6 +91,7 @@ def queue(
         if "slot_key" not in str((clash.details or {}).get("keyPattern") or "slot_key"):
             raise
         raise SlotTaken(f"The slot {slot} of the schedule has a run already.") from clash
+    dispatch.announce([document])
     return document
 
 
@@ -117,14 +118,16 @@ def queue_many(
 def insert_many(documents: Iterable[Stored]) -> int:
     """Insert runs, but those whose slot has one; return how many that were."""
     made = list(documents)
+    count = len(made)
     try:
         store.collection(Run).insert_many(made, ordered=False, session=store.mongodb.session)
     except BulkWriteError as failure:
         details = failure.details or {}
         if any(error.get("code") != DUPLICATE_KEY for error in details.get("writeErrors", ())):
             raise
-        return int(details.get("nInserted", 0))
-    return len(made)
+        count = int(details.get("nInserted", 0))
+    dispatch.announce(made)
+    return count
 
 
 def insert_skipped(documents: Iterable[Stored]) -> int:
@@ -178,6 +181,7 @@ def revive(
     written = store.collection(Run).update_one(
         {"_id": run["_id"], "status": "skipped"}, {"$set": fresh}, session=store.mongodb.session
     )
+    dispatch.announce([fresh | {"_id": run["_id"]}])
     return bool(written.modified_count)
 
 

@@ -23,7 +23,7 @@ from common.documents import store, writes
 from common.documents.store import Stored
 from common.exceptions import ServiceError
 from mappings.models import Mapping
-from runs import firing, queueing, slots
+from runs import claims, firing, queueing, routing, slots
 from runs.firing import LATE, Decision, Rules, Situation
 from runs.life import LIVE
 from runs.models import Run
@@ -65,6 +65,7 @@ class Scheduler:
                         leads, renewed = self.has_lease(), now
                     if leads and now - taken_up >= TAKEN_UP_EVERY_S:
                         self.take_up()
+                        routing.note_unroutable(claims.live_runs())
                         taken_up = now
                     if leads:
                         self.turn()

@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from fnmatch import fnmatchcase
 from typing import TypeVar
 
 from bson import ObjectId
@@ -22,13 +23,15 @@ from django.db import DatabaseError
 from pymongo.errors import PyMongoError
 
 from common.documents import store
+from common.documents.store import Stored
 from common.exceptions import ServiceError
 from engine import asking
-from runs import claims, duties, log, outcomes, upkeep
+from runs import claims, duties, log, outcomes, routing, upkeep
 from runs.attempt import Attempt, StopReason
 from runs.claims import Claim, Watch
 from runs.duties import Duty
 from runs.models import WORKERS
+from runs.outside import HandedOver
 from runs.queueing import naive
 
 IDLE_S = 0.1
@@ -69,7 +72,7 @@ class Worker:
 
     def work(self, grace_s: float = 5.0) -> None:
         """Do runs until `stop`; then let them end for `grace_s`, and hand the rest back."""
-        asking.warm()
+        self._prepare()
         tender = threading.Thread(target=self._tend, name="tender", daemon=True)
         tender.start()
         self._take_on_duties()
@@ -79,6 +82,9 @@ class Worker:
         self.left.set()
         tender.join(5)
         self._leave()
+
+    def _prepare(self) -> None:
+        asking.warm()
 
     def stop(self) -> None:
         """End soon. Told twice, at once: what runs is handed back."""
@@ -117,11 +123,15 @@ class Worker:
 
     def _claim(self) -> Claim | None:
         live = claims.live_runs()
-        return claims.claim(live, self.name, self.connections, self.only) if live else None
+        return claims.claim(live, self.name, self._takes, self.only) if live else None
+
+    def _takes(self, connection_name: str) -> bool:
+        return fnmatchcase(connection_name, self.connections)
 
     def _begin(self, claim: Claim) -> None:
         stop = StopReason()
-        attempt = Attempt(claim, stop, self.name)
+        kind = HandedOver if settings.RUN_DISPATCH_URL else Attempt
+        attempt = kind(claim, stop, self.name)
         thread = threading.Thread(
             target=self._perform, args=(attempt,), name=f"run {claim.id}", daemon=True
         )
@@ -152,7 +162,7 @@ class Worker:
         jobs = [
             (ORDERS_EVERY_S, self._hear),
             (BEAT_EVERY_S, self._beat),
-            (LOOK_EVERY_S, self._take_up),
+            (LOOK_EVERY_S, self._look_after),
             (UPKEEP_EVERY_S, upkeep.remove_old),
         ]
         due = [0.0] * len(jobs)
@@ -164,19 +174,19 @@ class Worker:
             self.left.wait(0.1)
 
     def _beat(self) -> None:
-        held = [claim for claim, _, _ in self._held()]
-        claims.beat(held)
-        now = naive(store.now())
-        sign = {
-            "name": self.name,
-            "at": now,
-            "concurrency": self.concurrency,
-            "running": len(held),
-            "connections": self.connections,
-            "version": settings.VERSION,
-        }
+        claims.beat([claim for claim, _, _ in self._held()])
         if self.only is None:
+            sign = self._sign() | {"at": naive(store.now()), "version": settings.VERSION}
             store.named(WORKERS).update_one({"_id": self.id}, {"$set": sign}, upsert=True)
+
+    def _sign(self) -> Stored:
+        """Return what others may know of this worker, and which runs it takes."""
+        return {
+            "name": self.name,
+            "concurrency": self.concurrency,
+            "running": len(self._held()),
+            "connections": self.connections,
+        }
 
     def _hear(self) -> None:
         held = self._held()
@@ -187,12 +197,15 @@ class Worker:
             if word := orders[claim.token]:
                 stop.give(word)
 
-    def _take_up(self) -> None:
+    def _look_after(self) -> None:
+        """Take up the runs of lost workers, and note on others that nobody takes them."""
+        live = claims.live_runs()
         mine = {claim.token for claim, _, _ in self._held()}
-        for run in self.watch.lost(claims.live_runs()):
+        for run in self.watch.lost(live):
             if run["token"] not in mine and outcomes.worker_lost(run):
                 log.write(run["_id"], run["attempt"], None, "The worker was lost.", "error")
                 self.woken.set()
+        routing.note_unroutable(live)
 
     # --- Beside runs ------------------------------------------------------------------------------
 

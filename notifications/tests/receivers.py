@@ -13,10 +13,11 @@ from typing import Any
 
 @dataclass
 class Receiver:
-    """What has arrived, and how it is answered: `status` after `pause_s`."""
+    """What has arrived, and how it is answered: `status` and `answer` after `pause_s`."""
 
     port: int = 0
     status: int = 204
+    answer: bytes = b""
     pause_s: float = 0.0
     headers: list[dict[str, str]] = field(default_factory=list)
     bodies: list[bytes] = field(default_factory=list)
@@ -45,8 +46,9 @@ def web_receiver() -> Iterator[Receiver]:
             self.send_response(receiver.status)
             if 300 <= receiver.status < 400:
                 self.send_header("Location", "/elsewhere")
-            self.send_header("Content-Length", "0")
+            self.send_header("Content-Length", str(len(receiver.answer)))
             self.end_headers()
+            self.wfile.write(receiver.answer)
 
         def log_message(self, *args: Any) -> None:
             """Say nothing."""

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from django.db import connection
 
@@ -22,6 +22,9 @@ ENDED = ("succeeded", "failed", "cancelled")
 class WorkerProcess:
     """A worker; what it says goes to `log`."""
 
+    command: ClassVar = ["manage.py", "run_worker"]
+    ready = "waits for runs"
+
     def __init__(self, folder: Path, *arguments: str, **environment: str) -> None:
         self.folder = folder
         self.log = folder / f"worker-{time.monotonic_ns()}.log"
@@ -32,7 +35,7 @@ class WorkerProcess:
             **environment,
         }
         self.process = subprocess.Popen(
-            [sys.executable, "manage.py", "run_worker", *arguments],
+            [sys.executable, *self.command, *arguments],
             cwd=ROOT, env=os.environ | environment,
             stdout=self.log.open("wb"), stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
@@ -48,12 +51,14 @@ class WorkerProcess:
         return self.process.wait(PATIENCE_S)
 
     def wait_until_up(self) -> None:
-        until(lambda: "waits for runs" in self.log.read_text(), "no worker")
+        until(lambda: self.ready in self.log.read_text(), "no worker")
 
 
 @contextmanager
-def worker(folder: Path, *arguments: str, **environment: str) -> Iterator[WorkerProcess]:
-    process = WorkerProcess(folder, *arguments, **environment)
+def worker(
+    folder: Path, *arguments: str, kind: type[WorkerProcess] = WorkerProcess, **environment: str
+) -> Iterator[WorkerProcess]:
+    process = kind(folder, *arguments, **environment)
     try:
         process.wait_until_up()
         yield process

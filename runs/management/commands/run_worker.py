@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import signal
+from contextlib import suppress
 from typing import Any, ClassVar
 
-from django.core.management.base import CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from common.commands import OperatorCommand
-from runs.worker import Worker
+from engine.problems import Problem
+from runs import shared
+from runs.worker import STORE_TROUBLE, Worker
 
 MOST = 64
 
@@ -16,7 +19,10 @@ MOST = 64
 class Command(OperatorCommand):
     help = "Do the runs that wait, until it is told to stop; any number of workers may."
     examples: ClassVar = ("", "--concurrency 4", "--connections 'crm-*'")
-    exit_codes: ClassVar = {0: "told to stop; what had not ended went back to the queue"}
+    exit_codes: ClassVar = {
+        0: "told to stop; what had not ended went back to the queue",
+        1: "its ENCRYPTION_KEY is not the service's",
+    }
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
@@ -33,6 +39,7 @@ class Command(OperatorCommand):
         )  # fmt: skip
 
     def handle(self, *args: Any, **options: Any) -> None:
+        _refuse_other_keys()
         worker = Worker(options["concurrency"], options["connections"])
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: worker.stop())
@@ -40,6 +47,15 @@ class Command(OperatorCommand):
         self.stdout.flush()
         worker.work(options["grace"])
         self.tell("The worker has stopped.")
+
+
+def _refuse_other_keys() -> None:
+    """A worker that can read no secret would only fail runs. A store that is away is waited for."""
+    with suppress(*STORE_TROUBLE):
+        try:
+            shared.require_keys()
+        except Problem as problem:
+            raise CommandError(f"{problem.message} {problem.hint}") from problem
 
 
 def _count(text: str) -> int:
