@@ -18,3 +18,11 @@ class WithTraceback(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         return record.exc_info is not None
+
+
+class WithoutTraceback(logging.Filter):
+    """Keeps to one line what any stranger can have logged: where it was found says nothing."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.exc_info = None
+        return True

@@ -367,6 +367,7 @@ LOGGING = {
     "filters": {
         "request_id": {"()": "common.logs.RequestId"},
         "with_traceback": {"()": "common.logs.WithTraceback"},
+        "without_traceback": {"()": "common.logs.WithoutTraceback"},
     },
     "formatters": {
         "line": {"format": "%(asctime)s %(levelname)s %(name)s [%(request_id)s] %(message)s"},
@@ -391,6 +392,7 @@ LOGGING = {
         "django_mongodb_backend": {"level": "WARNING"},
         "django.db.backends": {"level": "WARNING"},
         "django.request": {"filters": ["with_traceback"]},
+        "django.security.DisallowedHost": {"filters": ["without_traceback"]},
     },
 }
 

@@ -32,9 +32,12 @@ def test_every_answer_has_its_guards_and_its_length(stored, path):
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_a_request_for_another_host_is_refused(path):
+def test_a_request_for_another_host_is_refused_and_one_line(path, caplog):
     answer = Client(headers={"Host": "evil.example"}).get(path)
     assert (answer.status_code, answer.headers["X-Content-Type-Options"]) == (400, "nosniff")
+    (said,) = [record for record in caplog.records if "DisallowedHost" in record.name]
+    assert "evil.example" in said.getMessage()
+    assert said.exc_info is None
 
 
 @pytest.mark.parametrize("path", PATHS)
