@@ -17,7 +17,7 @@ class WithTraceback(logging.Filter):
     """Drops lines that only repeat a status: the access log has it, with the request's id."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        return record.exc_info is not None
+        return record.exc_info is not None and getattr(record, "status_code", 500) >= 500
 
 
 class WithoutTraceback(logging.Filter):
