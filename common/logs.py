@@ -17,4 +17,12 @@ class WithTraceback(logging.Filter):
     """Drops lines that only repeat a status: the access log has it, with the request's id."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        return record.exc_info is not None
+        return record.exc_info is not None and getattr(record, "status_code", 500) >= 500
+
+
+class WithoutTraceback(logging.Filter):
+    """Keeps to one line what any stranger can have logged: where it was found says nothing."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.exc_info = None
+        return True

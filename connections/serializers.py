@@ -1,15 +1,12 @@
 """Connections over REST."""
 
-from functools import cache
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from rest_framework import serializers
 
 from common.api.fields import UtcDateTimeField
 from common.api.secrets import SecretHolderSerializer
-from common.api.serializers import StrictSerializer
-from common.documents.codecs import Codec, record_codec
-from common.documents.store import Stored
+from common.api.serializers import ShownSerializer, StrictSerializer
 from connections.models import Connection, ConnectionCheck
 
 
@@ -68,6 +65,12 @@ class TestDetailsSerializer(serializers.Serializer):
     server = serializers.CharField(required=False, help_text="On success: the product.")
     latency_ms = serializers.FloatField(required=False)
     tls = serializers.BooleanField(required=False)
+    can_write = serializers.BooleanField(
+        required=False, allow_null=True, help_text="On success; null where the server does not say."
+    )
+    warnings = serializers.ListField(
+        child=serializers.CharField(), required=False, help_text="On success: what to think about."
+    )
     error_code = serializers.CharField(required=False, help_text="On failure: what went wrong.")
     hint = serializers.CharField(required=False, help_text="On failure: what to do about it.")
     stage = serializers.CharField(required=False, help_text="On failure: how far it came.")
@@ -81,7 +84,7 @@ class TestResultSerializer(serializers.Serializer):
     details = TestDetailsSerializer()
 
 
-class ConnectionCheckSerializer(serializers.Serializer):
+class ConnectionCheckSerializer(ShownSerializer):
     """How a connection was at a moment."""
 
     at = UtcDateTimeField()
@@ -91,20 +94,6 @@ class ConnectionCheckSerializer(serializers.Serializer):
 
     class Meta:
         model = ConnectionCheck
-
-    @classmethod
-    @cache
-    def answered(cls) -> list[Codec]:
-        by_column = record_codec(ConnectionCheck).by_column
-        return [by_column[str(name)] for name in cls().fields]
-
-    @classmethod
-    def projection(cls) -> Stored:
-        return {codec.column: 1 for codec in cls.answered()}
-
-    @classmethod
-    def show(cls, document: Stored) -> dict[str, Any]:
-        return {codec.column: codec.show(document.get(codec.column)) for codec in cls.answered()}
 
 
 class TableSerializer(serializers.Serializer):

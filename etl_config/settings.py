@@ -387,6 +387,7 @@ LOGGING = {
     "filters": {
         "request_id": {"()": "common.logs.RequestId"},
         "with_traceback": {"()": "common.logs.WithTraceback"},
+        "without_traceback": {"()": "common.logs.WithoutTraceback"},
     },
     "formatters": {
         "line": {"format": "%(asctime)s %(levelname)s %(name)s [%(request_id)s] %(message)s"},
@@ -411,6 +412,7 @@ LOGGING = {
         "django_mongodb_backend": {"level": "WARNING"},
         "django.db.backends": {"level": "WARNING"},
         "django.request": {"filters": ["with_traceback"]},
+        "django.security.DisallowedHost": {"filters": ["without_traceback"]},
     },
 }
 

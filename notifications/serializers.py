@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from functools import cache
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from rest_framework import serializers
 
 from common.api.fields import ChoiceField, IdField, SecretField, UtcDateTimeField
 from common.api.secrets import SecretHolderSerializer
-from common.documents.codecs import Codec, record_codec
-from common.documents.store import Stored
+from common.api.serializers import ShownSerializer
 from notifications.models import (
     EVENTS,
     MOST_MAPPINGS,
@@ -80,7 +78,7 @@ class TestDeliverySerializer(serializers.Serializer):
     details = TestDeliveryDetailsSerializer()
 
 
-class DeliverySerializer(serializers.Serializer):
+class DeliverySerializer(ShownSerializer):
     """A message: what it tells of, and how far it has come."""
 
     id = IdField(help_text="`X-ETL-Delivery`: a repeat has the same.")
@@ -98,18 +96,3 @@ class DeliverySerializer(serializers.Serializer):
 
     class Meta:
         model = Delivery
-
-    @classmethod
-    @cache
-    def answered(cls) -> list[Codec]:
-        by_column = record_codec(Delivery).by_column
-        return [by_column[name] for name in map(str, cls().fields) if name != "id"]
-
-    @classmethod
-    def projection(cls) -> Stored:
-        return {codec.column: 1 for codec in cls.answered()}
-
-    @classmethod
-    def show(cls, document: Stored) -> dict[str, Any]:
-        shown = {codec.column: codec.show(document.get(codec.column)) for codec in cls.answered()}
-        return {"id": str(document["_id"]), **shown}

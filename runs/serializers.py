@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
 from typing import Any
 
 from rest_framework import serializers
 
 from common.api.fields import IdField, UtcDateTimeField
-from common.api.serializers import StrictSerializer
-from common.documents.codecs import Codec, record_codec
+from common.api.serializers import ShownSerializer, StrictSerializer
 from common.documents.store import Stored
 from runs import planning
 from runs.life import SKIP_REASONS, STAGES, STATUSES, TRIGGERS
@@ -72,7 +70,7 @@ class WarningSerializer(serializers.Serializer):
     message = serializers.CharField()
 
 
-class RunSerializer(serializers.Serializer):
+class RunSerializer(ShownSerializer):
     """A run: what was done, is done, or waits to be done for a mapping."""
 
     id = IdField()
@@ -111,24 +109,6 @@ class RunSerializer(serializers.Serializer):
         model = Run
 
     @classmethod
-    @cache
-    def answered(cls) -> list[Codec]:
-        by_column = record_codec(Run).by_column
-        names = [str(name) for name in cls().fields]
-        return [by_column[name] for name in names if name in by_column and name != "_id"]
-
-    @classmethod
-    def projection(cls) -> Stored:
-        return {codec.column: 1 for codec in cls.answered()}
-
-    @classmethod
-    def show(cls, document: Stored) -> dict[str, Any]:
-        """Return a run as answers have it, without its plan."""
-        identifier = str(document["_id"])
-        values = {codec.column: codec.show(document.get(codec.column)) for codec in cls.answered()}
-        return {"id": identifier, "_id": identifier, **values}
-
-    @classmethod
     def clocked(cls, document: Stored) -> str:
         return ""
 
@@ -162,7 +142,7 @@ class WholeRunSerializer(RunSerializer):
         return super().show(document) | {"plan": planning.shown(document, content)}
 
 
-class LogLineSerializer(serializers.Serializer):
+class LogLineSerializer(ShownSerializer):
     at = UtcDateTimeField()
     attempt = serializers.IntegerField()
     stage = serializers.ChoiceField(choices=STAGES, allow_null=True)
@@ -171,16 +151,6 @@ class LogLineSerializer(serializers.Serializer):
 
     class Meta:
         model = LogLine
-
-    @classmethod
-    def projection(cls) -> Stored:
-        return dict.fromkeys(cls().fields, 1)
-
-    @classmethod
-    def show(cls, document: Stored) -> dict[str, Any]:
-        by_column = record_codec(LogLine).by_column
-        names = [str(name) for name in cls().fields]
-        return {name: by_column[name].show(document.get(name)) for name in names}
 
 
 class RejectedSerializer(serializers.Serializer):

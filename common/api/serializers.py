@@ -29,7 +29,7 @@ from common.api.fields import (
     UtcDateTimeField,
 )
 from common.api.json import to_json
-from common.documents.codecs import Codec, codec_of
+from common.documents.codecs import Codec, codec_of, record_codec
 from common.documents.models import Document, field_of, target
 from common.documents.store import Stored
 from common.exceptions import MAX_ERRORS
@@ -290,3 +290,34 @@ class DocumentSerializer(StrictMixin, serializers.ModelSerializer):
 
 def _model_field(model: type[models.Model], name: str) -> models.Field[Any, Any]:
     return model._meta.pk if name == "pk" else field_of(model, name)
+
+
+IDENTIFIERS = ("id", "_id")
+
+
+class ShownSerializer(serializers.Serializer):
+    """What answers show of documents that the service alone writes; its fields are declared."""
+
+    class Meta:
+        model: type[models.Model]
+
+    @classmethod
+    @cache
+    def answered(cls) -> list[Codec]:
+        by_column = record_codec(cls.Meta.model).by_column
+        names = [name for name in map(str, cls().fields) if name not in IDENTIFIERS]
+        return [by_column[name] for name in names if name in by_column]
+
+    @classmethod
+    @cache
+    def identifiers(cls) -> list[str]:
+        return [name for name in IDENTIFIERS if name in cls().fields]
+
+    @classmethod
+    def projection(cls) -> Stored:
+        return {codec.column: 1 for codec in cls.answered()}
+
+    @classmethod
+    def show(cls, document: Stored) -> dict[str, Any]:
+        shown = {codec.column: codec.show(document.get(codec.column)) for codec in cls.answered()}
+        return dict.fromkeys(cls.identifiers(), str(document["_id"])) | shown

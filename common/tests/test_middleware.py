@@ -5,6 +5,7 @@ import re
 from ipaddress import ip_network
 
 import pytest
+from django.contrib.auth.models import User
 from django.http import StreamingHttpResponse
 from django.test import Client, RequestFactory
 
@@ -32,9 +33,19 @@ def test_every_answer_has_its_guards_and_its_length(stored, path):
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_a_request_for_another_host_is_refused(path):
+def test_a_request_for_another_host_is_refused_and_one_line(path, caplog):
     answer = Client(headers={"Host": "evil.example"}).get(path)
     assert (answer.status_code, answer.headers["X-Content-Type-Options"]) == (400, "nosniff")
+    (said,) = [record for record in caplog.records if "DisallowedHost" in record.name]
+    assert "evil.example" in said.getMessage()
+    assert said.exc_info is None
+
+
+def test_a_refusal_is_no_traceback(stored, caplog):
+    client = Client()
+    client.force_login(User.objects.create_user("nobody", is_staff=True))
+    assert client.get("/admin/").status_code == 403
+    assert [record for record in caplog.records if record.exc_info] == []
 
 
 @pytest.mark.parametrize("path", PATHS)

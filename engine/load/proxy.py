@@ -18,7 +18,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
+from socketserver import ThreadingTCPServer
 from urllib.parse import urlsplit
 
 import orjson
@@ -52,15 +53,16 @@ class Proxy:
 
 @cache
 def running() -> Proxy:
-    """Return the proxy of this process, which ends with it.
+    """Return the proxy of this process, which ends with it; it keeps the networks now in force.
 
     It is a process, as a library that waits for its answer may hold this one's threads.
     """
     password = secrets.token_hex(16)
     told = mmap.mmap(-1, TOLD_BYTES)
     with _Server(password, told) as server:
+        this = os.getpid()
         if os.fork() == 0:
-            _serve(server)
+            _serve(server, this)
         port = server.server_address[1]
     return Proxy(f"http://{USER}:{password}@127.0.0.1:{port}", told)
 
@@ -70,8 +72,9 @@ def trouble() -> SourceError | None:
     return running().trouble if running.cache_info().currsize else None
 
 
-class _Server(ThreadingHTTPServer):
+class _Server(ThreadingTCPServer):
     daemon_threads = True
+    request_queue_size = 128
 
     def __init__(self, password: str, told: mmap.mmap) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
@@ -86,10 +89,12 @@ class _Server(ThreadingHTTPServer):
         self.told[:] = said.ljust(TOLD_BYTES, b"\0")
 
 
-def _serve(server: _Server) -> None:
+def _serve(server: _Server, parent: int) -> None:
     """Serve until the parent ends, with nothing of its own in hand."""
     try:
         die_with_parent()
+        if os.getppid() != parent:
+            return  # it ended before that
         os.closerange(3, server.fileno())
         os.closerange(server.fileno() + 1, os.sysconf("SC_OPEN_MAX"))
         threading.stack_size(STACK_BYTES)
