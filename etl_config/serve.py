@@ -48,7 +48,7 @@ def worker() -> Any:
     """Return the application, in each of the workers, and begin what they do beside requests."""
     application = import_module("etl_config.wsgi").application
     import_module("audit.service").start()
-    import_module("etl_config.metrics").start()
+    import_module("common.metrics_address").start()
     return application
 
 

@@ -20,7 +20,7 @@ from pymongo.errors import DuplicateKeyError
 
 from common.documents import store
 from common.documents.store import Stored
-from runs import life
+from runs import last_run, life
 from runs.models import Run
 from runs.queueing import naive
 
@@ -30,7 +30,7 @@ LOST_AFTER_S = 12.0
 SEEN = (
     "mapping_id", "mapping_name", "status", "attempt", "trigger", "slot", "queued_at", "not_before",
     "plan_version", "connection_id", "connection_name", "holds", "token", "heartbeat",
-    "cancel_asked", "lost_tokens",
+    "cancel_asked", "lost_tokens", "schedule_id",
 )  # fmt: skip
 
 
@@ -126,6 +126,7 @@ def _taken(
         return None
     if not written.modified_count:
         return None
+    last_run.follow(before, "running")
     return Claim({**before, **begun, "before": before}, token, attempt, is_settled)
 
 

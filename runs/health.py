@@ -1,27 +1,35 @@
-"""Whether workers and a scheduler live, and how long runs and slots wait: for `/health`."""
+"""Whether workers and a scheduler live, and how long runs and slots wait.
+
+For `/health`, and for Prometheus.
+"""
 
 from __future__ import annotations
 
-from datetime import timedelta
-from typing import Any
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
 
+from common import metrics
 from common.documents import store
-from runs import life
-from runs.claims import SEEN
-from runs.models import WORKERS, Run
+from common.documents.store import Stored
+from runs import claims, firing, life
+from runs.models import WORKERS
 from runs.queueing import naive
 from runs.scheduler import SCHEDULER
 from schedules.models import Schedule
+
+if TYPE_CHECKING:
+    from prometheus_client.metrics_core import Metric
 
 ALIVE_S = 15.0
 
 
 def worker() -> dict[str, Any]:
     """Return `up` or `absent`, how many workers there are, and the longest wait in seconds."""
-    now = naive(store.now())
-    alive = {"at": {"$gt": now - timedelta(seconds=ALIVE_S)}}
-    count = len(list(store.named(WORKERS).find(alive, {"_id": 1})))
-    return {"status": "up" if count else "absent", "workers": count, "lag_s": _lag_s(now)}
+    now, count = naive(store.now()), _workers()
+    lag_s = _queue_lag_s(claims.live_runs(), now)
+    return {"status": "up" if count else "absent", "workers": count, "lag_s": lag_s}
 
 
 def scheduler() -> dict[str, Any]:
@@ -30,21 +38,45 @@ def scheduler() -> dict[str, Any]:
     lease = store.named(SCHEDULER).find_one({"_id": "lease"}) or {}
     seen, until = lease.get("seen_at"), lease.get("until")
     lives = bool(seen and until and seen > now - timedelta(seconds=ALIVE_S) and until > now)
-    due = store.collection(Schedule).find(
-        {"next_run_at": {"$lt": now}, "enabled": {"$ne": False}}, {"next_run_at": 1}
-    )
-    waits = [(now - one["next_run_at"]).total_seconds() for one in due]
     leader = {"leader": lease["name"]} if lives else {}
-    lag_s = round(max([0.0, *waits]), 1)
-    return {"status": "up" if lives else "absent", **leader, "lag_s": lag_s}
+    return {"status": "up" if lives else "absent", **leader, "lag_s": _schedule_lag_s(now)}
 
 
-def _lag_s(now: Any) -> float:
+def _workers() -> int:
+    alive = {"at": {"$gt": naive(store.now()) - timedelta(seconds=ALIVE_S)}}
+    return len(list(store.named(WORKERS).find(alive, {"_id": 1})))
+
+
+def _queue_lag_s(live: Sequence[Stored], now: datetime) -> float:
     """Return how long the run has waited that may begin, and waits the longest."""
-    condition = {"status": {"$in": list(life.LIVE)}}
-    live = list(store.collection(Run).find(condition, dict.fromkeys(SEEN, 1)))
     waits = [
         (now - max(run["queued_at"], run.get("not_before") or run["queued_at"])).total_seconds()
         for run in life.candidates(live, now)
     ]
     return round(max([0.0, *waits]), 1)
+
+
+def _schedule_lag_s(now: datetime) -> float:
+    """Return how long the slot has been due that is due the longest; a jitter is no lateness."""
+    due = store.collection(Schedule).find(
+        {"next_run_at": {"$lt": now}, "enabled": {"$ne": False}}, {"next_run_at": 1, "jitter_s": 1}
+    )
+    waits = [
+        (now - one["next_run_at"] - firing.jitter_of_stored(one)).total_seconds() for one in due
+    ]
+    return round(max([0.0, *waits]), 1)
+
+
+@metrics.on_scrape
+def look() -> Iterator[Metric]:
+    """Yield how many runs wait and run, who does and queues them, and how late these are."""
+    with store.request_timeout():
+        live, workers, schedules = claims.live_runs(), _workers(), scheduler()
+    count, lag_s = Counter(run["status"] for run in live), _queue_lag_s(live, naive(store.now()))
+    yield metrics.gauge("etl_runs_queued", "Runs that wait.", count["queued"])
+    yield metrics.gauge("etl_runs_running", "Runs under way.", count["running"])
+    yield metrics.gauge("etl_queue_lag_seconds", "How long a run waits that may begin.", lag_s)
+    yield metrics.gauge("etl_workers", "Workers that live.", workers)
+    is_up, due_s = schedules["status"] == "up", schedules["lag_s"]
+    yield metrics.gauge("etl_scheduler_up", "Whether a scheduler leads.", is_up)
+    yield metrics.gauge("etl_schedule_lag_seconds", "How long a slot has been due.", due_s)

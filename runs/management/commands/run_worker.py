@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from django.core.management.base import CommandParser
 
+from common import metrics, metrics_address
 from common.commands import OperatorCommand
 from runs.worker import Worker
 
@@ -33,6 +34,9 @@ class Command(OperatorCommand):
         )  # fmt: skip
 
     def handle(self, *args: Any, **options: Any) -> None:
+        # Before the first client of the store is made.
+        metrics.watch_store()
+        metrics_address.start()
         worker = Worker(options["concurrency"], options["connections"])
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: worker.stop())
