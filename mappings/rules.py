@@ -91,16 +91,8 @@ def change(
 
 def stored_rules(mapping_id: ObjectId) -> list[Stored]:
     """Return the documents of a mapping's rules, in the order they were added."""
-    return stored_rules_of([mapping_id])[mapping_id]
-
-
-def stored_rules_of(mapping_ids: Sequence[ObjectId]) -> dict[ObjectId, list[Stored]]:
-    """Return the documents of several mappings' rules, each one's in the order they were added."""
-    condition = {"mapping_id": reference_to(*mapping_ids)}
-    found: dict[ObjectId, list[Stored]] = {identifier: [] for identifier in mapping_ids}
-    for rule in store.find(ColumnMapping, condition, sort=[("created_at", 1), ("_id", 1)]):
-        found[ObjectId(rule["mapping_id"])].append(rule)
-    return found
+    condition = {"mapping_id": reference_to(mapping_id)}
+    return list(store.find(ColumnMapping, condition, sort=[("created_at", 1), ("_id", 1)]))
 
 
 def in_order(mapping_id: ObjectId) -> list[ColumnMapping]:

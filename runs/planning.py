@@ -56,18 +56,17 @@ def plan_of(mapping: Mapping) -> Planned:
 
 
 def plans_of(mappings: Sequence[Mapping]) -> dict[ObjectId, Planned]:
-    """Return what runs of mappings would do now, by mapping: with as many questions as for one."""
+    """Return what runs of mappings would do now, by mapping; each one's rules are asked for."""
     connections = _found(Connection, [one.source_connection_id for one in mappings], {"name": 1})
     schemas = _found(Schema, [one.target_schema_id for one in mappings])
     targets = _found(Target, [one.target_id for one in mappings], {"name": 1})
-    stored = rules.stored_rules_of([one.pk for one in mappings])
     return {
         one.pk: _planned(
             one,
             _named(one.source_connection_id, connections),
             _named(one.target_id, targets) or DEFAULT_TARGET,
             schemas.get(one.target_schema_id, {}),
-            stored[one.pk],
+            rules.stored_rules(one.pk),
         )
         for one in mappings
     }

@@ -42,7 +42,7 @@ RENEWED_EVERY_S = 1.0
 MENDED_EVERY_S = 20.0
 DOWN_S = 1.0
 AT_ONCE = 100
-"""So many schedules fire in one transaction."""
+"""So many schedules fire in one transaction, with at most so many slots, unless one has more."""
 
 logger = logging.getLogger("scheduler")
 
@@ -109,13 +109,20 @@ class Scheduler:
     # --- What is due ------------------------------------------------------------------------------
 
     def turn(self) -> int:
-        """Fire what is due; return how many schedules did."""
+        """Fire what is due, the rest of it next time where the lease has to be prolonged.
+
+        Returns how many schedules did.
+        """
         if self.begun is None:
             self.begun = begun_at(store.now())
-        now = store.now()
+        now, until, fired = store.now(), time.monotonic() + RENEWED_EVERY_S, 0
         ids = self._due_ids(now)
-        batches = (ids[start : start + AT_ONCE] for start in range(0, len(ids), AT_ONCE))
-        return sum(fire(self._due(batch, now), now) for batch in batches)
+        for start in range(0, len(ids), AT_ONCE):
+            for together in _together(self._due(ids[start : start + AT_ONCE], now)):
+                fired += fire(together, now)
+                if time.monotonic() > until:
+                    return fired
+        return fired
 
     def _due_ids(self, now: datetime) -> list[ObjectId]:
         """Return the schedules of which a slot has come, jitter included: the oldest slot first."""
@@ -238,6 +245,18 @@ def _next(schedule: Schedule, after: datetime) -> datetime | None:
     return None if is_over else naive(found[0])
 
 
+def _together(due: Sequence[Due]) -> Iterator[list[Due]]:
+    """Yield what fires in one transaction: of few slots each many schedules."""
+    together: list[Due] = []
+    for one in due:
+        if together and sum(len(each.slots) for each in (*together, one)) > AT_ONCE:
+            yield together
+            together = []
+        together.append(one)
+    if together:
+        yield together
+
+
 def fire(due: Sequence[Due], now: datetime) -> int:
     """Queue the slots that are due, or note why they do not run, and move their schedules on.
 
@@ -245,8 +264,6 @@ def fire(due: Sequence[Due], now: datetime) -> int:
     transactions a crash in the middle leaves runs whose schedules have not moved on: whoever leads
     next finds that these slots have their runs, and moves the schedules on.
     """
-    if not due:
-        return 0
 
     def work() -> int:
         ids = [one.schedule.pk for one in due]
@@ -268,7 +285,7 @@ def _written(due: Sequence[Due], now: datetime) -> list[tuple[Stored, Stored]]:
     ids = list({one.schedule.mapping_id for one in due})
     found = store.find(Mapping, {"_id": {"$in": ids}})
     mappings = {one["_id"]: Mapping.from_document(one) for one in found}
-    live = _live([one.schedule.pk for one in due])
+    live = _live()
     decided = [
         (one, firing.decide(fresh, now, one.rules, _situation(one, mappings, live)))
         for one in due
@@ -286,14 +303,13 @@ def _written(due: Sequence[Due], now: datetime) -> list[tuple[Stored, Stored]]:
 Decided = list[tuple[Due, list[Decision]]]
 
 
-def _live(schedule_ids: list[ObjectId]) -> dict[ObjectId, list[Stored]]:
-    """Return the runs of schedules, fired by these, that are not done."""
-    wanted = {"schedule_id": {"$in": schedule_ids}, "status": {"$in": list(LIVE)}}
-    names = dict.fromkeys(("schedule_id", "trigger", "status", "slot", "queued_at"), 1)
+def _live() -> dict[ObjectId, list[Stored]]:
+    """Return the runs that schedules fired and that are not done, by schedule."""
+    wanted = {"status": {"$in": list(LIVE)}, "trigger": "schedule"}
+    names = dict.fromkeys(("schedule_id", "status", "slot", "queued_at"), 1)
     found: dict[ObjectId, list[Stored]] = {}
     for run in store.find(Run, wanted, names):
-        if run["trigger"] == "schedule":
-            found.setdefault(run["schedule_id"], []).append(run)
+        found.setdefault(run["schedule_id"], []).append(run)
     return found
 
 
