@@ -2,7 +2,7 @@ PYTHON := .venv/bin/python
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test servers check bench bench-growth bench-sources secrets image-requirements image-sbom lint format types venv clean
+.PHONY: help run test servers check bench bench-growth bench-schedules bench-sources secrets image-requirements image-sbom lint format types venv clean
 
 help: ## Show what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -24,6 +24,9 @@ bench: venv ## Measure beside a FastAPI peer: make bench ARGS="--rounds 3 --only
 
 bench-growth: venv ## Measure with 100, 10,000 and 1,000,000 records
 	@exec $(PYTHON) -m benchmarks.growth $(ARGS)
+
+bench-schedules: venv ## Measure how late slots are queued, of 100,000 schedules
+	@exec $(PYTHON) -m benchmarks.schedules $(ARGS)
 
 bench-sources: venv ## Measure previews beside plain scripts on PostgreSQL and MariaDB
 	@exec $(PYTHON) -m benchmarks.sources $(ARGS)
