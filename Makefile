@@ -5,7 +5,7 @@ ARGS ?=
 # What the tests of brokers and clusters need beside the rest.
 ENGINE_REQUIREMENTS := -r requirements-celery.txt -r requirements-spark.txt
 
-.PHONY: help run test test-engines servers check bench bench-growth bench-sources bench-runs secrets image-requirements image-sbom lint format types venv clean
+.PHONY: help run test test-engines servers check bench bench-growth bench-schedules bench-sources bench-runs secrets image-requirements image-sbom lint format types venv clean
 
 help: ## Show what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -31,6 +31,9 @@ bench: venv ## Measure beside a FastAPI peer: make bench ARGS="--rounds 3 --only
 
 bench-growth: venv ## Measure with 100, 10,000 and 1,000,000 records
 	@exec $(PYTHON) -m benchmarks.growth $(ARGS)
+
+bench-schedules: venv ## Measure how late slots are queued, of 100,000 schedules
+	@exec $(PYTHON) -m benchmarks.schedules $(ARGS)
 
 bench-sources: venv ## Measure previews beside plain scripts on PostgreSQL and MariaDB
 	@exec $(PYTHON) -m benchmarks.sources $(ARGS)

@@ -53,13 +53,21 @@ class Service:
     """From the start of the program to its first answer from the store."""
 
     def cpu_s(self) -> float:
-        """Return the processor time that the worker has used, all of its threads."""
-        # The process's own clock: nanoseconds, where /proc counts hundredths of a second.
-        return time.clock_gettime((~self.worker_pid << 3) | CPUCLOCK_SCHED)
+        return cpu_s(self.worker_pid)
 
     def resident_mib(self) -> float:
-        pages = int(Path(f"/proc/{self.worker_pid}/statm").read_text().split()[1])
-        return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+        return resident_mib(self.worker_pid)
+
+
+def cpu_s(pid: int) -> float:
+    """Return the processor time that a process has used, all of its threads."""
+    # The process's own clock: nanoseconds, where /proc counts hundredths of a second.
+    return time.clock_gettime((~pid << 3) | CPUCLOCK_SCHED)
+
+
+def resident_mib(pid: int) -> float:
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 @contextlib.contextmanager

@@ -89,7 +89,7 @@ class RunSpec:
 @dataclass(frozen=True)
 class RunReport:
     """What an attempt did. With `found`, an attempt of one of the lost tokens had done it before,
-    and all else is unknown but the cursor, which is what the target has.
+    and all else is unknown but what the target has: rows written, version and cursor.
 
     `rejected` are entries as `Rejected.as_dict` gives them, `warnings` {"code", "message"}.
     """
@@ -105,6 +105,22 @@ class RunReport:
     table: str = ""
     found: bool = False
     found_token: str | None = None
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a lost attempt has committed, as the target says; `version` is Delta's."""
+
+    token: str
+    rows_written: int
+    version: int | None
+
+    def report(self, so_far: RunReport | None = None) -> RunReport:
+        """Return the report of that attempt, of which `so_far` was known."""
+        return replace(
+            so_far or RunReport(), found=True, found_token=self.token,
+            rows_written=self.rows_written, version=self.version,
+        )  # fmt: skip
 
 
 class RunProblem(Problem):
@@ -357,9 +373,8 @@ class _Attempt:
         self.child.kill()
         if self.note.stage != "commit":
             return None
-        if fence(self.spec.target, self.spec.plan, [self.spec.token]) is None:
-            return None
-        return replace(self._so_far(), found=True, found_token=self.spec.token)
+        found = fence(self.spec.target, self.spec.plan, [self.spec.token])
+        return found.report(self._so_far()) if found else None
 
     def _so_far(self) -> RunReport:
         return RunReport(
@@ -380,23 +395,21 @@ def _lost(message: str, stage: str, report: RunReport | None = None) -> RunProbl
     return RunProblem(**lost(message, stage).as_dict(), report=report)
 
 
-def committed(target: TargetParams, plan: Plan, tokens: Sequence[str]) -> str | None:
-    """Return the one of `tokens` that the mapping's last commit in the target has, or None.
+def committed(target: TargetParams, plan: Plan, tokens: Sequence[str]) -> Found | None:
+    """Return what the mapping's last commit did, None where it has none of `tokens`.
 
     Raises Problem.
     """
-    found: str | None = _of_target("committed", target, plan, tokens)
-    return found
+    return _of_target("committed", target, plan, tokens)
 
 
-def fence(target: TargetParams, plan: Plan, tokens: Sequence[str] = ()) -> str | None:
+def fence(target: TargetParams, plan: Plan, tokens: Sequence[str] = ()) -> Found | None:
     """Refuse every commit of the mapping that has begun by now: a lost worker writes no more.
 
-    Where the last commit is of one of `tokens`, nothing is done, and that token returned.
+    Where the last commit is of one of `tokens`, nothing is done, and what that did returned.
     Raises Problem.
     """
-    found: str | None = _of_target("fence", target, plan, tokens)
-    return found
+    return _of_target("fence", target, plan, tokens)
 
 
 def tidy(target: TargetParams, table: str, timeout_s: float = 600.0) -> bool:
@@ -475,14 +488,15 @@ def read_rows(
         return RowsResult(**_asked("read_rows", arguments, timeout_s))
 
 
-def _of_target(call: str, target: TargetParams, plan: Plan, tokens: Sequence[str]) -> Json:
+def _of_target(call: str, target: TargetParams, plan: Plan, tokens: Sequence[str]) -> Found | None:
     arguments = {
         "plan": plan.to_json(),
         "target": _lent(target).to_json(),
         "tokens": list(tokens),
     }
     with _target_told(TARGET_S):
-        return _asked(call, arguments, TARGET_S)
+        found = _asked(call, arguments, TARGET_S)
+    return Found(**found) if found else None
 
 
 def _asked(call: str, arguments: dict[str, Json], timeout_s: float) -> Json:

@@ -13,6 +13,7 @@ from children.frames import Json
 from engine import dryrun, parts as parts_of_runs, rows as table_rows, trial
 from engine.launchers.choice import Means
 from engine.load import upkeep
+from engine.load.contract import Loader
 from engine.load.opening import open_loader, store_options
 from engine.plan import Plan
 from engine.problems import Problem
@@ -82,17 +83,24 @@ def _waiting() -> Run:
 part = parts_of_runs.work
 
 
-def committed(plan: Json, target: Json, tokens: list[str]) -> str | None:
-    """Return the one of `tokens` that the mapping's last commit has."""
+def committed(plan: Json, target: Json, tokens: list[str]) -> Json:
+    """Return the fields of `asking.Found`, None where the last commit has none of `tokens`."""
     with _told(), _loader(plan, target) as loader:
-        return next((token for token in tokens if loader.committed(token)), None)
+        return next((found for token in tokens if (found := _found(loader, token))), None)
 
 
-def fence(plan: Json, target: Json, tokens: list[str]) -> str | None:
-    """Refuse all commits that have begun; return the token that has committed already."""
+def fence(plan: Json, target: Json, tokens: list[str]) -> Json:
+    """Refuse all commits that have begun; return what has committed already, as `committed`."""
     with _told(), _loader(plan, target) as loader:
-        found: str | None = loader.fence(tokens)
-        return found
+        token = loader.fence(tokens)
+        return _found(loader, token) if token else None
+
+
+def _found(loader: Loader, token: str) -> Json:
+    done = loader.committed(token)
+    if done is None:
+        return None
+    return {"token": token, "rows_written": done.rows_written, "version": done.version}
 
 
 def dry_run(source: Json, plan: Json, limit_rows: int, timeout_s: float) -> Json:
@@ -134,7 +142,7 @@ def tidy(target: Json, table: str) -> bool:
 
 
 @contextmanager
-def _loader(plan: Json, target: Json) -> Iterator[Any]:
+def _loader(plan: Json, target: Json) -> Iterator[Loader]:
     with open_loader(Plan.from_json(plan), TargetParams.from_json(target)) as loader:
         yield loader
 

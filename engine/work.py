@@ -19,7 +19,7 @@ from engine.cut import Cut, cut
 from engine.extract.contract import Extract
 from engine.extract.opening import Reach, open_extract, reach
 from engine.launchers.choice import Means
-from engine.load.contract import Cursor, Loader
+from engine.load.contract import Committed, Cursor, Loader
 from engine.load.opening import open_loader
 from engine.part import (
     Outcome,
@@ -56,6 +56,7 @@ class Run:
     reach: Reach | None = None
     outcome: Outcome | None = None
     found_token: str | None = None
+    found: Committed | None = None
     estimate: int | None = None
     cut: Cut = field(default_factory=Cut)
     _told_at: float = 0.0
@@ -116,8 +117,10 @@ class Run:
         for problem in loader.check():
             raise problem
         loader.begin()
-        self.found_token = next((t for t in self.lost_tokens if loader.committed(t)), None)
-        if self.found_token is not None:
+        for token in self.lost_tokens:
+            if self.found is None and (found := loader.committed(token)):
+                self.found_token, self.found = token, found
+        if self.found is not None:
             self.last = loader.cursor()
             self.tell("The target has what an earlier attempt committed; nothing is left to do.")
             return
@@ -212,7 +215,7 @@ class Run:
 
     def report(self) -> dict[str, Any]:
         """Return the fields of `asking.RunReport`."""
-        committed = self.outcome.committed if self.outcome else None
+        committed = self.outcome.committed if self.outcome else self.found
         return {
             "rows_read": self.part.rows_read,
             "rows_written": committed.rows_written if committed else 0,

@@ -7,7 +7,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, register, run_checks
 from django.core.exceptions import ImproperlyConfigured
 
-from etl_config.metrics import address
+from common.metrics_address import address
 
 BOUNDS = {"PORT": (1, 65_535), "WEB_CONCURRENCY": (1, 512), "WEB_THREADS": (1, 1_000)}
 

@@ -49,7 +49,7 @@ def worker() -> Any:
     application = import_module("etl_config.wsgi").application
     import_module("audit.service").start()
     import_module("runs.shared").start()
-    import_module("etl_config.metrics").start()
+    import_module("common.metrics_address").start()
     return application
 
 

@@ -5,7 +5,7 @@ class RunsConfig(AppConfig):
     name = "runs"
 
     def ready(self) -> None:
-        from runs import checks, in_use, routing, slots  # noqa: F401 - some register themselves
+        from runs import checks, health, in_use, slots  # noqa: F401 - some register themselves
         from schedules.models import at_deletion
 
         in_use.register()

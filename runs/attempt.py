@@ -18,7 +18,7 @@ from common.documents.store import Stored
 from common.exceptions import NotFound, ServiceError, Stale, UnreadableSecret
 from connections.models import Connection
 from engine import asking
-from engine.asking import Note, RunProblem, RunReport, RunSpec, Stopped
+from engine.asking import Found, Note, RunProblem, RunReport, RunSpec, Stopped
 from engine.plan import HINTS, CursorWindow, Field, Plan, Rule
 from engine.problems import Problem
 from engine.target import TargetParams
@@ -203,7 +203,7 @@ class Attempt:
             return
         tokens = [*self.claim.lost_tokens, *([self.claim.token] if is_uncertain else [])]
         if spec is not None and (found := self._committed(spec, tokens)):
-            self._succeed(RunReport(found=True, found_token=found), spec)
+            self._succeed(found.report(report), spec)
         elif is_cancelled:
             self._ended(lambda: outcomes.cancelled(self.claim))
         else:
@@ -218,7 +218,7 @@ class Attempt:
         except Problem as problem:
             self.say(f"The target cannot be asked what it has: {problem.message}", "warning")
         if spec is not None and (found := self._committed(spec, self.claim.lost_tokens)):
-            self._succeed(RunReport(found=True, found_token=found), spec)
+            self._succeed(found.report(), spec)
         elif self.claim.run.get("cancel_asked"):
             self._ended(lambda: outcomes.cancelled(self.claim))
             self.say("Cancelled.")
@@ -226,8 +226,8 @@ class Attempt:
             error = self.claim.run.get("error") or told(_internal(self.stage), self.stage)
             self._ended(lambda: outcomes.failed(self.claim, error, _as_noted(self.claim.run)))
 
-    def _committed(self, spec: RunSpec, tokens: list[str]) -> str | None:
-        """Return which of the lost attempts the target has, and let them commit no more."""
+    def _committed(self, spec: RunSpec, tokens: list[str]) -> Found | None:
+        """Return what the target has of the lost attempts, and let them commit no more."""
         for attempt in range(SETTLE_TRIES if tokens else 0):
             try:
                 return asking.fence(spec.target, spec.plan, tokens)

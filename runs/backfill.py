@@ -19,10 +19,11 @@ from common.api.roles import Access, Role
 from common.api.serializers import StrictSerializer
 from common.api.views import DocumentViewSet
 from common.documents import store, trail, writes
+from common.documents.store import Stored
 from common.documents.trail import Entry
 from common.times import iso_utc
 from mappings.models import Mapping
-from runs import queueing, slots
+from runs import last_run, queueing, slots
 from runs.starting import MappingGone
 from schedules.models import Schedule
 from schedules.serializers import ScheduleSerializer
@@ -116,4 +117,12 @@ def _queue(schedule: Schedule, mapping: Mapping, asked: list[datetime]) -> int:
     for slot, run in sorted(taken.items()):
         if run["status"] == "skipped":
             queued += queueing.revive(run, mapping, slots.with_window(schedule, slot))
+    if queued:
+        last_run.note(_newest(schedule, asked))
     return queued
+
+
+def _newest(schedule: Schedule, asked: list[datetime]) -> Stored:
+    """Return the run of the newest slot that was asked for; none of them is skipped now."""
+    runs = slots.runs_of(schedule.pk, asked)
+    return runs[max(runs)]

@@ -19,7 +19,7 @@ from pymongo.errors import DuplicateKeyError
 
 from common.documents import store
 from common.documents.store import Stored
-from runs import life
+from runs import last_run, life
 from runs.models import Run
 from runs.queueing import naive
 
@@ -29,7 +29,7 @@ LOST_AFTER_S = 12.0
 SEEN = (
     "mapping_id", "mapping_name", "status", "attempt", "trigger", "slot", "queued_at", "not_before",
     "plan_version", "connection_id", "connection_name", "holds", "token", "heartbeat",
-    "cancel_asked", "lost_tokens", "warnings",
+    "cancel_asked", "lost_tokens", "warnings", "schedule_id",
 )  # fmt: skip
 
 
@@ -136,6 +136,7 @@ def _taken(
         return None
     if not written.modified_count:
         return None
+    last_run.follow(before, "running")
     return Claim({**before, **begun, "before": before}, token, attempt, is_settled)
 
 

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 LATE = timedelta(seconds=30)
 """What is later than this is caught up, if it runs at all."""
@@ -49,6 +50,12 @@ def jitter_of(schedule_id: object, jitter_s: int) -> timedelta:
     """Return how long after its slot a schedule's run is queued: always the same for its id."""
     digest = hashlib.sha256(str(schedule_id).encode()).digest()
     return timedelta(seconds=int.from_bytes(digest[:8]) % (jitter_s + 1))
+
+
+def jitter_of_stored(schedule: dict[str, Any]) -> timedelta:
+    """Return the jitter of a stored schedule; none where another program stored nonsense."""
+    jitter_s = schedule.get("jitter_s")
+    return jitter_of(schedule["_id"], max(jitter_s, 0) if isinstance(jitter_s, int) else 0)
 
 
 def decide(

@@ -15,7 +15,7 @@ from django.conf import settings
 from common.documents import store
 from common.documents.store import Stored
 from engine.asking import RunReport
-from runs import life, rejected
+from runs import last_run, life, numbers, rejected
 from runs.claims import Claim
 from runs.models import Run
 from runs.queueing import naive
@@ -36,15 +36,15 @@ def on_end(listener: Listener) -> None:
 def succeeded(claim: Claim, report: RunReport, target: dict[str, Any]) -> bool:
     """Note that a run has committed; tell whether it was still the worker's.
 
-    What an earlier attempt had committed is told by what that one noted last.
+    What an earlier attempt had committed is told by the target, and by what that one noted last.
     """
     read, refused = report.rows_read, report.rows_rejected
     written, version = report.rows_written, report.version
     if report.found:
         before = claim.run["before"] if report.found_token != claim.token else claim.run
-        read = report.rows_read or int(before.get("rows_read") or 0)
-        refused = report.rows_rejected or int(before.get("rows_rejected") or 0)
-        written = report.rows_written or max(0, read - refused)
+        refused = refused or int(before.get("rows_rejected") or 0)
+        # The worker may have ended before it noted the last of them.
+        read = max(read or int(before.get("rows_read") or 0), written + refused)
     return _ended(
         claim,
         "succeeded",
@@ -129,7 +129,10 @@ def worker_lost(run: Stored) -> bool:
     if run["attempt"] >= settings.RUN_MAX_ATTEMPTS:
         change["not_before"] = None
     as_seen = {name: run.get(name) for name in ("_id", "status", "token", "heartbeat")}
-    return bool(store.collection(Run).update_one(as_seen, {"$set": change}).modified_count)
+    taken = store.collection(Run).update_one(as_seen, {"$set": change}).modified_count
+    if taken:
+        last_run.follow(run, "queued")
+    return bool(taken)
 
 
 def _counts(report: RunReport) -> Stored:
@@ -159,8 +162,10 @@ def _written(claim: Claim, change: Stored, tell: bool = False) -> bool:
     written = runs.update_one(claim.condition, {"$set": change}, session=session)
     if not written.matched_count:
         return False
-    if tell and _listeners:
+    last_run.follow(claim.run, change["status"])
+    if tell:
         run = runs.find_one({"_id": claim.id}, session=session) or {}
+        numbers.count_ended(run)
         for listener in _listeners:
             listener(run)
     return True

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping as Dict
-from contextlib import suppress
+from collections.abc import Iterable, Mapping as Dict, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from bson import ObjectId
-from pymongo.errors import DuplicateKeyError
+from django.db.models import Model
+from pymongo.errors import BulkWriteError
 
 from common.documents import store, trail
 from common.documents.store import Stored
@@ -28,6 +29,7 @@ from schemas.models import Schema
 from targets.models import Target
 
 DEFAULT_TARGET = {"id": "default", "name": "default"}
+DUPLICATE_KEY = 11000
 INNER = ("cursor_lag_s", "split_column", "engine")
 """What a plan holds for the engine alone, and does not show."""
 
@@ -42,7 +44,7 @@ class Planned:
     connection_name: str | None
     target_id: ObjectId | None
 
-    @property
+    @cached_property
     def id(self) -> str:
         """Return the SHA-256 of the content, as hex digits."""
         return hashlib.sha256(json.dumps(self.content, sort_keys=True).encode()).hexdigest()
@@ -50,15 +52,40 @@ class Planned:
 
 def plan_of(mapping: Mapping) -> Planned:
     """Return what a run of the mapping would do now, complete or not: a run finds that out."""
-    connection = _named(Connection, mapping.source_connection_id)
-    schema = store.find_one(Schema, {"_id": mapping.target_schema_id}) or {}
+    return plans_of([mapping])[mapping.pk]
+
+
+def plans_of(mappings: Sequence[Mapping]) -> dict[ObjectId, Planned]:
+    """Return what runs of mappings would do now, by mapping; each one's rules are asked for."""
+    connections = _found(Connection, [one.source_connection_id for one in mappings], {"name": 1})
+    schemas = _found(Schema, [one.target_schema_id for one in mappings])
+    targets = _found(Target, [one.target_id for one in mappings], {"name": 1})
+    return {
+        one.pk: _planned(
+            one,
+            _named(one.source_connection_id, connections),
+            _named(one.target_id, targets) or DEFAULT_TARGET,
+            schemas.get(one.target_schema_id, {}),
+            rules.stored_rules(one.pk),
+        )
+        for one in mappings
+    }
+
+
+def _planned(
+    mapping: Mapping,
+    connection: dict[str, str] | None,
+    target: dict[str, str],
+    schema: Stored,
+    stored: Sequence[Stored],
+) -> Planned:
     content = {
         "source_query": mapping.source_query,
         "connection": connection,
-        "target": _named(Target, mapping.target_id) or DEFAULT_TARGET,
+        "target": target,
         "target_table": mapping.target_table or default_name(str(schema.get("name", ""))),
         "columns": [dict(column) for column in stored_columns(schema)],
-        "rules": [_rule(document) for document in rules.stored_rules(mapping.pk)],
+        "rules": [_rule(document) for document in stored],
         "write_mode": mapping.write_mode,
         "key_fields": list(mapping.key_fields or ()),
         "cursor_column": mapping.cursor_column,
@@ -76,11 +103,19 @@ def plan_of(mapping: Mapping) -> Planned:
     )
 
 
-def _named(model: type[Any], identifier: ObjectId | None) -> dict[str, str] | None:
+def _found(
+    model: type[Model], identifiers: Sequence[ObjectId | None], names: Stored | None = None
+) -> dict[Any, Stored]:
+    """Return documents by id, of those that are there."""
+    ids = list({one for one in identifiers if one is not None})
+    found = store.find(model, {"_id": {"$in": ids}}, names) if ids else ()
+    return {document["_id"]: document for document in found}
+
+
+def _named(identifier: ObjectId | None, found: Dict[Any, Stored]) -> dict[str, str] | None:
     if identifier is None:
         return None
-    found = store.find_one(model, {"_id": identifier}, {"name": 1}) or {}
-    return {"id": str(identifier), "name": str(found.get("name", ""))}
+    return {"id": str(identifier), "name": str(found.get(identifier, {}).get("name", ""))}
 
 
 def _rule(document: Stored) -> dict[str, Any]:
@@ -89,19 +124,29 @@ def _rule(document: Stored) -> dict[str, Any]:
     return {name: shown.get(name) for name in names}
 
 
-def keep(planned: Planned) -> str:
-    """Store a plan, unless it is there; return its id."""
-    found = store.find_one(Plan, {"_id": planned.id}, {"_id": 1})
-    if not found:
-        document = {
-            "_id": planned.id,
-            "content": planned.content,
-            "made_at": store.now().replace(tzinfo=None),
-        }
-        # Outside of any transaction: two that queue the same must not meet here.
-        with suppress(DuplicateKeyError):
-            store.collection(Plan).insert_one(document)
-    return planned.id
+def keep(plans: Iterable[Planned]) -> None:
+    """Store plans, but those that are there."""
+    wanted = {planned.id: planned for planned in plans}
+    known = {"_id": {"$in": list(wanted)}}
+    there = {plan["_id"] for plan in store.find(Plan, known, {"_id": 1})} if wanted else set()
+    now = store.now().replace(tzinfo=None)
+    documents: list[Stored] = [
+        {"_id": plan_id, "content": planned.content, "made_at": now}
+        for plan_id, planned in wanted.items()
+        if plan_id not in there
+    ]
+    if documents:
+        _insert(documents)
+
+
+def _insert(documents: list[Stored]) -> None:
+    # Outside of any transaction: two that queue the same must not meet here.
+    try:
+        store.collection(Plan).insert_many(documents, ordered=False)
+    except BulkWriteError as failure:
+        errors = (failure.details or {}).get("writeErrors", ())
+        if any(error.get("code") != DUPLICATE_KEY for error in errors):
+            raise
 
 
 def content_of(plan_id: str | None) -> Stored | None:

@@ -19,7 +19,7 @@ from common.documents.codecs import record_codec
 from common.documents.store import Stored
 from common.exceptions import Conflict
 from mappings.models import Mapping
-from runs import dispatch, planning
+from runs import dispatch, numbers, planning
 from runs.life import PLAN_VERSION
 from runs.models import Run
 from runs.planning import Planned
@@ -72,10 +72,10 @@ def queue(
     Moments are aware. Raises SlotTaken where the schedule's slot has a run.
     """
     planned = planning.plan_of(mapping)
+    planning.keep([planned])
     document = _queued(
         mapping.pk,
         planned,
-        planning.keep(planned),
         trigger=trigger,
         schedule_id=schedule_id,
         slot=Slot(slot, slot_start, slot_end) if slot else None,
@@ -100,24 +100,36 @@ def queue_many(
 ) -> int:
     """Queue a run for each slot that has none; return how many that were.
 
-    In a transaction, leave out slots that have one first: there the first clash ends all.
+    In a transaction, leave out slots that have one first; see `insert_many`.
     """
     if not slots:
         return 0
     planned = planning.plan_of(mapping)
-    plan_id = planning.keep(planned)
+    planning.keep([planned])
     return insert_many(
-        _queued(
-            mapping.pk, planned, plan_id, trigger=trigger, schedule_id=schedule_id, slot=slot,
-            window=(slot.slot_start, slot.slot_end),
-        )
+        queued(mapping.pk, planned, slot, trigger=trigger, schedule_id=schedule_id)
         for slot in slots
-    )  # fmt: skip
+    )
+
+
+def queued(
+    mapping_id: ObjectId, planned: Planned, slot: Slot, *, trigger: str, schedule_id: ObjectId
+) -> Stored:
+    """Return the document of a run that waits, and stands for a slot; its plan is to be kept."""
+    window = (slot.slot_start, slot.slot_end)
+    return _queued(
+        mapping_id, planned, trigger=trigger, schedule_id=schedule_id, slot=slot, window=window
+    )
 
 
 def insert_many(documents: Iterable[Stored]) -> int:
-    """Insert runs, but those whose slot has one; return how many that were."""
+    """Insert runs, but those whose slot has one; return how many that were.
+
+    In a transaction all are inserted: where one cannot, it is done again from its beginning.
+    """
     made = list(documents)
+    if not made:
+        return 0
     count = len(made)
     try:
         store.collection(Run).insert_many(made, ordered=False, session=store.mongodb.session)
@@ -125,6 +137,8 @@ def insert_many(documents: Iterable[Stored]) -> int:
         details = failure.details or {}
         if any(error.get("code") != DUPLICATE_KEY for error in details.get("writeErrors", ())):
             raise
+        if store.mongodb.session is not None:
+            raise store.WriteConflict from failure
         count = int(details.get("nInserted", 0))
     dispatch.announce(made)
     return count
@@ -134,7 +148,9 @@ def insert_skipped(documents: Iterable[Stored]) -> int:
     """Insert runs of `skipped`, and tell who listens; return how many were inserted."""
     made = list(documents)
     count = insert_many(made)
-    for listener in _skip_listeners:
+    for run in made:
+        numbers.count_ended(run)
+    for listener in _skip_listeners if made else ():
         listener(made)
     return count
 
@@ -173,10 +189,8 @@ def revive(
 ) -> bool:  # fmt: skip
     """Make a skipped run the one that runs for its slot; tell whether it was still skipped."""
     planned = planning.plan_of(mapping)
-    fresh = _queued(
-        mapping.pk, planned, planning.keep(planned), trigger=trigger,
-        schedule_id=run["schedule_id"], slot=slot, window=(slot.slot_start, slot.slot_end),
-    )  # fmt: skip
+    planning.keep([planned])
+    fresh = queued(mapping.pk, planned, slot, trigger=trigger, schedule_id=run["schedule_id"])
     del fresh["_id"]
     written = store.collection(Run).update_one(
         {"_id": run["_id"], "status": "skipped"}, {"$set": fresh}, session=store.mongodb.session
@@ -210,7 +224,6 @@ def _empty() -> Stored:
 def _queued(
     mapping_id: ObjectId,
     planned: Planned,
-    plan_id: str,
     *,
     trigger: str,
     schedule_id: ObjectId | None = None,
@@ -239,7 +252,7 @@ def _queued(
         "engine": "spark" if planned.content["engine"] == "spark" else "embedded",
         "queued_at": naive(now),
         "full_refresh": full_refresh,
-        "plan_id": plan_id,
+        "plan_id": planned.id,
         "plan_version": PLAN_VERSION,
         "connection_id": planned.connection_id,
         "connection_name": planned.connection_name,

@@ -5,16 +5,12 @@ A worker's sign of life says which connections it reads, or from which queues of
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from fnmatch import fnmatchcase
 
-from prometheus_client.metrics_core import GaugeMetricFamily, Metric
-
-from common import metrics
 from common.documents import store
 from common.documents.store import Stored
-from runs import claims
 from runs.dispatch import queue_of
 from runs.models import WORKERS, Run
 from runs.queueing import naive
@@ -68,11 +64,3 @@ def _warning(run: Stored) -> dict[str, str]:
         "message": f'For {NOTED_AFTER_S:g} s there was no worker that takes runs of the connection '
         f'"{name}": start one whose --connections fit, or, under Celery, one with -Q {queue}.',
     }  # fmt: skip
-
-
-@metrics.on_scrape
-def numbers() -> Iterator[Metric]:
-    count = len(unroutable(claims.live_runs(), living_workers()))
-    yield GaugeMetricFamily(
-        "etl_runs_unroutable", "Runs that wait, and that no worker of now takes.", count
-    )

@@ -12,7 +12,10 @@ import secrets
 import socket
 import threading
 import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from bson import ObjectId
 from django.db import DatabaseError
@@ -23,10 +26,11 @@ from common.documents import store, writes
 from common.documents.store import Stored
 from common.exceptions import ServiceError
 from mappings.models import Mapping
-from runs import claims, firing, queueing, routing, slots
+from runs import claims, firing, last_run, planning, queueing, routing, slots
 from runs.firing import LATE, Decision, Rules, Situation
 from runs.life import LIVE
 from runs.models import Run
+from runs.planning import Planned
 from runs.queueing import naive, slot_key
 from schedules.models import MOVES_THE_NEXT_RUN, Schedule, not_before
 
@@ -35,8 +39,10 @@ SCHEDULER = "run_scheduler"
 LEASE_S = 8.0
 EVERY_S = 0.2
 RENEWED_EVERY_S = 1.0
-TAKEN_UP_EVERY_S = 20.0
+MENDED_EVERY_S = 20.0
 DOWN_S = 1.0
+AT_ONCE = 100
+"""So many schedules fire in one transaction, with at most so many slots, unless one has more."""
 
 logger = logging.getLogger("scheduler")
 
@@ -48,6 +54,7 @@ class Scheduler:
         self.name = f"{socket.gethostname()}:{os.getpid()}"
         self.token = secrets.token_hex(8)
         self.stopped = threading.Event()
+        self.begun: datetime | None = None
         self.waits_until: dict[ObjectId, datetime] = {}
 
     def stop(self) -> None:
@@ -55,20 +62,18 @@ class Scheduler:
 
     def work(self) -> None:
         """Lead whenever nobody else does, until it is told to stop; then hand over at once."""
-        renewed = taken_up = -TAKEN_UP_EVERY_S
+        renewed = mended = -MENDED_EVERY_S
         leads = False
         while not self.stopped.wait(EVERY_S):
             try:
-                with store.batch_timeout():
-                    now = time.monotonic()
-                    if now - renewed >= RENEWED_EVERY_S:
-                        leads, renewed = self.has_lease(), now
-                    if leads and now - taken_up >= TAKEN_UP_EVERY_S:
-                        self.take_up()
-                        routing.note_unroutable(claims.live_runs())
-                        taken_up = now
-                    if leads:
-                        self.turn()
+                now = time.monotonic()
+                if now - renewed >= RENEWED_EVERY_S:
+                    leads, renewed = self.has_lease(), now
+                if leads and now - mended >= MENDED_EVERY_S:
+                    self.mend()
+                    mended = now
+                if leads:
+                    self.turn()
             except (PyMongoError, DatabaseError, ServiceError) as failure:
                 logger.warning("The store does not let slots fire: %s", type(failure).__name__)
                 self.stopped.wait(DOWN_S)
@@ -83,9 +88,10 @@ class Scheduler:
         until = moment + timedelta(seconds=LEASE_S)
         taken = {"holder": self.token, "name": self.name, "until": until, "seen_at": moment}
         try:
-            found = store.named(SCHEDULER).update_one(
-                {"_id": "lease", "$or": mine_or_over}, {"$set": taken}, upsert=True
-            )
+            with store.batch_timeout():
+                found = store.named(SCHEDULER).update_one(
+                    {"_id": "lease", "$or": mine_or_over}, {"$set": taken}, upsert=True
+                )
         except DuplicateKeyError:
             # It is there, and another's.
             return False
@@ -95,46 +101,73 @@ class Scheduler:
         """Let another lead at once."""
         over = {"$set": {"until": datetime(2000, 1, 1)}}  # noqa: DTZ001 - as it is stored
         try:
-            store.named(SCHEDULER).update_one({"_id": "lease", "holder": self.token}, over)
+            with store.batch_timeout():
+                store.named(SCHEDULER).update_one({"_id": "lease", "holder": self.token}, over)
         except PyMongoError as failure:
             logger.warning("The lease was not given back: %s", type(failure).__name__)
 
     # --- What is due ------------------------------------------------------------------------------
 
     def turn(self) -> int:
-        """Fire what is due; return how many schedules did."""
-        now = store.now()
-        begun = begun_at(now)
-        due = store.collection(Schedule).find({"next_run_at": {"$lte": naive(now)}})
-        fired = sum(self._fired(document, begun, now) for document in sorted(due, key=_moment))
-        follow_runs()
+        """Fire what is due, the rest of it next time where the lease has to be prolonged.
+
+        Returns how many schedules did.
+        """
+        if self.begun is None:
+            self.begun = begun_at(store.now())
+        now, until, fired = store.now(), time.monotonic() + RENEWED_EVERY_S, 0
+        ids = self._due_ids(now)
+        for start in range(0, len(ids), AT_ONCE):
+            for together in _together(self._due(ids[start : start + AT_ONCE], now)):
+                fired += fire(together, now)
+                if time.monotonic() > until:
+                    return fired
         return fired
 
-    def _fired(self, document: Stored, begun: datetime, now: datetime) -> bool:
-        waits_until = self.waits_until.get(document["_id"])
-        if document.get("enabled") is False or (waits_until and waits_until > now):
-            return False
-        self.waits_until.pop(document["_id"], None)
-        schedule = Schedule.from_document(document)
-        jitter = firing.jitter_of(schedule.pk, schedule.jitter_s)
-        if schedule.next_run_at and now < schedule.next_run_at + jitter:
-            return False
-        try:
-            return fire(schedule, begun, now)
-        except (clock.InvalidCron, clock.UnknownZone) as wrong:
-            logger.warning("The schedule %s does not fire: %s", schedule.pk, wrong)
-            self.waits_until[schedule.pk] = now + timedelta(minutes=1)
-        except DuplicateKeyError:
-            logger.info("A slot of the schedule %s was queued by another.", schedule.pk)
-        return False
+    def _due_ids(self, now: datetime) -> list[ObjectId]:
+        """Return the schedules of which a slot has come, jitter included: the oldest slot first."""
+        condition = {"next_run_at": {"$lte": naive(now)}}
+        names = dict.fromkeys(("next_run_at", "jitter_s", "enabled"), 1)
+        with store.batch_timeout():
+            found = list(store.collection(Schedule).find(condition, names))
+        self.waits_until = {key: until for key, until in self.waits_until.items() if until > now}
+        due = [
+            one
+            for one in found
+            if one.get("enabled") is not False
+            and one["_id"] not in self.waits_until
+            and one["next_run_at"] + firing.jitter_of_stored(one) <= naive(now)
+        ]
+        return [one["_id"] for one in sorted(due, key=_moment)]
 
-    def take_up(self) -> None:
-        """Give a next run to what another program stored without one."""
-        for document in store.collection(Schedule).find({"next_run_at": None}):
-            schedule = Schedule.from_document(document)
-            if schedule.enabled and (found := schedule.next_runs(1)):
-                condition = {**_as_read(document), "next_run_at": None}
-                writes.keep(Schedule, condition, {"next_run_at": naive(found[0])})
+    def _due(self, ids: Sequence[ObjectId], now: datetime) -> list[Due]:
+        """Return what is due of schedules; one that makes no sense waits for a minute."""
+        with store.batch_timeout():
+            found = {
+                one["_id"]: one for one in store.collection(Schedule).find({"_id": {"$in": ids}})
+            }
+        due: list[Due] = []
+        for document in (found[key] for key in ids if key in found):
+            try:
+                due += due_of(Schedule.from_document(document), self.begun or now, now)
+            except (clock.InvalidCron, clock.UnknownZone) as wrong:
+                logger.warning("The schedule %s does not fire: %s", document["_id"], wrong)
+                self.waits_until[document["_id"]] = now + timedelta(minutes=1)
+        return due
+
+    def mend(self) -> None:
+        """Give a next run to what another program stored without one, and the last run its status.
+
+        The latter is what a process that was killed left. Runs that no worker takes say so.
+        """
+        with store.batch_timeout():
+            last_run.follow_all()
+            routing.note_unroutable(claims.live_runs())
+            for document in store.collection(Schedule).find({"next_run_at": None}):
+                schedule = Schedule.from_document(document)
+                if schedule.enabled and (found := schedule.next_runs(1)):
+                    condition = {**_as_read(document), "next_run_at": None}
+                    writes.keep(Schedule, condition, {"next_run_at": naive(found[0])})
 
 
 def _moment(document: Stored) -> datetime:
@@ -146,8 +179,9 @@ def begun_at(now: datetime) -> datetime:
     """Return when a scheduler first began on this store: no slot before counts."""
     key = {"_id": "begun"}
     begun = store.named(SCHEDULER)
-    begun.update_one(key, {"$setOnInsert": {"at": naive(now)}}, upsert=True)
-    found = begun.find_one(key) or {"at": naive(now)}
+    with store.batch_timeout():
+        begun.update_one(key, {"$setOnInsert": {"at": naive(now)}}, upsert=True)
+        found = begun.find_one(key) or {"at": naive(now)}
     moment: datetime = found["at"]
     return moment.replace(tzinfo=UTC)
 
@@ -159,43 +193,50 @@ def _as_read(document: Stored) -> Stored:
     }
 
 
-# --- One schedule ---------------------------------------------------------------------------------
+# --- What fires together --------------------------------------------------------------------------
 
 
-def fire(schedule: Schedule, begun: datetime, now: datetime) -> bool:
-    """Queue the slots of a schedule that are due, or note why they do not run, and move it on.
+@dataclass(frozen=True)
+class Due:
+    """The slots of a schedule that have come, oldest first, and the one after them."""
 
-    In one transaction; tells whether the schedule was still as it was read.
-    """
-    window = timedelta(seconds=schedule.catch_up_window_s)
+    schedule: Schedule
+    rules: Rules
+    slots: list[datetime]
+    next: datetime | None
+
+    @property
+    def document(self) -> Stored:
+        return self.schedule.document
+
+    @property
+    def condition(self) -> Stored:
+        """Return the condition that the schedule is still what was read."""
+        return {**_as_read(self.document), "next_run_at": self.document["next_run_at"]}
+
+    def is_still(self, document: Stored) -> bool:
+        names = (*MOVES_THE_NEXT_RUN, "next_run_at")
+        return all(document.get(name) == self.document.get(name) for name in names)
+
+    def key(self, slot: datetime) -> str:
+        return slot_key(self.schedule.pk, slot)
+
+
+def due_of(schedule: Schedule, begun: datetime, now: datetime) -> Iterator[Due]:
+    """Yield what is due of a schedule, if its next run is. Raises InvalidCron, UnknownZone."""
+    if schedule.next_run_at is None:
+        return
     jitter = firing.jitter_of(schedule.pk, schedule.jitter_s)
-    rules = Rules(schedule.overlap, schedule.catch_up, window, jitter)
-    first = not_before(max(schedule.next_run_at or now, begun), schedule.start_at)
+    window = timedelta(seconds=schedule.catch_up_window_s)
+    first = not_before(max(schedule.next_run_at, begun), schedule.start_at)
     end = now - jitter + slots.TICK
     end = min(end, schedule.end_at) if schedule.end_at else end
-    due = list(slots.between(schedule, first, end))
-    condition = {**_as_read(schedule.document), "next_run_at": schedule.document["next_run_at"]}
-
-    def work() -> bool:
-        taken = slots.runs_of(schedule.pk, due)
-        found = store.find_one(Mapping, {"_id": schedule.mapping_id})
-        mapping = Mapping.from_document(found) if found else None
-        fresh = [slot for slot in due if slot not in taken]
-        decisions = firing.decide(fresh, now, rules, situation(schedule, mapping, rules))
-        kept = {"next_run_at": _next(schedule, max(first, end) - slots.TICK)}
-        kept |= _written(schedule, mapping, decisions)
-        if not writes.keep(Schedule, condition, kept):
-            raise _Moved
-        return True
-
-    try:
-        return writes.transaction(work)
-    except _Moved:
-        return False
-
-
-class _Moved(Exception):
-    """The schedule is no longer what was read: nothing of this is written."""
+    yield Due(
+        schedule,
+        Rules(schedule.overlap, schedule.catch_up, window, jitter),
+        list(slots.between(schedule, first, end)),
+        _next(schedule, max(first, end) - slots.TICK),
+    )
 
 
 def _next(schedule: Schedule, after: datetime) -> datetime | None:
@@ -205,62 +246,122 @@ def _next(schedule: Schedule, after: datetime) -> datetime | None:
     return None if is_over else naive(found[0])
 
 
-def situation(schedule: Schedule, mapping: Mapping | None, rules: Rules) -> Situation:
+def _together(due: Sequence[Due]) -> Iterator[list[Due]]:
+    """Yield what fires in one transaction: of few slots each many schedules."""
+    together: list[Due] = []
+    for one in due:
+        if together and sum(len(each.slots) for each in (*together, one)) > AT_ONCE:
+            yield together
+            together = []
+        together.append(one)
+    if together:
+        yield together
+
+
+def fire(due: Sequence[Due], now: datetime) -> int:
+    """Queue the slots that are due, or note why they do not run, and move their schedules on.
+
+    In one transaction; returns how many schedules were still as they were read. On a server without
+    transactions a crash in the middle leaves runs whose schedules have not moved on: whoever leads
+    next finds that these slots have their runs, and moves the schedules on.
+    """
+
+    def work() -> int:
+        ids = [one.schedule.pk for one in due]
+        stored = {one["_id"]: one for one in store.find(Schedule, {"_id": {"$in": ids}})}
+        still = [one for one in due if one.is_still(stored.get(one.schedule.pk, {}))]
+        kept = _written(still, now)
+        moved = writes.keep_many(Schedule, kept)
+        if moved < len(kept) and store.mongodb.session is not None:
+            raise store.WriteConflict
+        return moved
+
+    with store.batch_timeout():
+        return writes.transaction(work)
+
+
+def _written(due: Sequence[Due], now: datetime) -> list[tuple[Stored, Stored]]:
+    """Write the runs of what is due; return what each schedule notes, and on which condition."""
+    taken = slots.runs_by_key([one.key(slot) for one in due for slot in one.slots])
+    ids = list({one.schedule.mapping_id for one in due})
+    found = store.find(Mapping, {"_id": {"$in": ids}})
+    mappings = {one["_id"]: Mapping.from_document(one) for one in found}
+    live = _live()
+    decided = [
+        (one, firing.decide(fresh, now, one.rules, _situation(one, mappings, live)))
+        for one in due
+        for fresh in [[slot for slot in one.slots if one.key(slot) not in taken]]
+    ]
+    runs = _queued(decided, mappings)
+    queueing.insert_many(runs.values())
+    queueing.insert_skipped(_skipped(decided, mappings))
+    return [
+        (one.condition, {"next_run_at": one.next} | _last_run(one, {**taken, **runs}))
+        for one, _ in decided
+    ]
+
+
+Decided = list[tuple[Due, list[Decision]]]
+
+
+def _live() -> dict[ObjectId, list[Stored]]:
+    """Return the runs that schedules fired and that are not done, by schedule."""
+    wanted = {"status": {"$in": list(LIVE)}, "trigger": "schedule"}
+    names = dict.fromkeys(("schedule_id", "status", "slot", "queued_at"), 1)
+    found: dict[ObjectId, list[Stored]] = {}
+    for run in store.find(Run, wanted, names):
+        found.setdefault(run["schedule_id"], []).append(run)
+    return found
+
+
+def _situation(
+    due: Due, mappings: dict[Any, Mapping], live: dict[ObjectId, list[Stored]]
+) -> Situation:
     """Return what else decides on a schedule's slots now."""
-    wanted = {"schedule_id": schedule.pk, "status": {"$in": list(LIVE)}, "trigger": "schedule"}
-    live = list(store.find(Run, wanted, {"status": 1, "slot": 1, "queued_at": 1}))
-    in_time = [run for run in live if run["queued_at"] - run["slot"] - rules.jitter <= LATE]
-    waiting = sum(run["status"] == "queued" for run in live)
-    return Situation(mapping is None, bool(in_time), waiting)
+    runs, jitter = live.get(due.schedule.pk, []), due.rules.jitter
+    in_time = any(run["queued_at"] - run["slot"] - jitter <= LATE for run in runs)
+    waiting = sum(run["status"] == "queued" for run in runs)
+    return Situation(due.schedule.mapping_id not in mappings, in_time, waiting)
 
 
-def _written(schedule: Schedule, mapping: Mapping | None, decisions: list[Decision]) -> Stored:
-    """Write the runs that were decided on; return what the schedule notes of the newest."""
-    name = mapping.name if mapping else "(deleted)"
-    skipped = [
+def _queued(decided: Decided, mappings: dict[Any, Mapping]) -> dict[str, Stored]:
+    """Return the runs of the slots that run, by the key of their slot; their plans are kept."""
+    running = [(due, one.slot) for due, made in decided for one in made if one.reason is None]
+    wanted = {due.schedule.mapping_id for due, _ in running}
+    plans: dict[ObjectId, Planned] = planning.plans_of([mappings[one] for one in wanted])
+    planning.keep(plans.values())
+    return {
+        due.key(slot): queueing.queued(
+            due.schedule.mapping_id,
+            plans[due.schedule.mapping_id],
+            slots.with_window(due.schedule, slot),
+            trigger="schedule",
+            schedule_id=due.schedule.pk,
+        )
+        for due, slot in running
+    }
+
+
+def _skipped(decided: Decided, mappings: dict[Any, Mapping]) -> list[Stored]:
+    """Return the runs that say why slots do not run."""
+    names = {identifier: mapping.name for identifier, mapping in mappings.items()}
+    return [
         queueing.skipped(
-            schedule.mapping_id,
-            name,
-            schedule_id=schedule.pk,
+            due.schedule.mapping_id,
+            names.get(due.schedule.mapping_id, "(deleted)"),
+            schedule_id=due.schedule.pk,
             slot=one.slot,
             reason=one.reason,
             skipped_slots=one.skipped_slots or 1,
         )
-        for one in decisions
+        for due, made in decided
+        for one in made
         if one.reason
     ]
-    if skipped:
-        queueing.insert_skipped(skipped)
-    runs = [slots.with_window(schedule, one.slot) for one in decisions if not one.reason]
-    if not runs or mapping is None:
-        return {}
-    queueing.queue_many(mapping, runs, trigger="schedule", schedule_id=schedule.pk)
-    newest = store.find_one(Run, {"slot_key": slot_key(schedule.pk, runs[-1].slot)}) or {}
-    return {
-        "last_run_id": newest["_id"],
-        "last_run_status": newest["status"],
-        "last_run_at": newest["queued_at"],
-    }
 
 
-def follow_runs() -> None:
-    """Keep `last_run_status` true of the runs that had not ended."""
-    live = {"last_run_status": {"$in": list(LIVE)}}
-    found = list(store.collection(Schedule).find(live, {"last_run_id": 1, "last_run_status": 1}))
-    ids = [one.get("last_run_id") for one in found]
-    if not ids:
-        return
-    runs = store.collection(Run).find({"_id": {"$in": ids}}, {"status": 1})
-    status = {run["_id"]: run["status"] for run in runs}
-    moved = (one for one in found if status.get(one["last_run_id"]) != one["last_run_status"])
-    writes.keep_many(
-        Schedule,
-        (
-            (
-                {"_id": one["_id"], "last_run_id": one["last_run_id"]},
-                {"last_run_status": status[one["last_run_id"]]},
-            )
-            for one in moved
-            if one["last_run_id"] in status
-        ),
-    )
+def _last_run(due: Due, runs: dict[str, Stored]) -> Stored:
+    """Return what a schedule notes of the newest of its slots that runs, or did."""
+    found = (runs.get(due.key(slot)) for slot in reversed(due.slots))
+    newest = next((run for run in found if run and run["status"] != "skipped"), None)
+    return last_run.told(newest) if newest else {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
 from bson import ObjectId
@@ -10,12 +10,14 @@ from bson import ObjectId
 import clock
 from common.documents import store
 from common.documents.store import Stored
+from runs import numbers
 from runs.models import Run
 from runs.queueing import Slot, naive, slot_key
 from runs.starting import duration_ms
 from schedules.models import Schedule
 
 TICK = timedelta(microseconds=1)
+KEYS = 10_000
 
 
 def between(schedule: Schedule, start: datetime, end: datetime) -> Iterator[datetime]:
@@ -33,9 +35,18 @@ def with_window(schedule: Schedule, slot: datetime) -> Slot:
 
 def runs_of(schedule_id: ObjectId, slots: list[datetime]) -> dict[datetime, Stored]:
     """Return the runs that stand for slots of a schedule, by slot in UTC."""
-    keys = [slot_key(schedule_id, slot) for slot in slots]
-    found = store.find(Run, {"slot_key": {"$in": keys}})
-    return {run["slot"].replace(tzinfo=UTC): run for run in found}
+    found = runs_by_key([slot_key(schedule_id, slot) for slot in slots])
+    return {run["slot"].replace(tzinfo=UTC): run for run in found.values()}
+
+
+def runs_by_key(keys: Sequence[str]) -> dict[str, Stored]:
+    """Return the runs that stand for slots, of any schedules, by `slot_key`."""
+    found: dict[str, Stored] = {}
+    # A question of the store has an end: of a schedule that slept for a year half a million come.
+    for start in range(0, len(keys), KEYS):
+        condition = {"slot_key": {"$in": list(keys[start : start + KEYS])}}
+        found |= {run["slot_key"]: run for run in store.find(Run, condition)}
+    return found
 
 
 def cancel_queued(schedule_id: ObjectId) -> None:
@@ -50,4 +61,6 @@ def cancel_queued(schedule_id: ObjectId) -> None:
             change |= {"status": "cancelled", "ended_at": now, "holds": None, "not_before": None}
             change |= {"duration_ms": duration_ms(run.get("started_at"), now), "progress": None}
         as_read = {"_id": run["_id"], "status": "queued", "attempt": run.get("attempt")}
-        store.collection(Run).update_one(as_read, {"$set": change}, session=session)
+        written = store.collection(Run).update_one(as_read, {"$set": change}, session=session)
+        if written.matched_count and "status" in change:
+            numbers.count_ended(run | change)

@@ -14,7 +14,7 @@ from common.documents.store import Stored
 from common.documents.trail import Entry
 from common.exceptions import Conflict, NotFound, ServiceError
 from mappings.models import Mapping
-from runs import queueing
+from runs import last_run, numbers, queueing
 from runs.life import LIVE, MAX_QUEUED_MANUAL, RETRIED
 from runs.models import Run
 
@@ -92,6 +92,8 @@ def retry(old: Stored, run_id: ObjectId | None = None) -> Stored:
             full_refresh=bool(old.get("full_refresh")),
             run_id=run_id,
         )
+        if run["schedule_id"] is not None and run["slot"] is not None:
+            last_run.note(run)
         trail.note(_made(run))
         return run
 
@@ -138,6 +140,9 @@ def _cancelled(run: Stored) -> Stored:
     )
     if not written.matched_count:
         raise _Moved
+    if at_once:
+        last_run.follow(run, "cancelled")
+        numbers.count_ended(run | change)
     before = {"status": run["status"], "cancel_asked": False}
     changes: dict[str, Any] = {
         str(name): [before[name], change[name]] for name in before if name in change

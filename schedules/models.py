@@ -77,6 +77,7 @@ class Schedule(Document):
             page_index("schedules_timezone", "timezone"),
             page_index("schedules_cron", "cron_expression"),
             models.Index(fields=["next_run_at", "id"], name="schedules_next_run"),
+            models.Index(fields=["last_run_status"], name="schedules_last_status"),
         ]
 
     def rule_errors(self) -> RuleErrors:

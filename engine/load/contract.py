@@ -108,8 +108,8 @@ class Loader(Protocol):
     def abort(self, staged: Staged | None = None) -> None:
         """Remove what was staged and is not committed, here and by other processes."""
 
-    def committed(self, token: str) -> bool:
-        """Tell whether the mapping's last commit has this token."""
+    def committed(self, token: str) -> Committed | None:
+        """Return what the mapping's last commit did; None unless it has this token."""
 
     def fence(self, tokens: Sequence[str] = ()) -> str | None:
         """Refuse every commit of the mapping that has begun by now.

@@ -175,10 +175,13 @@ class DeltaLoader:
                 attempt.files, attempt.duplicates = files, duplicates
                 return self._commit_until_it_holds(attempt)
 
-    def committed(self, token: str) -> bool:
+    def committed(self, token: str) -> Committed | None:
+        stamp = _digest(token)
         with self.translated("commit"):
             table = self.open_table()
-        return table is not None and table.transaction_version(self._app) == _digest(token)
+            if self._last(table) != stamp:
+                return None
+            return self._logged(stamp) or Committed(None, 0)
 
     def fence(self, tokens: Sequence[str] = ()) -> str | None:
         found = {_digest(token): token for token in tokens}
@@ -302,15 +305,20 @@ class DeltaLoader:
             self._folder.remove(self._cursor_path(before))
 
     def _found(self, attempt: _Attempt) -> Committed:
-        """Return what the log says of this commit."""
+        """Return what became of this commit."""
+        unlogged = Committed(None, attempt.rows_written, attempt.duplicates)
+        return self._logged(attempt.stamp) or unlogged
+
+    def _logged(self, stamp: int) -> Committed | None:
+        """Return what the log says of a commit; None where it is not among the newest."""
         table = self.open_table()
         for entries in (1, _MOST_TRIES):  # one is enough where nobody else writes
             for entry in table.history(entries) if table else []:
-                if entry.get("etlCommit") == str(attempt.stamp):
+                if entry.get("etlCommit") == str(stamp):
                     return Committed(
                         entry["version"], int(entry["etlRows"]), int(entry["etlDuplicates"])
                     )
-        return Committed(None, attempt.rows_written, attempt.duplicates)
+        return None
 
     # --- whose rows go, and which ---
 

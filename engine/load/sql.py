@@ -356,9 +356,18 @@ class SqlLoader(ABC):
         self._in_transaction(work)
         return found[0] if found else None
 
-    def committed(self, token: str) -> bool:
+    def committed(self, token: str) -> Committed | None:
         with self.translated("commit"):
-            return self._place()[0] == token
+            if not self.has_loads():
+                return None
+            found = self.run(
+                f"SELECT rows_written, duplicates FROM {self.loads}"
+                f" WHERE {self._mine} AND token = %s",
+                self._plan.table,
+                self._plan.mapping_id,
+                token,
+            )
+        return Committed(None, *found[0]) if found else None
 
     def cursor(self) -> Cursor | None:
         with self.translated("plan"):

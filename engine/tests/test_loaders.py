@@ -86,7 +86,7 @@ def test_a_commit_that_is_repeated_finds_itself_done(target):
 
 def test_nothing_is_committed_before_there_is_a_table(target):
     loader = target.loader(plan_of())
-    assert (loader.committed("t1"), loader.cursor(), loader.has_rows()) == (False, None, False)
+    assert (loader.committed("t1"), loader.cursor(), loader.has_rows()) == (None, None, False)
     assert target.is_empty()
 
 

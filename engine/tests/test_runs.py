@@ -59,7 +59,9 @@ def test_rows_arrive_in_each_kind_of_target(database, kind, request):
     assert counts(report) == (2, 2, 0)
     assert report.version == (0 if kind == "lake" else None)
     assert target.rows() == [(1, "Ada"), (2, "Bob")]
-    assert asking.committed(target_of(target), a_run_plan(PEOPLE), ["t0", "t1"]) == "t1"
+    found = asking.committed(target_of(target), a_run_plan(PEOPLE), ["t0", "t1"])
+    assert (found.token, found.rows_written) == ("t1", report.rows_written)
+    assert found.version == report.version
 
 
 def test_it_tells_how_far_it_is(postgres, lake):
@@ -236,7 +238,7 @@ def test_what_a_lost_attempt_has_committed_is_found(database, target):
     people(database, (1, "Ada"))
     ran(a_run_plan(PEOPLE), database, target, "lost")
     report = ran(a_run_plan(PEOPLE), database, target, "again", lost=["other", "lost"])
-    assert (report.found, report.found_token) == (True, "lost")
+    assert (report.found, report.found_token, report.rows_written) == (True, "lost", 1)
     assert target.rows() == [(1, "Ada")]
 
 
@@ -244,7 +246,7 @@ def test_a_fence_keeps_a_lost_worker_out(database, target):
     people(database, (1, "Ada"))
     plan = a_run_plan(PEOPLE)
     ran(plan, database, target, "t1")
-    assert asking.fence(target_of(target), plan, ["t1"]) == "t1"
+    assert asking.fence(target_of(target), plan, ["t1"]).token == "t1"
     assert asking.fence(target_of(target), plan, ["t2"]) is None
     assert asking.committed(target_of(target), plan, ["t1"]) is None
     ran(plan, database, target, "t3")

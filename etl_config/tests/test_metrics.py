@@ -9,9 +9,8 @@ from urllib.request import urlopen
 import pytest
 from prometheus_client import parser
 
-from common import metrics
+from common import metrics, metrics_address
 from common.tests.client import made
-from etl_config import metrics as served
 
 
 def told(api):
@@ -64,7 +63,7 @@ def test_with_an_address_of_its_own_it_is_there_alone(api, settings):
     with socket.create_server(("127.0.0.1", 0)) as closed:
         settings.METRICS_LISTEN = f"127.0.0.1:{closed.getsockname()[1]}"
     assert api.get("/metrics").status == 404
-    served.start()
+    metrics_address.start()
     url = f"http://{settings.METRICS_LISTEN}"
     for _ in range(50):
         try:

@@ -185,7 +185,7 @@ class Migration(migrations.Migration):
                         fields=["mapping_id", "status", "queued_at"], name="runs_mapping_status"
                     ),
                     models.Index(fields=["schedule_id", "queued_at", "id"], name="runs_schedule"),
-                    models.Index(fields=["schedule_id", "slot"], name="runs_schedule_slot"),
+                    models.Index(fields=["schedule_id", "status"], name="runs_schedule_status"),
                     models.Index(fields=["status", "queued_at", "id"], name="runs_status"),
                     models.Index(fields=["trigger", "queued_at", "id"], name="runs_trigger"),
                     models.Index(fields=["connection_id", "status"], name="runs_connection"),

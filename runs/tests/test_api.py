@@ -70,6 +70,19 @@ def test_since_is_inclusive_and_until_exclusive(api, runs):
     assert api.get(f"runs?until={run['queued_at']}").json() == []
 
 
+def test_what_waits_and_what_was_cancelled_is_counted(api, runs):
+    def told(name):
+        lines = api.get("/metrics").body.decode().splitlines()
+        return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(name))
+
+    before = told('etl_runs_total{state="cancelled"}')
+    run = api.post(runs).json()
+    assert told("etl_runs_queued ") == 1
+    api.post(f"runs/{run['id']}/cancel")
+    assert told("etl_runs_queued ") == 0
+    assert told('etl_runs_total{state="cancelled"}') == before + 1
+
+
 @pytest.mark.parametrize("name", ["mapping_id", "status", "trigger"])
 def test_a_filter_beside_since_keeps_the_edge(api, runs, name):
     run = api.post(runs).json()

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from bson import ObjectId
 
 from common.tests.client import made
 from runs import scheduler
@@ -49,6 +50,41 @@ def test_a_slot_that_is_due_is_queued_once(api, stored, leader):
     assert [one["id"] for one in runs(api, record) if one["slot"] == run["slot"]] == [run["id"]]
 
 
+def test_what_is_due_together_is_queued_together(api, stored, leader):
+    records = [due(api, stored) for _ in range(3)]
+    gone = due(api, stored)
+    stored.mappings.delete_one({"_id": ObjectId(gone["mapping_id"])})
+    assert leader.turn() == 4
+    found = [run for record in records for run in runs(api, record)]
+    assert [run["status"] for run in found] == ["queued"] * 3
+    assert {run["mapping_id"] for run in found} == {one["mapping_id"] for one in records}
+    (skipped,) = runs(api, gone)
+    assert skipped["skip_reason"] == "mapping_gone"
+    assert leader.turn() == 0
+
+
+def test_what_was_changed_since_it_was_read_does_not_fire(api, stored, leader):
+    changed, other = due(api, stored), due(api, stored)
+    leader.begun = scheduler.begun_at(now())
+    found = leader._due([ObjectId(one["id"]) for one in (changed, other)], now())
+    api.patch(f"schedules/{changed['id']}", {"enabled": False})
+    assert scheduler.fire(found, now()) == 1
+    assert (len(runs(api, changed)), len(runs(api, other))) == (0, 1)
+
+
+def test_a_run_that_another_queued_moves_its_schedule_on(api, stored, leader):
+    """As after a crash between the two, on a server without transactions."""
+    record = due(api, stored)
+    before = stored.schedules.find_one()["next_run_at"]
+    leader.turn()
+    nothing = {"last_run_id": None, "last_run_status": None, "last_run_at": None}
+    stored.schedules.update_one({}, {"$set": {"next_run_at": before, **nothing}})
+    assert leader.turn() == 1
+    (run,) = runs(api, record)
+    read = api.get(f"schedules/{record['id']}").json()
+    assert (read["last_run_id"], read["last_run_status"]) == (run["id"], "queued")
+
+
 @pytest.mark.parametrize(("catch_up", "queued"), [("latest", 1), ("all", 4)])
 def test_late_slots_run_or_say_why_not(api, stored, leader, catch_up, queued):
     record = due(api, stored, minutes=3, catch_up=catch_up)
@@ -79,7 +115,7 @@ def test_slots_before_the_first_scheduler_neither_fire_nor_are_skipped(api, stor
 def test_what_another_program_stored_is_taken_up(api, stored, leader):
     made(api, "schedules")
     stored.schedules.update_one({}, {"$unset": {"next_run_at": "", "enabled": "", "overlap": ""}})
-    leader.take_up()
+    leader.mend()
     assert stored.schedules.find_one()["next_run_at"].replace(tzinfo=UTC) > now()
 
 
@@ -95,9 +131,27 @@ def test_the_status_of_the_last_run_is_followed(api, stored, leader):
     leader.turn()
     before = api.get(f"schedules/{record['id']}").json()["updated_at"]
     stored.runs.update_many({}, {"$set": {"status": "failed"}})
-    scheduler.follow_runs()
+    leader.mend()
     read = api.get(f"schedules/{record['id']}").json()
     assert (read["last_run_status"], read["updated_at"]) == ("failed", before)
+
+
+def test_a_retry_of_the_newest_slot_is_the_last_run(api, stored, leader):
+    record = due(api, stored, minutes=1, catch_up="all")
+    leader.turn()
+    older, newest = runs(api, record)
+    for run in (older, newest):
+        assert api.post(f"runs/{run['id']}/cancel").status == 202
+    assert last_run(api, record) == (newest["id"], "cancelled", newest["queued_at"])
+    api.post(f"runs/{older['id']}/retry")
+    assert last_run(api, record)[0] == newest["id"]
+    again = api.post(f"runs/{newest['id']}/retry").json()
+    assert last_run(api, record) == (again["id"], "queued", again["queued_at"])
+
+
+def last_run(api, record):
+    read = api.get(f"schedules/{record['id']}").json()
+    return read["last_run_id"], read["last_run_status"], read["last_run_at"]
 
 
 def test_deleting_a_schedule_cancels_what_waits(api, stored, leader):
@@ -121,7 +175,9 @@ def test_a_backfill_queues_what_has_no_run_and_its_repeat_nothing(api):
     first, again = api.post(path, span(3)), api.post(path, span(4))
     assert (first.status, first.json()) == (202, {"queued": 3, "left_out": 0})
     assert (again.status, again.json()) == (202, {"queued": 1, "left_out": 3})
-    assert {run["trigger"] for run in runs(api, record)} == {"backfill"}
+    found = runs(api, record)
+    assert {run["trigger"] for run in found} == {"backfill"}
+    assert last_run(api, record) == (found[-1]["id"], "queued", found[-1]["queued_at"])
 
 
 def test_a_backfill_takes_what_was_skipped(api, stored, leader):

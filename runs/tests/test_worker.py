@@ -1,7 +1,13 @@
 """Runs that real workers do: from PostgreSQL into Delta tables."""
 
+import os
+import secrets
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
+import psycopg2
 import pytest
 
 from runs.tests.pipelines import broken, pipeline, source_body
@@ -24,8 +30,10 @@ def table_of(run) -> str:
 
 def test_rows_move_from_the_source_to_the_lake(api, tmp_path):
     mapping = pipeline(api, TEN)
+    before = numbers(api)
     with worker(tmp_path):
         run = ended(api, started(api, mapping))
+        assert numbers(api)["etl_workers"] == 1
     assert (run["status"], run["error"]) == ("succeeded", None), run
     assert (run["rows_read"], run["rows_written"], run["rows_rejected"]) == (10, 10, 0)
     assert (run["stage"], run["attempt"], run["progress"]) == ("commit", 1, 1)
@@ -38,6 +46,17 @@ def test_rows_move_from_the_source_to_the_lake(api, tmp_path):
     assert "Succeeded" in lines[-1]["message"]
     assert api.post(f"runs/{run['id']}/retry").code == "run_succeeded"
     assert api.post(f"runs/{run['id']}/cancel").code == "run_ended"
+    counted = {name: value - before.get(name, 0) for name, value in numbers(api).items()}
+    assert counted['etl_runs_total{state="succeeded"}'] == 1
+    assert counted['etl_run_rows_total{what="written"}'] == 10
+    assert counted['etl_store_command_seconds_count{command="update"}'] > 0
+
+
+def numbers(api):
+    """Return what Prometheus is told, of all processes, by name with labels."""
+    lines = api.get("/metrics").body.decode().splitlines()
+    samples = (line.rpartition(" ") for line in lines if not line.startswith("#"))
+    return {name: float(value) for name, _, value in samples}
 
 
 def test_a_cancel_reaches_a_query_that_runs(api, tmp_path):
@@ -105,18 +124,6 @@ def test_one_run_of_a_mapping_at_a_time_and_each_once(api, tmp_path, stored):
         assert all(one[1] <= other[0] for one, other in zip(times, times[1:], strict=False))
 
 
-def test_what_a_killed_worker_had_is_taken_up(api, tmp_path):
-    mapping = pipeline(api, "SELECT g AS id, pg_sleep(0.4) FROM generate_series(1, 10) g")
-    with worker(tmp_path) as first:
-        run = started(api, mapping)
-        running(api, run, "extract")
-        first.kill()
-    with worker(tmp_path):
-        run = ended(api, run)
-    assert (run["status"], run["attempt"], run["rows_written"]) == ("succeeded", 2, 10)
-    assert rows(tmp_path, table_of(run)) == list(range(1, 11))
-
-
 def test_a_worker_that_stops_hands_its_run_back(api, tmp_path):
     mapping = pipeline(api, SLOW)
     with worker(tmp_path, "--grace", "0.1") as first:
@@ -155,3 +162,70 @@ def test_health_tells_of_workers(api, tmp_path):
 
 def health(api):
     return api.get("/health").json()["checks"]["worker"]["status"]
+
+
+def test_what_a_killed_worker_had_is_found_or_taken_up(api, tmp_path, warehouse):
+    """Frozen before two of its runs commit, and killed after that: it has noted neither."""
+    quick, slow = (
+        f"SELECT g AS id, pg_sleep({pause_s}) FROM generate_series(1, 10) g" for pause_s in (0.3, 1)
+    )
+    mappings = [
+        pipeline(api, quick, target_table="found"),
+        pipeline(api, quick, target_table="found", target_id=warehouse.target),
+        pipeline(api, slow, target_table="taken_up"),
+    ]
+    with worker(tmp_path, "--concurrency", "3") as first:
+        runs = [started(api, mapping) for mapping in mappings]
+        for run in runs:
+            running(api, run, "extract")
+        first.freeze()
+        version = tmp_path / "lake" / "found" / "_delta_log" / f"{0:020}.json"
+        until(version.exists, "nothing was committed to the lake")
+        until(warehouse.loads, "nothing was committed to the database")
+        first.kill()
+    with worker(tmp_path, "--concurrency", "3"):
+        ends = [ended(api, run) for run in runs]
+    for run in ends:
+        assert (run["status"], run["attempt"], run["error"]) == ("succeeded", 2, None), run
+        assert (run["rows_read"], run["rows_written"]) == (10, 10)
+    assert [run["target"]["version"] for run in ends] == [0, None, 0]
+    for table in ("found", "taken_up"):
+        assert rows(tmp_path, table) == list(range(1, 11))
+    assert warehouse.ids() == list(range(1, 11))
+
+
+@pytest.fixture
+def warehouse(api):
+    """A database of its own that is a target."""
+    server, name = os.environ["TEST_POSTGRES_URL"], f"etl_warehouse_{secrets.token_hex(4)}"
+    queried(server, f"CREATE DATABASE {name}")
+    try:
+        connection = api.create("connections", source_body(database=name))
+        body = {"name": "warehouse", "kind": "postgresql", "connection_id": connection["id"]}
+        url = urlsplit(server)._replace(path=f"/{name}").geturl()
+        yield Warehouse(api.create("targets", body)["id"], url)
+    finally:
+        queried(server, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@dataclass
+class Warehouse:
+    target: str
+    url: str
+
+    def loads(self):
+        """Return the commits that have been made there."""
+        there = queried(self.url, "SELECT 1 FROM pg_class WHERE relname = '_etl_loads'")
+        return there and queried(self.url, "SELECT 1 FROM _etl_loads WHERE token IS NOT NULL")
+
+    def ids(self):
+        return [row[0] for row in queried(self.url, "SELECT id FROM found ORDER BY id")]
+
+
+def queried(url, statement):
+    """Return the rows of a statement, run as another program would."""
+    with closing(psycopg2.connect(url)) as session:
+        session.autocommit = True
+        cursor = session.cursor()
+        cursor.execute(statement)
+        return cursor.fetchall() if cursor.description else []

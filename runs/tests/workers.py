@@ -45,6 +45,10 @@ class WorkerProcess:
         os.kill(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
+    def freeze(self) -> None:
+        """Let the worker do nothing more; the children of its runs go on."""
+        os.kill(self.process.pid, signal.SIGSTOP)
+
     def terminate(self) -> int:
         """Ask the worker to stop; return its exit code."""
         self.process.terminate()

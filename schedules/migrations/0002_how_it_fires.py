@@ -33,4 +33,8 @@ class Migration(migrations.Migration):
             "last_run_id": django_mongodb_backend.fields.ObjectIdField(null=True, editable=False),
             "last_run_status": models.CharField(max_length=10, null=True, editable=False),
         }.items()
+    ] + [
+        migrations.AddIndex(
+            "schedule", models.Index(fields=["last_run_status"], name="schedules_last_status")
+        )
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from typing import Any, ClassVar
 
+from common import metrics, metrics_address
 from common.commands import OperatorCommand
 from runs.scheduler import Scheduler
 
@@ -15,6 +16,9 @@ class Command(OperatorCommand):
     exit_codes: ClassVar = {0: "told to stop; another leads at once"}
 
     def handle(self, *args: Any, **options: Any) -> None:
+        # Before the first client of the store is made.
+        metrics.watch_store()
+        metrics_address.start()
         scheduler = Scheduler()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: scheduler.stop())

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from django.core.management.base import CommandError, CommandParser
 
+from common import metrics, metrics_address
 from common.commands import OperatorCommand
 from engine.problems import Problem
 from runs import shared
@@ -39,6 +40,9 @@ class Command(OperatorCommand):
         )  # fmt: skip
 
     def handle(self, *args: Any, **options: Any) -> None:
+        # Before the first client of the store is made.
+        metrics.watch_store()
+        metrics_address.start()
         _refuse_other_keys()
         worker = Worker(options["concurrency"], options["connections"])
         for number in (signal.SIGTERM, signal.SIGINT):
