@@ -42,7 +42,10 @@ RENEWED_EVERY_S = 1.0
 MENDED_EVERY_S = 20.0
 DOWN_S = 1.0
 AT_ONCE = 100
-"""So many schedules fire in one transaction, with at most so many slots, unless one has more."""
+"""So many schedules fire in one transaction, with at most so many slots, unless one has more.
+
+Fewer do where the store was too slow for them.
+"""
 
 logger = logging.getLogger("scheduler")
 
@@ -55,6 +58,7 @@ class Scheduler:
         self.token = secrets.token_hex(8)
         self.stopped = threading.Event()
         self.begun: datetime | None = None
+        self.at_once = AT_ONCE
         self.waits_until: dict[ObjectId, datetime] = {}
 
     def stop(self) -> None:
@@ -76,6 +80,7 @@ class Scheduler:
                     self.turn()
             except (PyMongoError, DatabaseError, ServiceError) as failure:
                 logger.warning("The store does not let slots fire: %s", type(failure).__name__)
+                self.at_once = max(1, self.at_once // 2)
                 self.stopped.wait(DOWN_S)
         self.hand_over()
 
@@ -117,11 +122,12 @@ class Scheduler:
             self.begun = begun_at(store.now())
         now, until, fired = store.now(), time.monotonic() + RENEWED_EVERY_S, 0
         ids = self._due_ids(now)
-        for start in range(0, len(ids), AT_ONCE):
-            for together in _together(self._due(ids[start : start + AT_ONCE], now)):
+        while ids:
+            for together in _together(self._due(ids[: self.at_once], now)):
                 fired += fire(together, now)
                 if time.monotonic() > until:
                     return fired
+            ids, self.at_once = ids[self.at_once :], min(AT_ONCE, 2 * self.at_once)
         return fired
 
     def _due_ids(self, now: datetime) -> list[ObjectId]:
