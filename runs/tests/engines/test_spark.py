@@ -136,9 +136,10 @@ def test_mysql_says_that_each_part_has_its_own_snapshot(api, tmp_path):
 
 
 def copies():
-    """Return how many parts read from PostgreSQL at this moment."""
+    """Return how many parts of the slow query are read from PostgreSQL at this moment."""
     with psycopg2.connect(os.environ["TEST_POSTGRES_URL"]) as conn, conn.cursor() as cursor:
         cursor.execute(
-            "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'COPY%' AND state = 'active'"
+            "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'COPY%slept%'"
+            " AND state = 'active'"
         )
         return cursor.fetchone()[0]
