@@ -20,6 +20,7 @@ from common.documents import store
 from common.documents.codecs import MAX_NUMBER, OptionalNumberField, reference_to
 from common.documents.models import Document, Held, RuleErrors, page_index
 from connections.models import Connection, connection_kind
+from connections.refusals import as_refusals
 from mappings import tables, validation
 from schemas.evolution import stored_columns
 from schemas.models import Schema
@@ -215,11 +216,12 @@ class Mapping(Document):
         kind = connection_kind(self.source_connection_id) if self._query_is_new() else None
         if not kind:
             return {}
-        try:
-            query = windows.fill_last_day(self.source_query, kind, store.now())
-            check_statement(query, kind, runs=True)
-        except StatementRefused as refusal:
-            return {"source_query": ValidationError(refusal.message, code="refused_statement")}
+        with as_refusals():
+            try:
+                query = windows.fill_last_day(self.source_query, kind, store.now())
+                check_statement(query, kind, runs=True)
+            except StatementRefused as refusal:
+                return {"source_query": ValidationError(refusal.message, code="refused_statement")}
         return {}
 
     def _query_is_new(self) -> bool:

@@ -1,7 +1,11 @@
+import time
+from contextlib import ExitStack
+
 import pytest
 from bson import ObjectId
 
 from common.tests.client import column, direct, document, made, mapping_body, schema_body
+from sources import statement
 
 
 @pytest.fixture
@@ -33,6 +37,17 @@ def test_a_query_is_one_read_only_statement_and_kept_as_written(api, source_quer
 def test_a_query_that_is_anything_else_is_a_400_on_it(api, source_query):
     answer = api.post("mappings", mapping_body(api, source_query=source_query))
     assert (answer.status, answer.codes) == (400, {"source_query": "refused_statement"})
+
+
+def test_a_save_waits_for_a_reader_of_statements_and_says_when_none_is_free(api, monkeypatch):
+    body = mapping_body(api)
+    monkeypatch.setattr(statement, "CHECK_S", 0.3)
+    with ExitStack() as held:
+        for _ in range(statement.checkers.limits.per_key):
+            held.enter_context(statement.checkers.child("check", time.monotonic() + 30))
+        answer = api.post("mappings", body)
+    assert (answer.status, answer.code) == (429, "too_many_requests")
+    assert "retry-after" in answer.headers
 
 
 def test_a_new_connection_is_taken_over(api):

@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from sources import statement
 from sources.errors import StatementRefused
 from sources.statement import check_statement
 
@@ -451,3 +452,16 @@ def test_no_text_takes_a_process_of_the_service_with_it(sql, kind):
         check_statement(sql, kind)
     check_statement("SELECT 1", kind)
     assert time.monotonic() - started < 6
+
+
+def test_what_the_start_of_a_process_takes_is_not_held_against_a_statement(monkeypatch):
+    start = statement.host.start
+
+    def slowly(limits):
+        time.sleep(1.6)
+        return start(limits)
+
+    monkeypatch.setattr(statement, "CHECK_S", 1.5)
+    monkeypatch.setattr(statement.host, "start", slowly)
+    statement.checkers.close_idle()
+    check_statement("SELECT 1", "postgresql")
