@@ -105,7 +105,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.runs", description=__doc__)
     parser.add_argument("--rows", type=int, default=3_000_000, help="of the table")
     parser.add_argument("--rounds", type=int, default=3, help="runs that the medians are of")
-    parser.add_argument("--only", default="", help="ways to measure, with commas: ours,dlt")
+    parser.add_argument("--only", default="", help="of ours,dlt,pandas,psql")
     parser.add_argument("--start", action="store_true", help="measure a run of ten rows instead")
     options = parser.parse_args()
 
@@ -139,8 +139,10 @@ def compared(rows: int, rounds: int, only: list[str]) -> str:
             figures = Figures()
             for number in range(rounds):
                 for way in chosen:
-                    say(f"{title}: {way.name}, round {number + 1}")
-                    figures.cost.setdefault(way.name, []).append(measured(way, environment))
+                    cost = measured(way, environment)
+                    figures.cost.setdefault(way.name, []).append(cost)
+                    said = ", ".join(f"{name} {value:.1f}" for name, value in cost.items())
+                    say(f"{title}: {way.name}, round {number + 1}: {said}")
                     check(way, postgres, rows)
                     clear(postgres, folder)
             told.append(f"{title}, {rows:,} rows\n\n{report(figures, rows)}")
@@ -162,7 +164,7 @@ def to_delta(url: str, folder: Path, python: str, rows: int) -> list[Way]:
         ours(url, target, rows, lake / "bench_ours"),
         Way("dlt", [python, str(MOVERS / "with_dlt.py"), *script], lake / "bench_dlt" / "bench"),
         Way("pandas", [python, str(MOVERS / "with_pandas.py"), *script], lake),
-        Way("psql COPY binary to a file", ["psql", "-q", url, "-c", dumped]),
+        Way("psql", ["psql", "-q", url, "-c", dumped]),
     ]
 
 

@@ -142,9 +142,9 @@ def _bars(count: dict[str, int], left: int, most: int) -> Iterator[Bar]:
 
 
 def start_here() -> dict[str, Any] | None:
-    """Return the demo's mappings by name, and which are broken, until there is another connection.
+    """Return the first of the demo's mappings that is sound and the first that is broken.
 
-    None once there is one.
+    None once there is a connection beside the demo's.
     """
     if store.count(Connection, {}) > store.count(Connection, {"name": demo.CONNECTION}):
         return None
@@ -152,11 +152,15 @@ def start_here() -> dict[str, Any] | None:
         Mapping, {"_id": {"$in": [*demo.IDS["mappings"].values()]}}, sort=[("_id", 1)]
     )
     mappings = [Mapping.from_document(document) for document in found]
-    broken = VerificationStatus.BROKEN
     return {
-        "sound": next((one for one in mappings if one.verification.status != broken), None),
-        "broken": next((one for one in mappings if one.verification.status == broken), None),
+        "sound": next((one for one in mappings if not _is_broken(one)), None),
+        "broken": next((one for one in mappings if _is_broken(one)), None),
     }
+
+
+def _is_broken(mapping: Mapping) -> bool:
+    found = mapping.verification
+    return bool(found) and found.status == VerificationStatus.BROKEN.value
 
 
 def by_last_test() -> dict[str, int]:

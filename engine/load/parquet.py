@@ -22,6 +22,8 @@ ROW_GROUP_ROWS = 128 * 1024
 FILE_BYTES = 128 * 1024 * 1024
 FILE_ROWS = 500_000  # whose keys are in memory at once while an upsert is committed
 READ_ROWS = 64 * 1024
+# Of a column with many values it is given up soon: a megabyte of it is half the work of a file.
+DICTIONARY_BYTES = 128 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +171,11 @@ class _OpenFile:
         self._output = folder.writer(path)
         self._footers: list[pq.FileMetaData] = []
         self._writer = pq.ParquetWriter(
-            self._output, schema, compression="snappy", metadata_collector=self._footers
+            self._output,
+            schema,
+            compression="snappy",
+            dictionary_pagesize_limit=DICTIONARY_BYTES,
+            metadata_collector=self._footers,
         )
 
     def write(self, table: pa.Table) -> None:
