@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from fnmatch import fnmatchcase
-
-from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from typing import TYPE_CHECKING
 
 from common import metrics
 from common.documents import store
@@ -18,6 +17,9 @@ from runs import claims
 from runs.dispatch import queue_of
 from runs.models import WORKERS, Run
 from runs.queueing import naive
+
+if TYPE_CHECKING:
+    from prometheus_client.metrics_core import Metric
 
 ALIVE_S = 15.0
 """So long after its last sign of life a worker counts."""
@@ -73,6 +75,5 @@ def _warning(run: Stored) -> dict[str, str]:
 @metrics.on_scrape
 def numbers() -> Iterator[Metric]:
     count = len(unroutable(claims.live_runs(), living_workers()))
-    yield GaugeMetricFamily(
-        "etl_runs_unroutable", "Runs that wait, and that no worker of now takes.", count
-    )
+    text = "Runs that wait, and that no worker of now takes."
+    yield metrics.looked_up("etl_runs_unroutable", text, count)
