@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from bson import ObjectId
 from django.conf import settings
@@ -32,15 +33,7 @@ def look(run_id: ObjectId, is_leaving: Callable[[], bool]) -> bool:
 
     `is_leaving` is asked now and then: the run is handed back where it says yes.
     """
-    with store.batch_timeout():
-        run = store.find_one(Run, {"_id": run_id})
-        if run is None or is_leaving() or not _has_place(run):
-            return False
-    if not Errand(run).work_once(is_leaving):
-        return False
-    with store.batch_timeout():
-        dispatch.announce(ready(claims.live_runs()))
-    return True
+    return Errand(run_id).work_once(is_leaving)
 
 
 def _has_place(run: Stored) -> bool:
@@ -68,32 +61,35 @@ def ready(live: Sequence[Stored]) -> list[Stored]:
 
 
 class Errand(Worker):
-    """A worker for one run: this one if it may begin, else the first of its queue."""
+    """A worker for one run: the one that is named if it may begin, else the first of its queue."""
 
-    def __init__(self, run: Stored) -> None:
+    def __init__(self, run_id: ObjectId) -> None:
         super().__init__(1)
-        self.first: ObjectId = run["_id"]
-        self.queue = queue_of(run.get("connection_name"))
+        self.first = run_id
 
     def work_once(self, is_leaving: Callable[[], bool]) -> bool:
         """Do a run, if one may begin, to its end; tell whether there was one."""
-        claim = self._guarded(self._claim)
+        claim = None if is_leaving() else self._guarded(self._claim)
         if claim is None:
             return False
         self._begin(claim)
         while held := [one for one, _, _ in self._held()]:
-            self._guarded(lambda held=held: claims.beat(held))  # type: ignore[misc]
+            self._guarded(partial(claims.beat, held))
             self._guarded(self._hear)
             if is_leaving():
                 self._stop_all("handed back")
             self._wait(ORDERS_EVERY_S)
+        self._guarded(lambda: dispatch.announce(ready(claims.live_runs())))
         return True
 
     def _claim(self) -> Claim | None:
-        return claims.claim(claims.live_runs(), self.name, self._takes, first=self.first)
-
-    def _takes(self, connection_name: str) -> bool:
-        return queue_of(connection_name) == self.queue
+        run = store.find_one(Run, {"_id": self.first})
+        if run is None or not _has_place(run):
+            return None
+        queue = queue_of(run.get("connection_name"))
+        return claims.claim(
+            claims.live_runs(), self.name, lambda name: queue_of(name) == queue, first=self.first
+        )
 
 
 class Keeper(Worker):

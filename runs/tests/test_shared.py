@@ -2,12 +2,14 @@
 
 from datetime import timedelta
 
+import pytest
 from cryptography.fernet import Fernet
+from django.core.management import CommandError, call_command
 
 from runs import claims, queueing, routing, shared
 from runs.tests.pipelines import pipeline
 from runs.tests.test_worker import TEN
-from runs.tests.workers import WorkerProcess, ended, started, worker
+from runs.tests.workers import started
 
 
 def test_a_worker_whose_folder_is_another_says_so_before_it_reads_a_row(
@@ -16,14 +18,14 @@ def test_a_worker_whose_folder_is_another_says_so_before_it_reads_a_row(
     settings.DATA_DIR = tmp_path / "service"
     shared.note()
     mapping = pipeline(api, TEN)
-    with worker(tmp_path / "service"):
-        assert ended(api, started(api, mapping))["status"] == "succeeded"
-    elsewhere = tmp_path / "elsewhere"
-    elsewhere.mkdir()
-    with worker(elsewhere):
-        run = ended(api, started(api, mapping))
-    assert (run["status"], run["attempt"], run["rows_read"]) == ("failed", 1, 0)
-    assert run["error"] == {
+    call_command("run_mapping", mapping["name"])
+    settings.DATA_DIR = tmp_path / "elsewhere"
+    with pytest.raises(CommandError, match="The worker's DATA_DIR is not the folder"):
+        call_command("run_mapping", mapping["name"])
+    second, first = api.get("runs").json()
+    assert first["status"] == "succeeded"
+    assert (second["status"], second["attempt"], second["rows_read"]) == ("failed", 1, 0)
+    assert second["error"] == {
         "code": "target_refused", "stage": "plan",
         "message": "The worker's DATA_DIR is not the folder that the service has there.",
         "hint": "Mount one folder for the service and all workers, or give the mapping a target "
@@ -34,11 +36,10 @@ def test_a_worker_whose_folder_is_another_says_so_before_it_reads_a_row(
 def test_a_worker_with_another_key_does_not_begin(stored, tmp_path, settings):
     settings.DATA_DIR = tmp_path
     shared.note()
-    noted = stored["run_shared"].find_one()
-    assert settings.ENCRYPTION_KEY not in str(noted)
-    process = WorkerProcess(tmp_path, ENCRYPTION_KEY=Fernet.generate_key().decode())
-    assert process.process.wait(60) == 1
-    assert "The worker's ENCRYPTION_KEY is not the service's." in process.log.read_text()
+    assert settings.ENCRYPTION_KEY not in str(stored["run_shared"].find_one())
+    settings.ENCRYPTION_KEY = Fernet.generate_key().decode()
+    with pytest.raises(CommandError, match="The worker's ENCRYPTION_KEY is not the service's"):
+        call_command("run_worker")
 
 
 def test_keys_that_are_being_rotated_are_the_same(stored, tmp_path, settings):
