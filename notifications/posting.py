@@ -92,20 +92,19 @@ def _errors_told() -> Iterator[None]:
         raise child.Failure(*to_json(SourceTimeout("There was no answer in time."))) from exc
     except ssl.SSLError as exc:
         said = f"The encrypted connection failed: {exc.reason or type(exc).__name__}."
-        raise _failure(said, "tls_failed") from exc
+        raise failure(said, "tls_failed") from exc
     except smtplib.SMTPAuthenticationError as exc:
         said = f"The mail server refused the login ({exc.smtp_code})."
-        raise _failure(said, "authentication_failed") from exc
+        raise failure(said, "authentication_failed") from exc
     except smtplib.SMTPRecipientsRefused as exc:
-        raise _failure("The mail server refused every recipient.", "permission_denied") from exc
+        raise failure("The mail server refused every recipient.", "permission_denied") from exc
     except smtplib.SMTPResponseException as exc:
-        raise _failure(
-            f"The mail server refused the message ({exc.smtp_code}).", "unknown"
-        ) from exc
+        raise failure(f"The mail server refused the message ({exc.smtp_code}).", "unknown") from exc
     except (OSError, http.client.HTTPException) as exc:
         said = f"The connection broke off: {type(exc).__name__}."
-        raise _failure(said, "unexpected_answer") from exc
+        raise failure(said, "unexpected_answer") from exc
 
 
-def _failure(message: str, code: str) -> child.Failure:
+def failure(message: str, code: str) -> child.Failure:
+    """Return what tells the host that a message did not arrive, and why."""
     return child.Failure(*to_json(SourceUnreachable(message, error_code=code)))
