@@ -87,6 +87,12 @@ SOURCE_QUESTIONS = Counter(
     registry=None,
 )
 RUNS = Counter("etl_runs", "Runs that ended, by their state.", ["state"], registry=None)
+DELIVERIES = Counter(
+    "etl_deliveries",
+    "Attempts to send a message of a notification, by what came of them.",
+    ["event", "outcome"],
+    registry=None,
+)
 RUN_ROWS = Counter("etl_run_rows", "Rows of runs that ended.", ["what"], registry=None)
 
 
@@ -131,6 +137,11 @@ def count_run(state: str, rows: dict[str, int]) -> None:
     RUNS.labels(state).inc()
     for what, number in rows.items():
         RUN_ROWS.labels(what).inc(number)
+
+
+def count_delivery(event: str, outcome: str) -> None:
+    """Count an attempt to send; `outcome` is a delivery's status: `pending` is tried again."""
+    DELIVERIES.labels(event, outcome).inc()
 
 
 class _StoreTimes(monitoring.CommandListener):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from statistics import median
 from typing import Any, ClassVar
 
+from bson import ObjectId
 from django.conf import settings
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
@@ -24,14 +26,17 @@ from common.admin.forms import SecretHolderForm
 from common.admin.model_admin import DocumentAdmin
 from common.admin.records import note_users, users_link
 from common.context import client_address
+from common.documents import store
+from common.documents.store import Stored
 from common.exceptions import ServiceError
 from connections.checkup import check_all
-from connections.models import Connection, TestStatus
+from connections.models import Connection, ConnectionCheck, TestStatus
 from connections.refusals import as_refusals
 from sources.probe import probe
 
 TESTS_AT_ONCE = 20
 """So a page of a hundred that all stay silent takes about 23 s."""
+CHECKS = 30
 TONES: dict[str, str] = {TestStatus.SUCCESS: GOOD, TestStatus.FAILED: BAD}
 
 
@@ -123,6 +128,8 @@ class ConnectionAdmin(AuditedHistory, DocumentAdmin):
         connection: Any = self.get_object(request, object_id)
         context = {"tested": connection, **(extra_context or {})}
         context["last_test"] = self.last_test(connection) if connection else ""
+        if connection:
+            context["health"] = health_of(connection.pk)
         return super().change_view(request, object_id, form_url, context)
 
     # --- Columns ---------------------------------------------------------------------------------
@@ -200,3 +207,34 @@ class ConnectionAdmin(AuditedHistory, DocumentAdmin):
         if is_stored:
             connection.record_test(result.message, result.details.get("error_code"))
         return {"result": result, "is_stored": is_stored}
+
+
+def health_of(identifier: ObjectId) -> dict[str, Any]:
+    """Return the last checks of a connection, oldest first, as cells of a strip, and their sum."""
+    order = [("at", -1), ("_id", -1)]
+    found = list(
+        store.find(ConnectionCheck, {"connection_id": identifier}, sort=order, limit=CHECKS)
+    )
+    if not found:
+        return {"is_checked": settings.CONNECTION_CHECK_EVERY_S > 0}
+    latencies = [one["latency_ms"] for one in found if one["success"] and one["latency_ms"]]
+    return {
+        "cells": [_cell(one) for one in reversed(found)],
+        "count": len(found),
+        "answered": sum(one["success"] for one in found),
+        "typical": _ms(median(latencies)) if latencies else None,
+        "newest": age(found[0]["at"]),
+    }
+
+
+def _cell(check: Stored) -> SafeString:
+    moment = f"{check['at']:%Y-%m-%d %H:%M:%S} UTC"
+    if not check["success"]:
+        code = check["error_code"] or "failed"
+        return badge(code.replace("_", " "), BAD, f"failed, {moment}")
+    latency = check["latency_ms"]
+    return badge("up" if latency is None else _ms(latency), GOOD, f"success, {moment}")
+
+
+def _ms(milliseconds: float) -> str:
+    return f"{milliseconds:,.0f} ms" if milliseconds >= 10 else f"{milliseconds:.1f} ms"

@@ -50,7 +50,8 @@ class NotificationForm(SecretHolderForm):
     class Meta:
         labels: ClassVar = {"url": "Address"}
         help_texts: ClassVar = {
-            "url": "https://hooks.example.com/etl, or mailto:ops@example.com.",
+            "url": "https://hooks.example.com/etl, mailto:ops@example.com, or an address of "
+            "Apprise such as slack://TOKEN_A/TOKEN_B/TOKEN_C.",
             "secret": "Signs the messages of a webhook.",
         }
 

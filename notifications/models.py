@@ -11,7 +11,8 @@ from django_mongodb_backend.fields import ArrayField, ObjectIdField
 
 from common.documents import store
 from common.documents.codecs import CODECS, ListCodec
-from common.documents.models import RuleErrors, page_index
+from common.documents.models import RuleErrors, exists, page_index
+from common.documents.references import identifier_of
 from common.exceptions import UnreadableSecret
 from common.secrets.fields import EncryptedTextField
 from common.secrets.holder import SecretHolder
@@ -29,6 +30,7 @@ class NotificationKind(models.TextChoices):
 
     WEBHOOK = "webhook"
     EMAIL = "email"
+    APPRISE = "apprise"
 
 
 class DeliveryStatus(models.TextChoices):
@@ -115,7 +117,8 @@ class Notification(SecretHolder):
 
     def _secret_errors(self) -> RuleErrors:
         """Let only webhooks have a secret; one that is stored goes with a change of the kind."""
-        if self.kind != NotificationKind.EMAIL or not self.holds("secret"):
+        others = {NotificationKind.EMAIL, NotificationKind.APPRISE}
+        if self.kind not in others or not self.holds("secret"):
             return {}
         if self.has_changed("kind") and self.is_as_stored("secret"):
             self.secret = None
@@ -134,16 +137,19 @@ class Notification(SecretHolder):
         return {}
 
     def _mapping_errors(self) -> RuleErrors:
+        """Refuse ids of no mapping, but those that it has: of a mapping that was deleted."""
         if not self.has_changed("mapping_ids") or self.mapping_ids is None:
             return {}
-        found = store.find(Mapping, {"_id": {"$in": self.mapping_ids}}, {"_id": 1})
-        known = {one["_id"] for one in found}
+        before = self._loaded.get("mapping_ids")
+        known = set(map(identifier_of, before)) if isinstance(before, list) else set()
+        new = [one for one in self.mapping_ids if one not in known]
+        known |= {one["_id"] for one in store.find(Mapping, {"_id": {"$in": new}}, {"_id": 1})}
         return {
             f"mapping_ids.{place}": ValidationError(
                 "There is no mapping with this id.", code="unknown_reference"
             )
             for place, identifier in enumerate(self.mapping_ids)
-            if identifier not in known
+            if identifier not in known and not exists(Mapping, identifier)
         }
 
     def _travel_errors(self) -> RuleErrors:

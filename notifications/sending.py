@@ -21,6 +21,7 @@ from django.conf import settings
 from django.core.mail import EmailMessage
 
 from children.host import ChildError, ChildFailed, ChildLate, Host
+from common import metrics
 from common.api.json import to_json
 from common.documents import store, writes
 from common.documents.store import Stored
@@ -30,7 +31,7 @@ from notifications.models import TEST, Delivery, DeliveryStatus, Notification, N
 from runs.queueing import naive
 from sources.asking import as_error
 
-POSTING = "notifications.posting"
+POSTING, RELAYING = "notifications.posting", "notifications.relaying"
 SEND_TIMEOUT_S = 10.0
 LEASE = timedelta(seconds=30)
 """So long after a claim a message is due again whose sender says nothing."""
@@ -46,10 +47,12 @@ HINTS = {
     "authentication_failed": "Check the account in EMAIL_URL.",
     "secret_unreadable": "Enter the secrets again, or give the service the key they need.",
     "no_mail_server": "Set EMAIL_URL, such as smtp+tls://user:password@mail.example.com:587.",
+    "invalid_url": "Compare the address with Apprise's page of its service.",
     "unexpected_answer": "The receiver answers 2xx; redirects are not followed.",
 }
 
-host = Host([POSTING])
+hosts = {module: Host([module]) for module in (POSTING, RELAYING)}
+"""What Apprise speaks is loaded where it is asked for, and only there."""
 
 
 @dataclass(frozen=True)
@@ -145,6 +148,7 @@ def _note(delivery: Stored, outcome: Outcome) -> None:
     }
     mine = {"_id": delivery["_id"], "token": delivery["token"]}
     store.collection(Delivery).update_one(mine, {"$set": ended})
+    metrics.count_delivery(delivery["event"], str(status))
     if outcome.error_code != "gone":
         last = {"last_delivery_at": now, "last_delivery_status": str(status)}
         writes.keep(Notification, {"_id": delivery["notification_id"]}, last)
@@ -171,6 +175,8 @@ def send_test(notification: Notification) -> Outcome:
 def send(notification: Notification, delivery: Stored) -> Outcome:
     """Send a message in a child; what goes wrong is an outcome, never an exception."""
     started = time.monotonic()
+    if notification.kind not in WAYS:
+        return Outcome(False, "The notification is of a kind that is not known here.", "unknown")
     try:
         call, arguments = WAYS[notification.kind](notification, delivery)
         answer = _asked(call, arguments)
@@ -199,9 +205,9 @@ def _asked(call: str, arguments: dict[str, Any]) -> dict[str, Any]:
     deadline = time.monotonic() + SEND_TIMEOUT_S
     started = None
     try:
-        started = host.start()
+        started = hosts[call.partition(":")[0]].start()
         left_s = max(0.05, deadline - time.monotonic())
-        answer = started.ask(f"{POSTING}:{call}", {**arguments, "timeout_s": left_s}, deadline)
+        answer = started.ask(call, {**arguments, "timeout_s": left_s}, deadline)
     except ChildFailed as failure:
         error = as_error(failure, None)
         code = error.error_code if error.error_code in HINTS else "unknown"
@@ -225,7 +231,19 @@ def _webhook(notification: Notification, delivery: Stored) -> tuple[str, dict[st
     }
     if secret := notification.reveal("secret"):
         headers["X-ETL-Signature"] = signature(secret, int(time.time()), body)
-    return "webhook", {"url": _url(notification), "headers": headers, "body": body}
+    url = _url(notification)
+    if account := _account_in(url):
+        headers["Authorization"] = account
+    return f"{POSTING}:webhook", {"url": url, "headers": headers, "body": body}
+
+
+def _account_in(url: str) -> str | None:
+    """Return the login that a URL carries, as a header has it."""
+    parts = urlsplit(url)
+    if parts.username is None:
+        return None
+    login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+    return f"Basic {base64.b64encode(login.encode()).decode()}"
 
 
 def signature(secret: str, moment: int, body: str) -> str:
@@ -248,7 +266,7 @@ def _email(notification: Notification, delivery: Stored) -> tuple[str, dict[str,
         "password": settings.EMAIL_HOST_PASSWORD,
         "tls": "tls" if settings.EMAIL_USE_SSL else "starttls" if settings.EMAIL_USE_TLS else "",
     }
-    return "email", {
+    return f"{POSTING}:email", {
         "server": server,
         "sender": parseaddr(settings.DEFAULT_FROM_EMAIL)[1],
         "recipients": recipients,
@@ -264,7 +282,18 @@ def _url(notification: Notification) -> str:
     return url
 
 
-WAYS = {NotificationKind.WEBHOOK.value: _webhook, NotificationKind.EMAIL.value: _email}
+def _apprise(notification: Notification, delivery: Stored) -> tuple[str, dict[str, Any]]:
+    title, text = words_of(delivery)
+    level = LEVELS.get(delivery["event"], "info")
+    url = _url(notification)
+    return f"{RELAYING}:relay", {"url": url, "title": title, "text": text, "level": level}
+
+
+WAYS = {
+    NotificationKind.WEBHOOK.value: _webhook,
+    NotificationKind.EMAIL.value: _email,
+    NotificationKind.APPRISE.value: _apprise,
+}
 
 TITLES = {
     "failed": "failed",
@@ -274,6 +303,15 @@ TITLES = {
     "connection_down": "does not answer",
     "connection_up": "answers again",
 }
+LEVELS = {
+    "failed": "failure",
+    "recovered": "success",
+    "rejected": "warning",
+    "skipped": "warning",
+    "connection_down": "failure",
+    "connection_up": "success",
+}
+"""How Apprise colours a message; a test is `info`."""
 
 
 def words_of(delivery: Stored) -> tuple[str, str]:

@@ -26,7 +26,8 @@ class NotificationSerializer(SecretHolderSerializer):
     url = SecretField(
         required=False,
         max_length=2000,
-        help_text="https://…, or mailto:…; required unless secrets_from says where it is found.",
+        help_text="https://…, mailto:…, or an address of Apprise such as slack://…; required "
+        "unless secrets_from says where it is found.",
     )
     secret = SecretField(
         required=False,

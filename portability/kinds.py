@@ -15,6 +15,7 @@ from typing import Any, cast
 from bson import ObjectId
 from django.conf import settings
 from django.db import models
+from rest_framework.serializers import ListField
 
 from common.api.fields import SecretField
 from common.api.serializers import DocumentSerializer
@@ -26,6 +27,7 @@ from common.documents.store import Stored
 from connections.serializers import ConnectionSerializer
 from mappings.models import ColumnMapping
 from mappings.serializers import ColumnMappingSerializer, MappingSerializer
+from notifications.serializers import NotificationSerializer
 from portability.text import OneLine, OneLineMapping
 from schedules.serializers import ScheduleSerializer
 from schemas.serializers import SchemaSerializer
@@ -90,12 +92,22 @@ class Kind:
         return [name for name, declared in self.fields.items() if isinstance(declared, SecretField)]
 
     def in_file(self, field_name: str) -> str:
-        """Return the name in the file of a field or path: `target_schema` of `target_schema_id`."""
-        short = field_name.removesuffix("_id")
+        """Return the name in the file of a field: `target` of `target_id`, `mappings` of
+        `mapping_ids`.
+        """
+        short = re.sub(r"_id(s?)$", r"\1", field_name)
         return short if short in self.references else field_name
 
     def model_field(self, name: str) -> models.Field[Any, Any]:
-        return cast("models.Field[Any, Any]", self.model._meta.get_field(name))
+        return cast("models.Field[Any, Any]", self.model._meta.get_field(self.api_name(name)))
+
+    def api_name(self, name: str) -> str:
+        """Return what the API calls a field: `target_id`, where the file has `target`."""
+        return str(self.fields[name].field_name)
+
+    def refers_to_many(self, reference: str) -> bool:
+        """Tell whether a reference is a list: what it names may go, and is told of no more."""
+        return isinstance(self.fields[reference], ListField)
 
     def column(self, name: str) -> str:
         """Return the name under which a field is stored."""
@@ -116,6 +128,7 @@ KINDS = (
         {"source_connection": "connections", "target_schema": "schemas", "target": "targets"},
     ),
     Kind("schedules", ScheduleSerializer, {"mapping": "mappings"}),
+    Kind("notifications", NotificationSerializer, {"mappings": "mappings"}),
 )
 """In the order in which they are written: what is referred to comes first."""
 
@@ -165,8 +178,7 @@ def form_of(
             has_one = document.get(kind.column(name)) is not None
             value = f"${{{variables[kind.section, record['name'], name]}}}" if has_one else None
         elif name in kind.references:
-            referred = identifier_of(document.get(kind.column(name)))
-            value = names[kind.references[name]].get(referred) if referred else None
+            value = _referred(kind, name, document, names)
         else:
             value = _readable(record[name])
         if value is not None or _null_counts(kind, name):
@@ -174,6 +186,18 @@ def form_of(
     if kind.section == "mappings":
         form[RULES] = [rule_form(rule) for rule in rules]
     return form
+
+
+def _referred(kind: Kind, reference: str, document: Stored, names: Names) -> Any:
+    """Return the name of what a record refers to, or the names; None where it refers to nothing."""
+    known, stored = names[kind.references[reference]], document.get(kind.column(reference))
+    if not kind.refers_to_many(reference):
+        referred = identifier_of(stored)
+        return known.get(referred) if referred else None
+    if not isinstance(stored, list):
+        return None
+    found = map(identifier_of, stored)
+    return OneLine(known[one] for one in found if one in known)
 
 
 def _null_counts(kind: Kind, name: str) -> bool:

@@ -421,6 +421,8 @@ class _Planner:
             for reference, section in user.references.items():
                 if section != kind.section or user.section in self.listed:
                     continue
+                if user.refers_to_many(reference):
+                    continue
                 column = user.column(reference)
                 for document in self.snapshot.documents[user.section]:
                     if identifier_of(document.get(column)) == identifier:
@@ -515,12 +517,26 @@ class _Draft:
             return self._secret(name, node)
         return {name: node.plain()}
 
-    def _reference(self, name: str, node: Node) -> dict[str, str]:
-        found = self.planner.resolve(self.kind.references[name], node.value)
-        if isinstance(found, str):
-            self._note(name, found)
+    def _reference(self, name: str, node: Node) -> dict[str, Any]:
+        if self.kind.refers_to_many(name) and node.value is None:
+            return {self.kind.api_name(name): None}
+        if not self.kind.refers_to_many(name):
+            found = self._resolved(name, name, node)
+            return {self.kind.api_name(name): found} if found else {}
+        if not isinstance(node.value, list):
+            self._note(name, "Expected a list of names.")
             return {}
-        return {f"{name}_id": str(found)}
+        named = [
+            self._resolved(name, f"{name}.{place}", one) for place, one in enumerate(node.value)
+        ]
+        return {self.kind.api_name(name): [one for one in named if one]}
+
+    def _resolved(self, reference: str, path: str, node: Node) -> str | None:
+        found = self.planner.resolve(self.kind.references[reference], node.value)
+        if isinstance(found, str):
+            self._note(path, found)
+            return None
+        return str(found)
 
     def _secret(self, name: str, node: Node) -> dict[str, Any]:
         if node.value is None:

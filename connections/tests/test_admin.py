@@ -1,7 +1,9 @@
 """Connections in the admin: the API's rules, secrets that stay secret, tests that are noted."""
 
 import contextlib
+import re
 import socket
+from datetime import datetime, timedelta
 
 import pytest
 from django.contrib.admin.models import LogEntry
@@ -416,3 +418,24 @@ def test_a_test_takes_the_right_to_change_connections(stored, answers):
 @pytest.mark.parametrize("identifier", ["nope", "6b0bc33058e7051d6c108b63"])
 def test_a_record_that_is_not_there_leads_back(operator, identifier):
     assert operator.get(CHANGE, identifier).status_code == 302
+
+
+# --- Checks over time -----------------------------------------------------------------------------
+
+
+def test_the_page_shows_the_last_checks_in_words(api, stored, operator):
+    record = made(api, "connections")
+    page = operator.html(CHANGE, record["id"])
+    assert "Connections are not checked on their own" in page
+    noon = datetime(2026, 1, 31, 12)  # noqa: DTZ001 - as it is stored
+    for minute, (code, latency) in enumerate([(None, 2.25), ("timeout", None), (None, 1234.5)]):
+        check = {"success": code is None, "error_code": code, "latency_ms": latency}
+        at = noon + timedelta(minutes=minute)
+        stored.connection_checks.insert_one(
+            {"connection_id": ObjectId(record["id"]), "at": at, **check}
+        )
+    page = operator.html(CHANGE, record["id"])
+    assert "2 of the last 3 were answered, half of them within 618 ms" in page
+    assert re.findall(r'title="(\w+), 2026-01-31 12:0\d:00 UTC">([^<]+)<', page) == [
+        ("success", "2.2 ms"), ("failed", "timeout"), ("success", "1,234 ms"),
+    ]  # fmt: skip

@@ -1,10 +1,15 @@
 """Who is told of what: the records, and that their secrets stay."""
 
+import io
+import sys
+
 import pytest
 from bson import ObjectId
 from cryptography.fernet import Fernet
+from django.core.management import CommandError, call_command
 
 from common.tests.client import made, mapping_body
+from notifications import addresses
 
 URL = "https://user:w0rd@Hooks.example.com/t0ken?x=1"
 SECRET = "shared-with-nobody"
@@ -52,6 +57,46 @@ def test_what_is_no_webhook(api, url):
 def test_what_is_no_mail_address(api, url):
     refused = api.post("notifications", body(kind="email", url=url, secret=None))
     assert list(refused.errors) == ["url"]
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("slack", addresses.NO_APPRISE),
+        ("json://", addresses.NO_APPRISE),
+        ("json://h/ dbus://", addresses.NO_APPRISE),
+        ("dbus://", "dbus://"),
+        ("syslog://local", "syslog:// is not among the schemes"),
+        ("mailto://a:b@example.com", "mailto:// is not among the schemes"),
+        ("https://hooks.slack.com/services/A/B/C", "https:// is not among the schemes"),
+        ("file:///etc/passwd", "file:// is not among the schemes"),
+        ("JSON://h/?Attach=http://h/x", "leave out attach"),
+        ("discord://1/2?template=/etc/passwd", "leave out template"),
+    ],
+)
+def test_what_apprise_may_not_do(api, url, said):
+    refused = api.post("notifications", body(kind="apprise", url=url, secret=None))
+    assert list(refused.errors) == ["url"]
+    assert said in refused.body.decode()
+
+
+def test_of_apprise_only_the_scheme_is_shown(api):
+    url = "Slack://TokenA/TokenB/TokenC"
+    refused = api.post("notifications", body(kind="apprise", url=url))
+    assert refused.codes == {"secret": "not_of_this_kind"}
+    record = api.create("notifications", body(kind="apprise", url=url, secret=None))
+    assert record["url_shown"] == "slack"
+
+
+def test_what_is_spoken_by_apprise_goes_over_http_alone():
+    from apprise.manager_plugins import NotificationManager
+
+    spoken = NotificationManager()
+    for scheme in addresses.APPRISE:
+        plugin = spoken[scheme]
+        assert plugin.enabled, scheme
+        module = sys.modules[plugin.__module__]
+        assert not {"socket", "smtplib", "subprocess", "ssl"} & vars(module).keys(), scheme
 
 
 def test_of_mail_only_the_hosts_are_shown(api):
@@ -143,5 +188,83 @@ def test_a_notification_is_deleted_while_its_mapping_stays(api):
     mapping = made(api, "mappings")
     record = api.create("notifications", body(mapping_ids=[mapping["id"]]))
     assert api.delete(f"mappings/{mapping['id']}").status == 204
-    assert api.patch(f"notifications/{record['id']}", {"name": "other"}).status == 200
+    path = f"notifications/{record['id']}"
+    assert api.patch(path, {"name": "other"}).status == 200
+    another = made(api, "mappings")["id"]
+    assert api.patch(path, {"mapping_ids": [another, mapping["id"]]}).status == 200
+    unknown = {"mapping_ids": [mapping["id"], str(ObjectId())]}
+    assert api.patch(path, unknown).codes == {"mapping_ids.1": "unknown_reference"}
     assert api.delete(f"notifications/{record['id']}").status == 204
+
+
+# --- The configuration as a file ------------------------------------------------------------------
+
+
+def applied(file, *options):
+    out = io.StringIO()
+    call_command("import_config", str(file), *options, stdout=out, stderr=io.StringIO())
+    return out.getvalue()
+
+
+def test_notifications_are_exported_and_come_back(api, stored, monkeypatch, tmp_path):
+    kept, gone = api.create("mappings", mapping_body(api)), made(api, "mappings")
+    chosen = {"mapping_ids": [kept["id"], gone["id"]]}
+    api.create("notifications", body(**chosen))
+    api.create("notifications", body(name="mail", kind="email", url="mailto:a@b.c", secret=None))
+    api.delete(f"mappings/{gone['id']}")
+    file = tmp_path / "config.yaml"
+    call_command("export_config", "--output", str(file))
+    assert file.read_text().endswith(
+        f"""
+notifications:
+  mail:
+    kind: email
+    url: ${{ETL_SECRET_MAIL_URL}}
+    events: [failed]
+    enabled: true
+  ops:
+    kind: webhook
+    url: ${{ETL_SECRET_OPS_URL}}
+    secret: ${{ETL_SECRET_OPS_SECRET}}
+    events: [failed]
+    mappings: [{kept["name"]}]
+    enabled: true
+"""
+    )
+    assert applied(file).startswith("0 to create, 0 to change, 0 to delete")
+    stored.notifications.delete_many({})
+    monkeypatch.setenv("ETL_SECRET_OPS_URL", URL)
+    monkeypatch.setenv("ETL_SECRET_OPS_SECRET", SECRET)
+    monkeypatch.setenv("ETL_SECRET_MAIL_URL", "mailto:a@b.c")
+    assert SECRET not in applied(file)
+    records = {one["name"]: one for one in api.get("notifications").json()}
+    assert records["ops"]["mapping_ids"] == [kept["id"]]
+    assert records["ops"]["url_shown"] == "https://hooks.example.com:443"
+    assert records["mail"]["mapping_ids"] is None
+
+
+def test_a_file_that_moves_a_webhook_brings_its_secret(api, monkeypatch, tmp_path):
+    api.create("notifications", body())
+    file = tmp_path / "config.yaml"
+    call_command("export_config", "--output", str(file))
+    monkeypatch.setenv("ETL_SECRET_OPS_URL", "https://elsewhere.example.com/")
+    with pytest.raises(CommandError, match="Set ETL_SECRET_OPS_SECRET in the environment"):
+        applied(file)
+    monkeypatch.setenv("ETL_SECRET_OPS_SECRET", SECRET)
+    assert "1 to change" in applied(file)
+    (record,) = api.get("notifications").json()
+    assert record["url_shown"] == "https://elsewhere.example.com:443"
+
+
+def test_a_file_names_mappings_that_are_there(api, monkeypatch, tmp_path):
+    mapping = api.create("mappings", mapping_body(api, name="orders"))
+    api.create("notifications", body(mapping_ids=[mapping["id"]]))
+    file = tmp_path / "config.yaml"
+    file.write_text(
+        "version: 2\nnotifications:\n"
+        "  ops: {kind: webhook, url: '${ETL_SECRET_U}', events: [failed], mappings: [x]}\n"
+    )
+    with pytest.raises(CommandError, match=r'3:\d+: notification "ops", mappings.0: There is no'):
+        applied(file)
+    file.write_text("version: 2\nmappings: {}\n")
+    assert '- mapping "orders"' in applied(file, "--prune")

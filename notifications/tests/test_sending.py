@@ -11,6 +11,7 @@ from datetime import timedelta
 import pytest
 
 from children import networks
+from common import metrics
 from notifications import outbox, sending
 from notifications.tests.conftest import end
 from notifications.tests.receivers import mail_receiver
@@ -316,3 +317,52 @@ def test_a_mail_server_that_refuses(api, notify, settings):
     assert (found["success"], found["message"]) == (
         False, "The mail server refused every recipient.",
     )  # fmt: skip
+
+
+# --- Apprise --------------------------------------------------------------------------------------
+
+
+def chat(receiver, scheme="json"):
+    return {"kind": "apprise", "url": f"{scheme}://127.0.0.1:{receiver.port}/hooks/t0ken"}
+
+
+def test_a_failure_goes_out_by_apprise(api, stored, notify, receiver, mapping):
+    record = notify(**chat(receiver))
+    run = end(mapping)
+    make_due(stored)
+    assert sending.deliver_due()
+    (delivery,) = deliveries(api, record)
+    assert (delivery["status"], delivery["response"]) == ("delivered", "Accepted.")
+    ((path,), (message,)) = (receiver.paths, receiver.messages)
+    assert path == "/hooks/t0ken"
+    assert (message["title"], message["type"]) == (f"ETL: {mapping.name} failed", "failure")
+    assert f"Run: {run}\n" in message["message"]
+    told = metrics.exposition().decode()
+    assert 'etl_deliveries_total{event="failed",outcome="delivered"}' in told
+
+
+def test_what_goes_wrong_with_apprise_is_told_without_the_address(api, notify, receiver):
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    receiver.status = 302
+    cases = [
+        (chat(receiver), "unexpected_answer"),
+        (chat(receiver, "jsons"), "tls_failed"),
+        (chat(receiver) | {"url": f"json://127.0.0.1:{port}/t0ken"}, "connection_refused"),
+        (chat(receiver) | {"url": "json://nobody.invalid/t0ken"}, "host_not_found"),
+        (chat(receiver) | {"url": "slack://t0ken"}, "invalid_url"),
+    ]
+    for number, (address, code) in enumerate(cases):
+        found = outcome_of(api, notify(name=str(number), **address))
+        assert found["details"]["error_code"] == code
+        for secret in ("t0ken", "127.0.0.1", "nobody"):
+            assert secret not in found["message"]
+    assert receiver.paths == ["/hooks/t0ken"]
+
+
+def test_apprise_reaches_no_denied_network(api, notify, receiver, denied):
+    for name in ("127.0.0.1", "localhost"):
+        address = {"kind": "apprise", "url": f"json://{name}:{receiver.port}/"}
+        found = outcome_of(api, notify(name=name, **address))
+        assert found["details"]["error_code"] == "host_not_allowed"
+    assert receiver.messages == []

@@ -91,6 +91,8 @@ schedules:
     catch_up: latest
     catch_up_window_s: 3600
     jitter_s: 0
+
+notifications: {}
 """
 
 
@@ -331,7 +333,11 @@ TARGETS_OF_MAPPING = """\
 
 def without_targets(content: str) -> str:
     """Return a file without what older ones have no words for: where rows go."""
-    return content.replace("targets: {}\n\n", "").replace(TARGETS_OF_MAPPING, "")
+    return (
+        content.replace("targets: {}\n\n", "")
+        .replace(TARGETS_OF_MAPPING, "")
+        .removesuffix("\nnotifications: {}\n")
+    )
 
 
 @pytest.mark.parametrize("first_line", ["", "version: 1\n"])
@@ -444,7 +450,8 @@ def test_without_prune_nothing_is_deleted(shop, stored, apply):
 def test_prune_empties_only_the_sections_that_the_file_has(shop, stored, apply):
     apply("schedules: {}\n", "--prune")
 
-    assert exported() == SHOP[: SHOP.index("  nightly")].replace("schedules:\n", "schedules: {}\n")
+    kept = SHOP[: SHOP.index("  nightly")].replace("schedules:\n", "schedules: {}\n")
+    assert exported() == f"{kept}\nnotifications: {{}}\n"
 
 
 def test_a_plan_can_be_read_by_programs(shop, apply):
@@ -687,7 +694,7 @@ schedules:
     ) == [
         "1:10: version: Expected 2, or 1 for a file of the older form.",
         "2:1: conections: There is no such section; there are connections, schemas, "
-        "targets, mappings, schedules.",
+        "targets, mappings, schedules, notifications.",
         '4:3: connection "crm", username: This field is required.',
         '4:9: connection "crm", db_type: Expected one of mysql, postgresql.',
         '4:26: connection "crm", host: Not a host: give a name or an address, without a scheme, '
@@ -754,11 +761,16 @@ def test_a_reference_to_a_record_that_would_go_is_refused(shop, refused):
     ]
 
 
+SECTIONS = (
+    "Expected the sections connections, schemas, targets, mappings, schedules, notifications."
+)
+
+
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        ("", "1:1: Expected the sections connections, schemas, targets, mappings, schedules."),
-        ("[]", "1:1: Expected the sections connections, schemas, targets, mappings, schedules."),
+        ("", f"1:1: {SECTIONS}"),
+        ("[]", f"1:1: {SECTIONS}"),
         ("schemas: [a]", "1:10: schemas: Expected records by their names."),
         ("schemas: {' a': {columns: [{name: id, data_type: date}]}}",
          '1:11: schema " a": The name begins or ends with white space.'),

@@ -13,8 +13,8 @@ from portability.kinds import KINDS
 
 class Command(OperatorCommand):
     help = (
-        "Write all connections, schemas, mappings and schedules as YAML: by name, without ids, "
-        "secrets as references to environment variables."
+        "Write all connections, schemas, targets, mappings, schedules and notifications as YAML: "
+        "by name, without ids, secrets as references to environment variables."
     )
     examples = ("> config.yaml", "--output config.yaml")
     exit_codes = {
