@@ -74,6 +74,10 @@ class RuleForm(DocumentForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        for name in ("type", "source_columns", "target_fields", "option", "overflow"):
+            # In a row of a table nothing else says to a reader of the screen what they are.
+            label = self.fields[name].label or name.replace("_", " ").capitalize()
+            self.fields[name].widget.attrs["aria-label"] = label
         config = self.instance.config or RuleConfig()
         stored = config.delimiter if config.delimiter is not None else config.separator
         self.initial["option"] = options.to_text(stored or "")
