@@ -172,6 +172,8 @@ INSTALLED_APPS = [
     "rest_framework",
     "drf_spectacular",
     "drf_spectacular_sidecar",
+    # The files of an editor for SQL, and no more.
+    "django_ace",
     "common",
     "access",
     "audit",

@@ -37,6 +37,7 @@ def test_no_page_has_a_serious_violation(browser, api, stored):
         f"mappings/mapping/{mapping['id']}/change/",
         f"schedules/schedule/{schedule['_id']}/change/",
         "runs/run/",
+        "runs/run/timeline/",
     ]
     browser.open("")
     found = {"login": violations(browser.page)}
