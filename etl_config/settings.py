@@ -192,6 +192,8 @@ INSTALLED_APPS = [
     "rest_framework",
     "drf_spectacular",
     "drf_spectacular_sidecar",
+    # The files of an editor for SQL, and no more.
+    "django_ace",
     "common",
     "access",
     "audit",
@@ -323,6 +325,8 @@ UNFOLD = {
     "SITE_URL": None,
     "SHOW_VIEW_ON_SITE": False,
     "DASHBOARD_CALLBACK": "dashboard.views.dashboard_callback",
+    "STYLES": [STATIC_URL + "common/theme.css"],
+    "SCRIPTS": [STATIC_URL + "common/theme.js"],
     "COLORS": {
         "primary": {
             "50": "#eff6ff",
@@ -338,11 +342,15 @@ UNFOLD = {
             "950": "#172554",
         },
     },
+    "COMMAND": {"search_callback": "dashboard.search.search"},
     "SIDEBAR": {
-        "show_search": False,
+        "show_search": True,
+        "command_search": True,
         "navigation": "dashboard.navigation.navigation",
     },
 }
+# The theme would keep what a search found for five minutes, whatever becomes of it meanwhile.
+CACHES = {"default": {"BACKEND": "django.core.cache.backends.dummy.DummyCache"}}
 LOGIN_REDIRECT_URL = "admin:index"
 # The default signs and reads a cookie with every request, the API's included.
 MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"

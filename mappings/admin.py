@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from bson import ObjectId
 from django import forms
+from django.conf import settings
 from django.contrib import admin, messages
 from django.core.exceptions import NON_FIELD_ERRORS, PermissionDenied, ValidationError
 from django.db import models
@@ -34,11 +35,21 @@ from common.admin.records import (
     totals_by_reference,
     users_link,
 )
+from common.api.problems import translated
 from common.documents import store, writes
+from common.exceptions import ServiceError
 from connections.models import Connection
-from mappings import proof, rules, source, verify
+from mappings import dryrun, posted, proof, rules, source, verify
 from mappings.copying import copy_mapping
-from mappings.models import ColumnMapping, Mapping, RuleConfig, texts
+from mappings.dry_run_table import ROWS, dry_run_context
+from mappings.models import (
+    ColumnMapping,
+    Mapping,
+    RuleConfig,
+    Verification,
+    VerificationStatus,
+    texts,
+)
 from mappings.picture import Rule, draw, visible
 from mappings.preview_table import preview_context
 from mappings.rule_forms import LoneRuleForm, RuleForm, RulesFormSet
@@ -50,7 +61,16 @@ class RuleInline(TabularInline):
     model = ColumnMapping
     form = RuleForm
     formset = RulesFormSet
-    fields = ("version", "type", "source_columns", "target_fields", "option", "overflow")
+    fields = (
+        "version",
+        "type",
+        "source_columns",
+        "target_fields",
+        "option",
+        "overflow",
+        "problems",
+    )
+    readonly_fields = ("problems",)
     verbose_name = "column mapping"
     verbose_name_plural = "Column mappings"
     hide_title = True
@@ -60,6 +80,12 @@ class RuleInline(TabularInline):
     def get_extra(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> int:
         return 0 if obj else 1
 
+    @admin.display(description="Problems")
+    def problems(self, obj: Any) -> SafeString:
+        """Return what the last verification said of a rule; the page's script adds a dry run's."""
+        told = format_html_join("", "<li>{}</li>", ((one,) for one in getattr(obj, "told", ())))
+        return format_html('<ul class="etl-problems" data-rule="{}">{}</ul>', obj.pk or "", told)
+
 
 class MappingForm(DocumentForm):
     source_query = LinesField(
@@ -68,6 +94,17 @@ class MappingForm(DocumentForm):
         help_text="One statement that only reads.",
     )
     key_fields = NamesField(required=False, help_text="Of an upsert: what makes two rows the same.")
+
+    class Media:
+        css: ClassVar = {"all": ["mappings/workbench.css"]}
+        js: ClassVar = [
+            "django_ace/ace/ace.js",
+            "django_ace/ace/mode-sql.js",
+            "django_ace/ace/theme-sqlserver.js",
+            "django_ace/ace/theme-tomorrow_night.js",
+            "django_ace/ace/ext-language_tools.js",
+            "mappings/workbench.js",
+        ]
 
     @property
     def page_version(self) -> str:
@@ -110,19 +147,50 @@ class MappingAdmin(AuditedHistory, DocumentAdmin):
     )
 
     def get_urls(self) -> list[Any]:
-        preview = self.admin_site.admin_view(require_POST(self.preview_view))
-        return [path("preview/", preview, name="mappings_mapping_preview"), *super().get_urls()]
+        pages = {
+            "preview/": self.preview_view,
+            "dry-run/": self.dry_run_view,
+            "picture/": self.picture_view,
+            "<str:object_id>/verify/": self.verify_view,
+        }
+        return [
+            path(
+                address,
+                self.admin_site.admin_view(require_POST(view)),
+                name="mappings_mapping_" + address.split("/")[-2].replace("-", "_"),
+            )
+            for address, view in pages.items()
+        ] + super().get_urls()
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
-        context = {"picture": picture_of(object_id), **(extra_context or {})}
-        return super().change_view(request, object_id, form_url, context)
+        mapping = record_of(Mapping, object_id)
+        context: dict[str, Any] = {}
+        if mapping is not None:
+            context = {
+                "picture": picture_of(mapping),
+                "columns": columns_of(mapping),
+                "verification_badge": verification_badge(mapping.verification),
+                "may_verify": may(request, "mappings.verify_mapping"),
+            }
+        return super().change_view(request, object_id, form_url, context | (extra_context or {}))
 
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
-        context["may_preview"] = self.may_preview(request)
+        record = context["original"]
+        may_write = (
+            self.has_change_permission(request, record)
+            if record
+            else self.has_add_permission(request)
+        )
+        context |= {
+            "may_preview": self.may_preview(request),
+            "may_connect": may_write,
+            "may_write_schemas": may_write and may(request, "schemas.change_schema"),
+            "api": settings.API_V1_PREFIX,
+        }
         return super().render_change_form(request, context, *args, **kwargs)
 
     def inline_differences(self, formsets: Sequence[Any]) -> Iterable[Difference]:
@@ -201,6 +269,52 @@ class MappingAdmin(AuditedHistory, DocumentAdmin):
             raise PermissionDenied
         return render(request, "mappings/admin/preview.html", preview_context(request))
 
+    def dry_run_view(self, request: HttpRequest) -> HttpResponse:
+        """Show what rows would become: of the form, or of what is stored where one only reads."""
+        if not may(request, "mappings.dry_run_unsaved_mapping"):
+            raise PermissionDenied
+        stored = record_of(Mapping, request.GET.get("id", ""))
+        if stored is not None and "name" not in request.POST:
+            asked = {"limit": ROWS, "slot_start": None, "slot_end": None}
+            found = dry_run_context(lambda: dryrun.of_stored(stored, asked))
+        else:
+            body = posted.body(request.POST) | {"limit": ROWS}
+            found = dry_run_context(lambda: dryrun.of_body(body))
+        return render(request, "mappings/admin/dry_run.html", found)
+
+    def picture_view(self, request: HttpRequest) -> HttpResponse:
+        """Draw the column mappings as the form has them."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        drawn = [
+            Rule(
+                one["type"],
+                one["source_columns"],
+                one["target_fields"],
+                one["config"].get("delimiter") or one["config"].get("separator"),
+                row,
+            )
+            for row, one in posted.rules(request.POST)
+        ]
+        schema_id = request.POST.get("target_schema", "")
+        fields = fields_of(ObjectId(schema_id)) if ObjectId.is_valid(schema_id) else {}
+        return HttpResponse(draw(drawn, fields, request.POST.getlist("columns")))
+
+    def verify_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Ask the source whether the stored mapping can run, and show what it says."""
+        if not may(request, "mappings.verify_mapping") or not ObjectId.is_valid(object_id):
+            raise PermissionDenied
+        context: dict[str, Any] = {"asked": True}
+        try:
+            found = verify.verify(ObjectId(object_id))
+        except ServiceError as refusal:
+            if refusal.status == 503:
+                raise
+            context = {"refusal": translated(refusal).detail}
+        else:
+            context |= {"verification": found, "verification_badge": verification_badge(found)}
+        return render(request, "mappings/admin/problems.html", context)
+
     def may_preview(self, request: HttpRequest) -> bool:
         """Tell whether a person may read by connections, as the API's preview does."""
         return may(request, "mappings.preview_mapping")
@@ -231,15 +345,35 @@ def written_fields(identifiers: list[ObjectId]) -> dict[ObjectId, tuple[int, int
     return {identifier: (row["count"], row["fields"]) for identifier, row in found.items()}
 
 
-def picture_of(object_id: str) -> str:
-    """Return the picture of a stored mapping, nothing where there is none."""
-    mapping = record_of(Mapping, object_id)
-    if mapping is None:
-        return ""
-    schema = store.find_one(Schema, {"_id": mapping.target_schema_id}, {"columns": 1}) or {}
-    fields = {str(one["name"]): str(one.get("data_type")) for one in stored_columns(schema)}
+def picture_of(mapping: Mapping) -> str:
+    """Return the picture of a stored mapping."""
     drawn = [drawable(rule) for rule in rules.in_order(mapping.pk)]
-    return mark_safe(draw(drawn, fields))  # noqa: S308 - the picture escapes every text
+    picture = draw(drawn, fields_of(mapping.target_schema_id), columns_of(mapping))
+    return mark_safe(picture)  # noqa: S308 - the picture escapes every text
+
+
+def fields_of(schema_id: Any) -> dict[str, str]:
+    """Return the types of a schema's columns, by name."""
+    schema = store.find_one(Schema, {"_id": schema_id}, {"columns": 1}) or {}
+    return {str(one["name"]): str(one.get("data_type")) for one in stored_columns(schema)}
+
+
+def columns_of(mapping: Mapping) -> list[str]:
+    """Return the columns of a mapping's query, as its source described them last."""
+    verification = mapping.verification
+    return [str(one.name) for one in (verification.columns if verification else None) or []]
+
+
+TONES = {
+    VerificationStatus.VERIFIED.value: GOOD,
+    VerificationStatus.DRIFTED.value: WARN,
+    VerificationStatus.BROKEN.value: BAD,
+}
+
+
+def verification_badge(verification: Verification | None) -> SafeString:
+    status = verification.status if verification else VerificationStatus.UNVERIFIED.value
+    return badge(status, TONES.get(status, QUIET))
 
 
 def drawable(rule: ColumnMapping) -> Rule:

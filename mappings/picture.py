@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
+from common.admin import name_lists
+
 WIDTH = 860
 ROW = 34
 BOX = 26
@@ -24,30 +26,36 @@ NAME_LENGTH = 26
 
 @dataclass(frozen=True)
 class Rule:
-    """A column mapping; `option` is its delimiter or separator."""
+    """A column mapping; `option` is its delimiter or separator, `row` where a page has it."""
 
     kind: str
     source_columns: Sequence[str]
     target_fields: Sequence[str]
     option: str | None = None
+    row: int | None = None
 
 
 @dataclass(frozen=True)
 class Layout:
     """Where each name stands: the middle of its row. `unmapped` are fields that nothing writes,
-    `missing` those that are written and not in the schema.
+    `missing` those that are written and not in the schema, `unread` columns that nothing reads.
     """
 
     sources: Mapping[str, float]
     targets: Mapping[str, float]
     unmapped: frozenset[str]
     missing: frozenset[str]
+    unread: frozenset[str]
     height: int
 
 
-def layout(rules: Sequence[Rule], fields: Mapping[str, str]) -> Layout:
-    """Place the names: sources in the order of the rules, `fields` (name to type) in their own."""
-    sources = dict.fromkeys(name for rule in rules for name in rule.source_columns)
+def layout(rules: Sequence[Rule], fields: Mapping[str, str], columns: Sequence[str] = ()) -> Layout:
+    """Place the names: sources in the order of the rules, `fields` (name to type) in their own.
+
+    `columns` are those of the query, where they are known: what no rule reads comes last.
+    """
+    read = dict.fromkeys(name for rule in rules for name in rule.source_columns)
+    sources = dict.fromkeys([*read, *columns])
     written = dict.fromkeys(name for rule in rules for name in rule.target_fields)
     targets = [*fields, *(name for name in written if name not in fields)]
     rows = max(len(sources), len(targets), 1)
@@ -56,6 +64,7 @@ def layout(rules: Sequence[Rule], fields: Mapping[str, str]) -> Layout:
         targets=_spread(targets, rows),
         unmapped=frozenset(fields) - frozenset(written),
         missing=frozenset(written) - frozenset(fields),
+        unread=frozenset(sources) - frozenset(read),
         height=TOP + rows * ROW + 8,
     )
 
@@ -66,9 +75,13 @@ def _spread(names: list[str], rows: int) -> dict[str, float]:
     return {name: first + index * ROW + ROW / 2 for index, name in enumerate(names)}
 
 
-def draw(rules: Sequence[Rule], fields: Mapping[str, str]) -> str:
-    """Return the picture of a mapping as an SVG element; `fields` are the schema's, with types."""
-    place = layout(rules, fields)
+def draw(rules: Sequence[Rule], fields: Mapping[str, str], columns: Sequence[str] = ()) -> str:
+    """Return the picture of a mapping as an SVG element; `fields` are the schema's, with types.
+
+    Each box has its `data-name`, that name as a list of names is typed, and the `data-rows` of the
+    rules that it belongs to: a page's script makes buttons of them.
+    """
+    place = layout(rules, fields, columns)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {place.height}" '
         f'role="img" class="etl-map" aria-label="{_text(describe(rules, place))}">',
@@ -82,9 +95,21 @@ def draw(rules: Sequence[Rule], fields: Mapping[str, str]) -> str:
     for rule, node in zip(rules, nodes, strict=True):
         if node is not None:
             parts.append(_node(rule, node))
-    parts += [_box(LEFT, y, name, "", "source") for name, y in place.sources.items()]
     parts += [
-        _box(RIGHT, y, name, fields.get(name, "not in the schema"), _field_class(name, place))
+        _box(
+            LEFT, y, name, "", "unread" if name in place.unread else "source", _rows(rules, name, 0)
+        )
+        for name, y in place.sources.items()
+    ]
+    parts += [
+        _box(
+            RIGHT,
+            y,
+            name,
+            fields.get(name, "not in the schema"),
+            _field_class(name, place),
+            _rows(rules, name, 1),
+        )
         for name, y in place.targets.items()
     ]
     return "".join([*parts, "</svg>"])
@@ -149,11 +174,19 @@ def _node(rule: Rule, y: float) -> str:
     )
 
 
-def _box(x: float, y: float, name: str, note: str, css_class: str) -> str:
+def _rows(rules: Sequence[Rule], name: str, side: int) -> str:
+    """Return the rows of the rules that read a column (side 0) or write a field (side 1)."""
+    ends = [(rule.row, (rule.source_columns, rule.target_fields)[side]) for rule in rules]
+    return " ".join(str(row) for row, names in ends if row is not None and name in names)
+
+
+def _box(x: float, y: float, name: str, note: str, css_class: str, rows: str) -> str:
     label = "unmapped" if css_class == "unmapped" else note
     text = _cut(name, NAME_LENGTH - min(len(label), 18) // 2)
     return (
-        f'<g class="box {css_class}"><title>{_text(f"{name} {note}".strip())}'
+        f'<g class="box {css_class}" data-side="{"source" if x == LEFT else "target"}" '
+        f'data-name="{_text(name)}" data-typed="{_text(name_lists.to_text([name]))}" '
+        f'data-rows="{rows}"><title>{_text(f"{name} {note}".strip())}'
         f"{', unmapped' if css_class == 'unmapped' else ''}</title>"
         f'<rect x="{x:g}" y="{y - BOX / 2:g}" width="{BOX_WIDTH}" height="{BOX}" rx="5"/>'
         f'<text x="{x + 10:g}" y="{y + 4:g}">{_text(text)}</text>'
@@ -193,6 +226,7 @@ STYLE = (
     ".etl-map .heading{font-size:12px;font-weight:600;fill:var(--etl-quiet,#6b7280)}"
     ".etl-map .note{font-size:11px;fill:var(--etl-quiet,#6b7280)}"
     ".etl-map .box rect{fill:var(--etl-shade,#f9fafb);stroke:var(--etl-line,#d1d5db)}"
+    ".etl-map .unread rect{stroke-dasharray:5 3}"
     ".etl-map .unmapped rect{fill:var(--etl-warn-bg,#fef3c7);stroke:var(--etl-warn,#b45309);"
     "stroke-dasharray:5 3}"
     ".etl-map .unmapped .note{fill:var(--etl-warn,#92400e);font-weight:600}"

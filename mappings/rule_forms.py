@@ -74,6 +74,10 @@ class RuleForm(DocumentForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        for name in ("type", "source_columns", "target_fields", "option", "overflow"):
+            # In a row of a table nothing else says to a reader of the screen what they are.
+            label = self.fields[name].label or name.replace("_", " ").capitalize()
+            self.fields[name].widget.attrs["aria-label"] = label
         config = self.instance.config or RuleConfig()
         stored = config.delimiter if config.delimiter is not None else config.separator
         self.initial["option"] = options.to_text(stored or "")
@@ -122,7 +126,16 @@ class RulesFormSet(PaginationInlineFormSet):
 
     @cached_property
     def stored(self) -> list[ColumnMapping]:
-        return rules.in_order(self.instance.pk) if self.instance.pk else []
+        found = rules.in_order(self.instance.pk) if self.instance.pk else []
+        for rule in found:
+            rule.told = self._told_of(rule)  # type: ignore[attr-defined]
+        return found
+
+    def _told_of(self, rule: ColumnMapping) -> list[str]:
+        """Return what the mapping's last verification says of one of its rules."""
+        verification = self.instance.verification
+        problems = (verification.problems if verification else None) or []
+        return [problem.message for problem in problems if problem.rule_id == rule.pk]
 
     def get_queryset(self) -> Any:
         if not hasattr(self, "_queryset"):

@@ -231,19 +231,7 @@ def _webhook(notification: Notification, delivery: Stored) -> tuple[str, dict[st
     }
     if secret := notification.reveal("secret"):
         headers["X-ETL-Signature"] = signature(secret, int(time.time()), body)
-    url = _url(notification)
-    if account := _account_in(url):
-        headers["Authorization"] = account
-    return f"{POSTING}:webhook", {"url": url, "headers": headers, "body": body}
-
-
-def _account_in(url: str) -> str | None:
-    """Return the login that a URL carries, as a header has it."""
-    parts = urlsplit(url)
-    if parts.username is None:
-        return None
-    login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-    return f"Basic {base64.b64encode(login.encode()).decode()}"
+    return f"{POSTING}:webhook", {"url": _url(notification), "headers": headers, "body": body}
 
 
 def signature(secret: str, moment: int, body: str) -> str:

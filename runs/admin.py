@@ -29,8 +29,11 @@ from common.documents.store import Stored
 from common.exceptions import ServiceError
 from mappings.admin import MappingAdmin
 from mappings.models import Mapping
-from runs import life, planning, rejected, starting
+from runs import life, planning, rejected, starting, timeline_page
 from runs.models import LogLine, Run
+from runs.timeline import REASONS, timeline
+from schedules.admin import ScheduleAdmin
+from schedules.models import Schedule
 
 TONES = {
     "queued": QUIET,
@@ -89,9 +92,23 @@ class RunAdmin(ModelAdmin):
             path(
                 "<str:object_id>/retry/", view(require_POST(self.retry_view)), name="runs_run_retry"
             ),
+            path("timeline/", view(self.timeline_view), name="runs_run_timeline"),
             path("start/<str:mapping_id>/", view(require_POST(start_view)), name="runs_run_start"),
             *super().get_urls(),
         ]
+
+    def timeline_view(self, request: HttpRequest) -> HttpResponse:
+        """Show what ran in the last day, what will run in the next, and what was skipped."""
+        if not (self.has_view_permission(request) and may(request, "schedules.view_schedule")):
+            raise PermissionDenied
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "Timeline",
+            "subtitle": None,
+            "media": self.media,
+            **timeline_page.page(timeline()),
+        }
+        return TemplateResponse(request, "runs/admin/timeline.html", context)
 
     # --- The page of a run ------------------------------------------------------------------------
 
@@ -304,16 +321,17 @@ def start_view(request: HttpRequest, mapping_id: str) -> HttpResponse:
         context["refusal"] = refusal.detail
     else:
         context["started"] = address_of(run["_id"])
-    return render(request, "runs/admin/strip.html", {**context, "cells": cells(identifier)})
+    shown = cells({"mapping_id": reference_to(identifier)})
+    return render(request, "runs/admin/strip.html", {**context, "cells": shown})
 
 
-def cells(mapping_id: ObjectId) -> list[dict[str, Any]]:
-    """Return the last runs of a mapping, oldest first, as cells of a strip."""
+def cells(condition: Stored) -> list[dict[str, Any]]:
+    """Return the last runs that meet a condition, oldest first, as cells of a strip."""
     found = list(
         store.find(
             Run,
-            {"mapping_id": reference_to(mapping_id)},
-            {"status": 1, "queued_at": 1, "duration_ms": 1, "rows_written": 1},
+            condition,
+            {"status": 1, "queued_at": 1, "duration_ms": 1, "rows_written": 1, "skip_reason": 1},
             sort=[("queued_at", -1), ("_id", -1)],
             limit=STRIP,
         )
@@ -322,12 +340,19 @@ def cells(mapping_id: ObjectId) -> list[dict[str, Any]]:
         {
             "address": address_of(run["_id"]),
             "tone": TONES.get(run["status"], QUIET),
-            "title": f"{run['status']}, {run['queued_at']:%Y-%m-%d %H:%M:%S} UTC, "
-            f"{run.get('rows_written') or 0:,} rows written",
-            "text": seconds(run["duration_ms"]) if run.get("duration_ms") is not None else "-",
+            "title": f"{run['status']}, {run['queued_at']:%Y-%m-%d %H:%M:%S} UTC, {_outcome(run)}",
+            "text": seconds(run["duration_ms"])
+            if run.get("duration_ms") is not None
+            else run["status"],
         }
         for run in reversed(found)
     ]
+
+
+def _outcome(run: Stored) -> str:
+    if run["status"] == "skipped":
+        return REASONS.get(run.get("skip_reason") or "", "for no known reason")
+    return f"{run.get('rows_written') or 0:,} rows written"
 
 
 admin.site.unregister(Mapping)
@@ -344,8 +369,30 @@ class MappingWithRuns(MappingAdmin):
     ) -> HttpResponse:
         is_known = ObjectId.is_valid(object_id)
         context = {
-            "cells": cells(ObjectId(object_id)) if is_known else [],
+            "cells": cells({"mapping_id": reference_to(ObjectId(object_id))}) if is_known else [],
             "may_start": may(request, "runs.start_run"),
             "mapping_id": object_id,
+        }
+        return super().change_view(request, object_id, form_url, context | (extra_context or {}))
+
+
+# --- The page of a schedule -----------------------------------------------------------------------
+
+admin.site.unregister(Schedule)
+
+
+@admin.register(Schedule)
+class ScheduleWithRuns(ScheduleAdmin):
+    """The page of a schedule, with a strip of its last runs and of the slots that did not run."""
+
+    change_form_template = "runs/admin/schedule.html"
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        is_known = ObjectId.is_valid(object_id)
+        context = {
+            "cells": cells({"schedule_id": ObjectId(object_id)}) if is_known else [],
+            "timeline_address": reverse("admin:runs_run_timeline"),
         }
         return super().change_view(request, object_id, form_url, context | (extra_context or {}))

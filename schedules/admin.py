@@ -18,17 +18,19 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST
 from unfold.contrib.filters.admin import AutocompleteSelectFilter
+from unfold.forms import ActionForm
 
 import clock
 from common.admin.actions import do_each, report
 from common.admin.badges import BAD, GOOD, NOTHING, QUIET, age, badge, span
 from common.admin.fields import INPUT, MONO
 from common.admin.forms import DocumentForm
-from common.documents import store
+from common.documents import store, trail
 from mappings.admin import MappingChildAdmin
 from schedules.models import Schedule, upcoming_run
 
 RUNS = 10
+MAX_NOTE = 500
 
 
 class TimezoneInput(forms.TextInput):
@@ -55,6 +57,24 @@ class ScheduleForm(DocumentForm):
         }
 
 
+class SwitchForm(ActionForm):
+    """What is done to the selected, and why: the audit keeps it."""
+
+    note = forms.CharField(
+        required=False,
+        max_length=MAX_NOTE,
+        label="",
+        widget=forms.TextInput(
+            {
+                "class": "etl-why",
+                "placeholder": "Why? The audit keeps it.",
+                "aria-label": "Why, for the audit",
+                "x-show": "['enable', 'disable'].includes(action)",
+            }
+        ),
+    )
+
+
 class Run(NamedTuple):
     """A firing time: on the schedule's own clock, in UTC, and how far off."""
 
@@ -79,11 +99,12 @@ class ScheduleAdmin(MappingChildAdmin):
     search_fields = ("name", "cron_expression", "timezone")
     autocomplete_fields = ("mapping",)
     actions = ("enable", "disable", "delete_selected")
-    readonly_fields = ("meaning", "next_run", "last_run", "created_at", "updated_at")
+    action_form = SwitchForm
+    readonly_fields = ("next_run", "last_run", "created_at", "updated_at")
     fieldsets = (
         (
             None,
-            {"fields": ("name", "mapping", "cron_expression", "meaning", "timezone", "enabled")},
+            {"fields": ("name", "mapping", "cron_expression", "timezone", "enabled")},
         ),
         (
             "Firing",
@@ -138,10 +159,6 @@ class ScheduleAdmin(MappingChildAdmin):
             '<code>{}</code> <span class="etl-quiet">{}</span>', obj.cron_expression, obj.timezone
         )
 
-    @admin.display(description="In words")
-    def meaning(self, obj: Schedule) -> str:
-        return obj.description or NOTHING
-
     @admin.display(description="Next run", ordering="next_run_at")
     def next_run(self, obj: Schedule) -> SafeString:
         if not obj.enabled:
@@ -184,7 +201,8 @@ class ScheduleAdmin(MappingChildAdmin):
         if len(others) < len(selected):
             before = len(selected) - len(others)
             messages.info(request, f"{before} of {len(selected)} had been {word} before.")
-        report(request, word, do_each(others, partial(switch, enabled=enabled)))
+        with trail.because(request.POST.get("note", "")[:MAX_NOTE]):
+            report(request, word, do_each(others, partial(switch, enabled=enabled)))
 
 
 def switch(schedule: Schedule, enabled: bool) -> None:

@@ -6,7 +6,8 @@ transaction of the writes, at its end, so that none is there without its entry.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeVar
@@ -44,6 +45,7 @@ Keeper = Callable[[Sequence[Entry]], None]
 
 _keepers: list[Keeper] = []
 _open: ContextVar[list[Entry] | None] = ContextVar("open_trail", default=None)
+_reason: ContextVar[str] = ContextVar("reason", default="")
 
 
 def register(keeper: Keeper) -> None:
@@ -73,8 +75,23 @@ def told(work: Callable[[], T], undone: Callable[[], bool]) -> T:
         _open.reset(token)
 
 
+@contextmanager
+def because(reason: str) -> Iterator[None]:
+    """Keep a person's reason, if there is one, with all that is written in the block.
+
+    It stands among an entry's changes as its `note`.
+    """
+    token = _reason.set(reason.strip())
+    try:
+        yield
+    finally:
+        _reason.reset(token)
+
+
 def note(entry: Entry) -> None:
     """Note a write that `apply` does not make, inside of `writes.transaction`."""
+    if reason := _reason.get():
+        entry = replace(entry, changes={**entry.changes, "note": [None, reason]})
     entries = _open.get()
     if entries is None:
         raise RuntimeError("A write is noted inside of the transaction that makes it.")

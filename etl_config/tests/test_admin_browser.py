@@ -6,27 +6,16 @@ SCREENSHOTS names a folder that gets pictures of the pages, such as `docs/screen
 import os
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from django.contrib.auth.models import User
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import expect
 
+from common.tests.browser import NARROW, WIDE, Browser
 from devtools.postgres import session
 
-CHROMIUM = "/usr/bin/chromium"
-OPTIONS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-WIDE, NARROW = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
+DRY_MS = 15_000
+"""A dry run starts a process that reads the source as a run does: a preview's time, and its own."""
 COLUMNS = [
     ("id", "integer"),
     ("first_name", "string"),
@@ -57,74 +46,6 @@ def source() -> Iterator[object]:
         )
         yield urlsplit(url)
         cursor.execute("DROP TABLE people")
-
-
-class Browser:
-    """A page and what went wrong in it: errors in the console, requests to anywhere else."""
-
-    def __init__(self, page: Page, base: str) -> None:
-        self.page = page
-        self.base = base
-        self.troubles: list[str] = []
-        page.set_default_timeout(15_000)
-        page.on("console", lambda said: self._note(said.text, said.type in ("error", "warning")))
-        page.on("pageerror", lambda raised: self._note(str(raised), True))
-        page.on("response", lambda answer: self._note(answer.url, answer.status >= 400))
-        page.on("request", lambda asked: self._note(asked.url, self._is_elsewhere(asked.url)))
-
-    def _note(self, text: str, is_trouble: bool) -> None:
-        if is_trouble:
-            self.troubles.append(text)
-
-    def _is_elsewhere(self, url: str) -> bool:
-        return not url.startswith((self.base, "data:", "blob:"))
-
-    def open(self, path: str) -> None:
-        self.page.goto(f"{self.base}/admin/{path}")
-        self.page.wait_for_load_state("networkidle")
-
-    def fill(self, **values: str) -> None:
-        for name, value in values.items():
-            self.page.fill(f"[name={name}]", value)
-
-    def choose(self, name: str, text: str) -> None:
-        """Choose a record by typing its name."""
-        self.page.locator(f"select[name={name}] + span.select2").click()
-        self.page.fill(".select2-search__field", text)
-        self.page.locator(".select2-results__option", has_text=text).first.click()
-
-    def save(self) -> None:
-        self.page.click("button[name=_save], input[name=_save]")
-        self.page.wait_for_load_state("networkidle")
-        expect(self.page.get_by_text("was added successfully")).to_be_visible()
-
-    def picture(self, name: str, is_whole: bool = True) -> None:
-        folder, window = os.environ.get("SCREENSHOTS"), self.page.viewport_size
-        if not folder or not window:
-            return
-        if is_whole:
-            # A window as high as the page, or its bar of buttons would hide the middle.
-            height = self.page.evaluate("document.documentElement.scrollHeight")
-            self.page.set_viewport_size(window | {"height": height})
-        self.page.screenshot(path=Path(folder) / f"{name}.png")
-        self.page.set_viewport_size(window)
-
-    def is_wider_than_its_window(self) -> bool:
-        script = "document.documentElement.scrollWidth > window.innerWidth + 1"
-        return bool(self.page.evaluate(script))
-
-
-@pytest.fixture
-def browser(stored, live_server, monkeypatch) -> Iterator[Browser]:
-    """Someone at the login page."""
-    # Playwright's loop runs in the thread of the test, whose fixtures speak to the store.
-    monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
-    User.objects.create_superuser("admin", password="to-log-in")
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
-        page = chromium.new_page(viewport=WIDE, timezone_id="Asia/Tokyo")
-        yield Browser(page, live_server.url)
-        chromium.close()
 
 
 def log_in(browser: Browser) -> None:
@@ -168,27 +89,67 @@ def describe(browser: Browser) -> None:
 
 def map_columns(browser: Browser) -> None:
     browser.open("mappings/mapping/add/")
-    browser.fill(name="shop customers", source_query="SELECT * FROM people ORDER BY id")
+    browser.fill(name="shop customers")
     browser.choose("source_connection", "shop")
     browser.choose("target_schema", "customers")
-    browser.page.click("button:text-is('Preview')")
+    write_the_query(browser)
     preview = browser.page.locator("#etl-preview")
     expect(preview).to_contain_text("50 rows")
     expect(preview).to_contain_text("there are more")
     expect(preview.locator("thead")).to_contain_text("full_namestring")
     browser.picture("preview")
-    for index, (kind, sources, targets, option) in enumerate(RULES):
-        if index:
-            browser.page.click("text=Add another Column mapping")
+    connect_by_keyboard(browser, "id", "id")
+    for index, (kind, sources, targets, option) in enumerate(RULES[1:], start=1):
+        browser.page.click("text=Add another Column mapping")
         row = f"column_mappings-{index}"
         browser.page.select_option(f"[name={row}-type]", kind)
         browser.page.fill(f"[name={row}-source_columns]", sources)
         browser.page.fill(f"[name={row}-target_fields]", targets)
         browser.page.fill(f"[name={row}-option]", option)
+    try_dry(browser)
     browser.save()
     browser.page.click("a:text-is('shop customers')")
     see_the_picture(browser)
     browser.picture("mapping")
+
+
+def write_the_query(browser: Browser) -> None:
+    """Complete the name of a table that the source has, and look at its rows, by keyboard."""
+    page = browser.page
+    people = page.locator("#etl-tree [data-table='public.people']")
+    people.locator("button").click()
+    expect(people.locator("li")).to_have_count(7)
+    page.locator(".ace_text-input").focus()
+    page.keyboard.insert_text("SELECT * FROM ")
+    page.keyboard.type("peo")
+    expect(page.locator(".ace_autocomplete .ace_line").first).to_contain_text("people")
+    page.keyboard.press("Enter")
+    page.keyboard.insert_text(" ORDER BY id")
+    page.keyboard.press("Control+Enter")
+    expect(page.locator("[name=source_query]")).to_have_value("SELECT * FROM people ORDER BY id")
+
+
+def connect_by_keyboard(browser: Browser, column: str, field: str) -> None:
+    for side, name in (("source", column), ("target", field)):
+        box = browser.page.locator(f"#etl-picture .box[data-side={side}][data-name='{name}']")
+        box.press("Enter")
+        expect(box).to_have_attribute("aria-pressed", "true")
+    browser.page.locator("[data-connect]").press("Enter")
+    expect(browser.page.locator("[name=column_mappings-0-source_columns]")).to_have_value(column)
+
+
+def try_dry(browser: Browser) -> None:
+    """Look at target rows; what a rule reads that is not there is told beside that rule."""
+    page = browser.page
+    page.fill("[name=column_mappings-3-source_columns]", "balanc")
+    page.click("#etl-dry-run")
+    problem = page.locator("tr", has=page.locator("[name=column_mappings-3-type]"))
+    told = problem.locator(".etl-problems")
+    expect(told).to_contain_text('the nearest is "balance"', timeout=DRY_MS)
+    page.fill("[name=column_mappings-3-source_columns]", "balance")
+    page.click("#etl-dry-run")
+    expect(page.locator("#etl-target-rows")).to_contain_text("none refused", timeout=DRY_MS)
+    expect(told).to_be_empty()
 
 
 def see_the_picture(browser: Browser) -> None:
@@ -203,9 +164,10 @@ def see_the_picture(browser: Browser) -> None:
 
 def schedule(browser: Browser) -> None:
     browser.open("schedules/schedule/add/")
-    browser.fill(name="mornings", cron_expression="*/20 6-9 * * *", timezone="Europe/Berlin")
+    browser.fill(name="mornings", cron_expression="*/20 6-9 * *", timezone="Europe/Berlin")
+    expect(browser.page.locator("#etl-runs")).to_contain_text("refused")
+    browser.fill(cron_expression="*/20 6-9 * * *")
     browser.choose("mapping", "shop customers")
-    browser.page.click("text=Show as entered")
     expect(browser.page.locator("#etl-runs tbody tr")).to_have_count(10)
     browser.save()
     next_run = browser.page.locator("#result_list time[data-local]")
@@ -236,6 +198,7 @@ PAGES = [
     "mappings/columnmapping/",
     "schedules/schedule/",
     "schedules/schedule/add/",
+    "runs/run/timeline/",
     "auth/user/",
 ]
 
@@ -301,7 +264,7 @@ def test_an_operator_goes_from_the_login_to_the_picture(browser, source, stored)
     ask_whether_to_delete(browser, stored, mapping)
     browser.page.set_viewport_size(NARROW)
     browser.open(records[0])
-    browser.page.click("button:text-is('Preview')")
+    browser.page.click("#etl-show")
     expect(browser.page.locator("#etl-preview")).to_contain_text("50 rows")
     assert not browser.is_wider_than_its_window()
     browser.page.locator("#etl-picture").scroll_into_view_if_needed()

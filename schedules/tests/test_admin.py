@@ -62,7 +62,7 @@ def test_a_new_name_leaves_the_next_run_where_it_is(operator, api, stored):
 
 def test_the_page_says_the_expression_in_words(operator, api):
     record = made(api, "schedules", cron_expression="30 6 * * MON-FRI")
-    assert operator.html(CHANGE, record["id"]).count("At 06:30 from Monday to Friday") == 2
+    assert operator.html(CHANGE, record["id"]).count("At 06:30 from Monday to Friday") == 1
 
 
 @pytest.mark.parametrize(
@@ -103,3 +103,13 @@ def test_a_schedule_that_makes_no_sense_breaks_no_page_and_is_not_enabled(operat
 def test_the_list_shows_the_next_run_on_the_schedules_clock(operator, api):
     api.create("schedules", schedule_body(api, cron_expression="0 6 * * *", timezone="Asia/Tokyo"))
     assert "06:00 JST" in operator.html(LIST)
+
+
+def test_a_switch_of_many_keeps_why_in_the_audit(operator, api, stored):
+    ids = [made(api, "schedules")["id"] for _ in range(2)]
+    told = operator.act(LIST, "disable", ids, note=" The source moves tonight. ")
+    assert told == ["2 of 2 schedules disabled."]
+    changes = [entry["changes"] for entry in stored.audit.find({"via": "admin"})]
+    assert changes == [{"enabled": [True, False], "note": [None, "The source moves tonight."]}] * 2
+    operator.act(LIST, "enable", ids[:1])
+    assert "note" not in stored.audit.find_one({"changes.enabled": [False, True]})["changes"]

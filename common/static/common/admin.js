@@ -1,15 +1,20 @@
 // A button with data-fragment posts its form there and shows the answer, a piece of HTML, in the page.
+// One with data-follows does so by itself, too, while one types into the inputs that it names.
 // Elements inside [data-rows] add, remove and move rows of a table of inputs.
 // An element with data-poll is filled again from there each second, while its answer holds [data-live].
 // A moment with data-local is shown on the clock of whoever looks.
 "use strict";
 
 (() => {
-    const post = async (button) => {
+    const turns = new WeakMap();
+
+    const post = async (button, isQuiet = false) => {
         const target = document.getElementById(button.dataset.target);
-        button.disabled = true;
+        const turn = (turns.get(target) ?? 0) + 1;
+        turns.set(target, turn);
+        button.disabled = !isQuiet;
         target.setAttribute("aria-busy", "true");
-        target.textContent = "Working…";
+        if (!isQuiet) target.textContent = "Working…";
         try {
             const answer = await fetch(button.dataset.fragment, {
                 method: "POST",
@@ -18,6 +23,8 @@
                 redirect: "error",
             });
             const text = await answer.text();
+            // An answer to what was typed before comes too late.
+            if (turns.get(target) !== turn) return;
             if (answer.ok) {
                 target.innerHTML = text;
             } else {
@@ -27,8 +34,18 @@
             target.textContent = "The service does not answer; try again in a moment.";
         } finally {
             button.disabled = false;
-            target.removeAttribute("aria-busy");
+            if (turns.get(target) === turn) target.removeAttribute("aria-busy");
         }
+    };
+
+    const follow = (button) => {
+        const names = button.dataset.follows.split(" ");
+        let timer;
+        button.closest("form").addEventListener("input", (event) => {
+            if (!names.includes(event.target.name)) return;
+            clearTimeout(timer);
+            timer = setTimeout(post, 300, button, true);
+        });
     };
 
     const changeRow = (button, table) => {
@@ -77,6 +94,7 @@
     });
 
     document.addEventListener("DOMContentLoaded", () => {
+        document.querySelectorAll("button[data-follows]").forEach(follow);
         for (const element of document.querySelectorAll("[data-poll]")) setTimeout(poll, 1000, element);
     });
 
