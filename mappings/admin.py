@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from bson import ObjectId
@@ -12,6 +12,7 @@ from django.core.exceptions import NON_FIELD_ERRORS, PermissionDenied, Validatio
 from django.db import models
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.template.response import TemplateResponse
 from django.urls import path
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
@@ -36,7 +37,7 @@ from common.admin.records import (
 )
 from common.documents import store, writes
 from connections.models import Connection
-from mappings import proof, rules, source, verify
+from mappings import lineage_pages, proof, rules, source, verify
 from mappings.copying import copy_mapping
 from mappings.models import ColumnMapping, Mapping, RuleConfig, texts
 from mappings.picture import Rule, draw, visible
@@ -111,7 +112,26 @@ class MappingAdmin(AuditedHistory, DocumentAdmin):
 
     def get_urls(self) -> list[Any]:
         preview = self.admin_site.admin_view(require_POST(self.preview_view))
-        return [path("preview/", preview, name="mappings_mapping_preview"), *super().get_urls()]
+        view = self.admin_site.admin_view
+        return [
+            path("preview/", preview, name="mappings_mapping_preview"),
+            path(
+                "<str:object_id>/lineage/",
+                view(self.lineage_view),
+                name="mappings_mapping_lineage",
+            ),
+            path(
+                "lineage/schema/<str:object_id>/",
+                view(self.lineage_into_view),
+                name="mappings_lineage_schema",
+            ),
+            path(
+                "lineage/connection/<str:object_id>/",
+                view(self.lineage_out_view),
+                name="mappings_lineage_connection",
+            ),
+            *super().get_urls(),
+        ]
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
@@ -201,11 +221,46 @@ class MappingAdmin(AuditedHistory, DocumentAdmin):
             raise PermissionDenied
         return render(request, "mappings/admin/preview.html", preview_context(request))
 
+    # --- Lineage ----------------------------------------------------------------------------------
+
+    def lineage_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Show where the fields of a mapping's target come from."""
+        return self._lineage_page(request, lambda: lineage_pages.of_mapping(object_id))
+
+    def lineage_into_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Show what feeds a schema, or one of its columns."""
+        column = lineage_pages.given(request, "column")
+        return self._lineage_page(request, lambda: lineage_pages.into_schema(object_id, column))
+
+    def lineage_out_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Show where a table, or a column, of a source flows to."""
+        table, column = (lineage_pages.given(request, name) for name in ("table", "column"))
+        return self._lineage_page(
+            request, lambda: lineage_pages.out_of_connection(object_id, table, column)
+        )
+
+    def _lineage_page(
+        self, request: HttpRequest, shown: Callable[[], dict[str, Any]]
+    ) -> HttpResponse:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        context = {
+            **self.admin_site.each_context(request),
+            "subtitle": None,
+            "opts": self.opts,
+            "media": self.media,
+            "kinds": LINES,
+            **shown(),
+        }
+        return TemplateResponse(request, "mappings/admin/lineage.html", context)
+
     def may_preview(self, request: HttpRequest) -> bool:
         """Tell whether a person may read by connections, as the API's preview does."""
         return may(request, "mappings.preview_mapping")
 
 
+LINES = ("identity", "expression", "aggregate", "window", "unknown")
+"""The kinds of lines that a picture of lineage has."""
 FORM_ASKS = ("source_connection", "target_schema")
 
 

@@ -12,6 +12,7 @@ import hmac
 import secrets
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from email.utils import parseaddr
@@ -172,14 +173,26 @@ def send_test(notification: Notification) -> Outcome:
 
 def send(notification: Notification, delivery: Stored) -> Outcome:
     """Send a message in a child; what goes wrong is an outcome, never an exception."""
-    started = time.monotonic()
     try:
         call, arguments = WAYS[notification.kind](notification, delivery)
-        answer = _asked(call, arguments)
     except _Failed as failure:
         return failure.outcome
     except UnreadableSecret as unreadable:
         return Outcome(False, unreadable.detail, "secret_unreadable")
+    return _sent(call, arguments)
+
+
+def post(url: str, headers: Mapping[str, str], body: str) -> Outcome:
+    """Post a body in a child; what goes wrong is an outcome, never an exception."""
+    return _sent("webhook", {"url": url, "headers": dict(headers), "body": body})
+
+
+def _sent(call: str, arguments: dict[str, Any]) -> Outcome:
+    started = time.monotonic()
+    try:
+        answer = _asked(call, arguments)
+    except _Failed as failure:
+        return failure.outcome
     latency_ms = round((time.monotonic() - started) * 1000, 1)
     status, refused = answer.get("status", 200), answer.get("refused")
     if not 200 <= status < 300:
@@ -222,7 +235,7 @@ def _webhook(notification: Notification, delivery: Stored) -> tuple[str, dict[st
     body = to_json(outbox.message_of(delivery)).decode()
     headers = {
         "Content-Type": "application/json",
-        "User-Agent": f"etl-engine-backend/{settings.VERSION}",
+        "User-Agent": user_agent(),
         "X-ETL-Delivery": str(delivery["_id"]),
     }
     if secret := notification.reveal("secret"):
@@ -231,6 +244,10 @@ def _webhook(notification: Notification, delivery: Stored) -> tuple[str, dict[st
     if account := _account_in(url):
         headers["Authorization"] = account
     return "webhook", {"url": url, "headers": headers, "body": body}
+
+
+def user_agent() -> str:
+    return f"etl-engine-backend/{settings.VERSION}"
 
 
 def _account_in(url: str) -> str | None:

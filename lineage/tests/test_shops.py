@@ -195,6 +195,8 @@ POSTGRES = [
     ("SELECT length AS title, title AS length FROM film ORDER BY title LIMIT 3",
      ["title = identity(film.length)", "length = identity(film.title)"]),
     ("SELECT city FROM city", ["city = identity(city.city)"]),
+    (f"SELECT {'n' * 70}.{'é' * 40} FROM (SELECT city AS {'é' * 40} FROM city) {'n' * 70}",
+     [f"{'é' * 31} = identity(city.city)"]),
     ("SELECT city.city, c.city AS other FROM city, city AS c",
      ["city = identity(city.city)", "other = identity(city.city)"]),
     ('SELECT "Film Notes"."Note Text" AS "Note", NOTE_ID FROM "Film Notes"',
