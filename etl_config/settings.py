@@ -128,6 +128,13 @@ EMAIL_USE_TLS = _MAIL.starts_tls
 EMAIL_USE_SSL = _MAIL.is_tls
 DEFAULT_FROM_EMAIL = env.text("EMAIL_FROM", "") or "etl@localhost"
 
+# --- OpenLineage ---------------------------------------------------------------------------------
+
+# Where workers tell of the runs that begin and end, such as http://marquez:5000; nowhere without.
+OPENLINEAGE_URL = env.text("OPENLINEAGE_URL", "")
+OPENLINEAGE_API_KEY = env.secret("OPENLINEAGE_API_KEY")
+OPENLINEAGE_NAMESPACE = env.text("OPENLINEAGE_NAMESPACE", "") or "etl-engine"
+
 # --- The server ----------------------------------------------------------------------------------
 
 LISTEN_HOST = env.text("LISTEN_HOST", "") or "127.0.0.1"

@@ -169,11 +169,12 @@ class Names:
         """Return a name as the query means it: PostgreSQL's are small unless they are quoted."""
         if identifier is None or isinstance(identifier, str):
             return (identifier or "").lower()
-        return (
+        name = (
             self.folded(identifier.name)
             if identifier.args.get("quoted")
             else identifier.name.lower()
         )
+        return _cut(name) if self.dialect == "postgres" else name
 
     def table(self, name: str, schema: str | None) -> Relation:
         """Return a table by its name, or what nobody described under this name."""
@@ -188,3 +189,8 @@ class Names:
             for column in columns
         ]
         return Relation(flows, name, self.folded(schema))
+
+
+def _cut(name: str) -> str:
+    """Return as much of a name as PostgreSQL keeps: 63 bytes."""
+    return name.encode(errors="replace")[:63].decode(errors="ignore")

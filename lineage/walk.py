@@ -254,7 +254,18 @@ class Walk:
             columns = [self.names.of(name) for name in found]
         is_open = not columns and not isinstance(node, SINGLE_COLUMN)
         named = columns or [name or self._name_of(node)]
-        return Relation([(column, flow) for column in named], name or named[0], is_open=is_open)
+        flows = self._unnested(node, scope) if isinstance(node, exp.Unnest) else []
+        if len(flows) != len(named):
+            flows = [flow] * len(named)
+        returned = list(zip(named, flows, strict=True))
+        if ordinality := node.args.get("offset"):
+            own = "ordinality" if ordinality is True else self.names.of(ordinality)
+            returned.append((own, flow))
+        return Relation(returned, name or named[0], is_open=is_open)
+
+    def _unnested(self, node: exp.Unnest, scope: Scope) -> list[Flow]:
+        """Return what flows out of each of several arrays, side by side."""
+        return [self._made_of([one], scope) for one in node.expressions]
 
     def _alias(self, node: exp.Expr) -> tuple[str, list[str]]:
         """Return the name that a relation is given, and those of its columns."""
@@ -276,6 +287,10 @@ class Walk:
                 return self._column(node, scope)
             case exp.Paren() | exp.Alias() | exp.Ordered():
                 return self.flow(node.this, scope)
+            case exp.Dot(this=exp.Paren(this=exp.Column() as row)) if relation := self._row_of(
+                row, scope
+            ):
+                return relation.column(self.names.of(node.expression))
             case exp.Star():
                 return CONSTANT
             case exp.Parameter():
@@ -315,6 +330,13 @@ class Walk:
         if found is None and (relation := scope.relation(name)):
             return relation.row
         return found or UNKNOWN
+
+    def _row_of(self, node: exp.Column, scope: Scope) -> Relation | None:
+        """Return the relation whose whole row a name stands for; None where it is a column's."""
+        if node.args.get("table") is not None or isinstance(node.this, exp.Star):
+            return None
+        name = self.names.of(node.this)
+        return scope.relation(name) if scope.bare(name) is None else None
 
     def _relation_named(self, node: exp.Column, scope: Scope) -> Relation | None:
         """Return the relation that stands before a column's name."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar
 
 from bson import ObjectId
@@ -13,6 +13,7 @@ from django.core.exceptions import NON_FIELD_ERRORS, PermissionDenied, Validatio
 from django.db import models
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.template.response import TemplateResponse
 from django.urls import path
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
@@ -39,7 +40,7 @@ from common.api.problems import translated
 from common.documents import store, writes
 from common.exceptions import ServiceError
 from connections.models import Connection
-from mappings import dryrun, posted, proof, rules, source, verify
+from mappings import dryrun, lineage_pages, posted, proof, rules, source, verify
 from mappings.copying import copy_mapping
 from mappings.dry_run_table import ROWS, dry_run_context
 from mappings.models import (
@@ -147,7 +148,8 @@ class MappingAdmin(AuditedHistory, DocumentAdmin):
     )
 
     def get_urls(self) -> list[Any]:
-        pages = {
+        view = self.admin_site.admin_view
+        posts = {
             "preview/": self.preview_view,
             "dry-run/": self.dry_run_view,
             "picture/": self.picture_view,
@@ -156,11 +158,28 @@ class MappingAdmin(AuditedHistory, DocumentAdmin):
         return [
             path(
                 address,
-                self.admin_site.admin_view(require_POST(view)),
+                view(require_POST(posted_to)),
                 name="mappings_mapping_" + address.split("/")[-2].replace("-", "_"),
             )
-            for address, view in pages.items()
-        ] + super().get_urls()
+            for address, posted_to in posts.items()
+        ] + [
+            path(
+                "<str:object_id>/lineage/",
+                view(self.lineage_view),
+                name="mappings_mapping_lineage",
+            ),
+            path(
+                "lineage/schema/<str:object_id>/",
+                view(self.lineage_into_view),
+                name="mappings_lineage_schema",
+            ),
+            path(
+                "lineage/connection/<str:object_id>/",
+                view(self.lineage_out_view),
+                name="mappings_lineage_connection",
+            ),
+            *super().get_urls(),
+        ]
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
@@ -315,11 +334,46 @@ class MappingAdmin(AuditedHistory, DocumentAdmin):
             context |= {"verification": found, "verification_badge": verification_badge(found)}
         return render(request, "mappings/admin/problems.html", context)
 
+    # --- Lineage ----------------------------------------------------------------------------------
+
+    def lineage_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Show where the fields of a mapping's target come from."""
+        return self._lineage_page(request, lambda: lineage_pages.of_mapping(object_id))
+
+    def lineage_into_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Show what feeds a schema, or one of its columns."""
+        column = lineage_pages.given(request, "column")
+        return self._lineage_page(request, lambda: lineage_pages.into_schema(object_id, column))
+
+    def lineage_out_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Show where a table, or a column, of a source flows to."""
+        table, column = (lineage_pages.given(request, name) for name in ("table", "column"))
+        return self._lineage_page(
+            request, lambda: lineage_pages.out_of_connection(object_id, table, column)
+        )
+
+    def _lineage_page(
+        self, request: HttpRequest, shown: Callable[[], dict[str, Any]]
+    ) -> HttpResponse:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        context = {
+            **self.admin_site.each_context(request),
+            "subtitle": None,
+            "opts": self.opts,
+            "media": self.media,
+            "kinds": LINES,
+            **shown(),
+        }
+        return TemplateResponse(request, "mappings/admin/lineage.html", context)
+
     def may_preview(self, request: HttpRequest) -> bool:
         """Tell whether a person may read by connections, as the API's preview does."""
         return may(request, "mappings.preview_mapping")
 
 
+LINES = ("identity", "expression", "aggregate", "window", "unknown")
+"""The kinds of lines that a picture of lineage has."""
 FORM_ASKS = ("source_connection", "target_schema")
 
 

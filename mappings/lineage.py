@@ -99,7 +99,7 @@ def as_source(source: Sequence[Any]) -> dict[str, Any]:
 def into_schema(schema_id: ObjectId, column: str | None) -> list[dict[str, Any]]:
     """Return what feeds the fields of a schema, or the one `column`, mapping by mapping."""
     found = []
-    for mapping, fields in _of_all({"target_schema_id": reference_to(schema_id)}):
+    for mapping, fields in of_all({"target_schema_id": reference_to(schema_id)}):
         for field in fields:
             if field["rule_id"] is None or column not in (None, field["name"]):
                 continue
@@ -123,12 +123,12 @@ def out_of_connection(
     `table` is a name, or `schema.name`.
     """
     found = []
-    for mapping, fields in _of_all({"source_connection_id": reference_to(connection_id)}):
+    for mapping, fields in of_all({"source_connection_id": reference_to(connection_id)}):
         for field in fields:
             kinds = [
                 each["transformation"]
                 for each in field["columns"]
-                if any(_is_meant(one, table, column) for one in each["sources"])
+                if any(is_meant(one, table, column) for one in each["sources"])
             ]
             if kinds:
                 found.append(
@@ -143,7 +143,7 @@ def out_of_connection(
     return found
 
 
-def _is_meant(source: Dict[str, Any], table: str | None, column: str | None) -> bool:
+def is_meant(source: Dict[str, Any], table: str | None, column: str | None) -> bool:
     whole = f"{source['schema']}.{source['table']}"
     is_table = table in (None, source["table"], whole) or (
         source["schema"] is None and table is not None and table.endswith(f".{source['table']}")
@@ -151,7 +151,7 @@ def _is_meant(source: Dict[str, Any], table: str | None, column: str | None) -> 
     return is_table and column in (None, source["column"])
 
 
-def _of_all(condition: Stored) -> Iterator[tuple[Mapping, list[dict[str, Any]]]]:
+def of_all(condition: Stored) -> Iterator[tuple[Mapping, list[dict[str, Any]]]]:
     mappings = [Mapping.from_document(one) for one in store.find(Mapping, condition)]
     mappings.sort(key=lambda mapping: (str(mapping.name), str(mapping.pk)))
     for start in range(0, len(mappings), BATCH):

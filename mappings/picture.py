@@ -84,7 +84,7 @@ def draw(rules: Sequence[Rule], fields: Mapping[str, str], columns: Sequence[str
     place = layout(rules, fields, columns)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {place.height}" '
-        f'role="img" class="etl-map" aria-label="{_text(describe(rules, place))}">',
+        f'role="img" class="etl-map" aria-label="{escaped(describe(rules, place))}">',
         STYLE,
         _heading(LEFT, "Source columns"),
         _heading(RIGHT, "Target fields"),
@@ -161,15 +161,16 @@ def _lines(rule: Rule, place: Layout, node: float | None) -> Iterable[str]:
 def _curve(rule: Rule, x1: float, y1: float, x2: float, y2: float) -> str:
     bend = (x2 - x1) / 2
     path = f"M{x1:g} {y1:g}C{x1 + bend:g} {y1:g} {x2 - bend:g} {y2:g} {x2:g} {y2:g}"
-    return f'<path class="line {_text(rule.kind)}" d="{path}"/>'
+    return f'<path class="line {escaped(rule.kind)}" d="{path}"/>'
 
 
 def _node(rule: Rule, y: float) -> str:
     sign = f"{rule.kind} {visible(rule.option)}" if rule.option else rule.kind
     return (
-        f'<g class="node {_text(rule.kind)}"><title>{_text(sign)}</title>'
+        f'<g class="node {escaped(rule.kind)}"><title>{escaped(sign)}</title>'
         f'<rect x="{NODE_X:g}" y="{y - BOX / 2:g}" width="{NODE_WIDTH}" height="{BOX}" rx="13"/>'
-        f'<text x="{WIDTH / 2:g}" y="{y + 4:g}" text-anchor="middle">{_text(_cut(sign, 13))}</text>'
+        f'<text x="{WIDTH / 2:g}" y="{y + 4:g}" text-anchor="middle">'
+        f"{escaped(cut(sign, 13))}</text>"
         "</g>"
     )
 
@@ -182,16 +183,16 @@ def _rows(rules: Sequence[Rule], name: str, side: int) -> str:
 
 def _box(x: float, y: float, name: str, note: str, css_class: str, rows: str) -> str:
     label = "unmapped" if css_class == "unmapped" else note
-    text = _cut(name, NAME_LENGTH - min(len(label), 18) // 2)
+    text = cut(name, NAME_LENGTH - min(len(label), 18) // 2)
     return (
         f'<g class="box {css_class}" data-side="{"source" if x == LEFT else "target"}" '
-        f'data-name="{_text(name)}" data-typed="{_text(name_lists.to_text([name]))}" '
-        f'data-rows="{rows}"><title>{_text(f"{name} {note}".strip())}'
+        f'data-name="{escaped(name)}" data-typed="{escaped(name_lists.to_text([name]))}" '
+        f'data-rows="{rows}"><title>{escaped(f"{name} {note}".strip())}'
         f"{', unmapped' if css_class == 'unmapped' else ''}</title>"
         f'<rect x="{x:g}" y="{y - BOX / 2:g}" width="{BOX_WIDTH}" height="{BOX}" rx="5"/>'
-        f'<text x="{x + 10:g}" y="{y + 4:g}">{_text(text)}</text>'
+        f'<text x="{x + 10:g}" y="{y + 4:g}">{escaped(text)}</text>'
         f'<text class="note" x="{x + BOX_WIDTH - 10:g}" y="{y + 4:g}" text-anchor="end">'
-        f"{_text(label)}</text></g>"
+        f"{escaped(label)}</text></g>"
     )
 
 
@@ -210,11 +211,11 @@ def visible(text: str) -> str:
     return text.replace(" ", "␣").replace("\t", "⇥").replace("\n", "↵").replace("\r", "↵")
 
 
-def _cut(text: str, length: int) -> str:
+def cut(text: str, length: int) -> str:
     return text if len(text) <= length else text[: length - 1] + "…"
 
 
-def _text(text: str) -> str:
+def escaped(text: str) -> str:
     """Return text fit for an element or an attribute; characters that XML lacks are dropped."""
     kept = "".join(c for c in text if c >= " " or c in "\t\n" or c == "\r")
     return escape(kept.replace("\ufffe", "").replace("\uffff", ""))

@@ -11,6 +11,7 @@ import hmac
 import secrets
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from email.utils import parseaddr
@@ -174,16 +175,28 @@ def send_test(notification: Notification) -> Outcome:
 
 def send(notification: Notification, delivery: Stored) -> Outcome:
     """Send a message in a child; what goes wrong is an outcome, never an exception."""
-    started = time.monotonic()
     if notification.kind not in WAYS:
         return Outcome(False, "The notification is of a kind that is not known here.", "unknown")
     try:
         call, arguments = WAYS[notification.kind](notification, delivery)
-        answer = _asked(call, arguments)
     except _Failed as failure:
         return failure.outcome
     except UnreadableSecret as unreadable:
         return Outcome(False, unreadable.detail, "secret_unreadable")
+    return _sent(call, arguments)
+
+
+def post(url: str, headers: Mapping[str, str], body: str) -> Outcome:
+    """Post a body in a child; what goes wrong is an outcome, never an exception."""
+    return _sent(f"{POSTING}:webhook", {"url": url, "headers": dict(headers), "body": body})
+
+
+def _sent(call: str, arguments: dict[str, Any]) -> Outcome:
+    started = time.monotonic()
+    try:
+        answer = _asked(call, arguments)
+    except _Failed as failure:
+        return failure.outcome
     latency_ms = round((time.monotonic() - started) * 1000, 1)
     status, refused = answer.get("status", 200), answer.get("refused")
     if not 200 <= status < 300:
@@ -226,12 +239,16 @@ def _webhook(notification: Notification, delivery: Stored) -> tuple[str, dict[st
     body = to_json(outbox.message_of(delivery)).decode()
     headers = {
         "Content-Type": "application/json",
-        "User-Agent": f"etl-engine-backend/{settings.VERSION}",
+        "User-Agent": user_agent(),
         "X-ETL-Delivery": str(delivery["_id"]),
     }
     if secret := notification.reveal("secret"):
         headers["X-ETL-Signature"] = signature(secret, int(time.time()), body)
     return f"{POSTING}:webhook", {"url": _url(notification), "headers": headers, "body": body}
+
+
+def user_agent() -> str:
+    return f"etl-engine-backend/{settings.VERSION}"
 
 
 def signature(secret: str, moment: int, body: str) -> str:

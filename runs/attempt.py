@@ -80,6 +80,7 @@ class Attempt:
             self._settle()
             return
         self.say(f"Attempt {self.claim.attempt} begins on {self.worker}.")
+        outcomes.begun(self.claim.run)
         spec: RunSpec | None = None
         try:
             shared.require_keys()

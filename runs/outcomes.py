@@ -1,7 +1,7 @@
 """How an attempt ends: each way is one conditional write, while the run is still the worker's.
 
 Whoever wants to know, such as those who tell people, registers and is called in the transaction of
-that write: `on_end(listener)`.
+that write: `on_end(listener)`. That an attempt begins is told by `on_begin(listener)`.
 """
 
 from __future__ import annotations
@@ -22,15 +22,27 @@ from runs.queueing import naive
 from runs.starting import duration_ms
 
 Listener = Callable[[Stored], None]
-"""Called with a run that has ended, in the transaction that says so."""
+"""Called with the document of a run."""
 
 _listeners: list[Listener] = []
+_of_beginnings: list[Listener] = []
 FREE: Stored = {"holds": None, "token": None, "not_before": None}
 
 
 def on_end(listener: Listener) -> None:
-    """Have `listener` called with each run that ends by a worker."""
+    """Have `listener` called with each run that ends by a worker, in the transaction of its end."""
     _listeners.append(listener)
+
+
+def on_begin(listener: Listener) -> None:
+    """Have `listener` called with each run of which a worker begins an attempt."""
+    _of_beginnings.append(listener)
+
+
+def begun(run: Stored) -> None:
+    """Tell those who want to know that an attempt begins."""
+    for listener in _of_beginnings:
+        listener(run)
 
 
 def succeeded(claim: Claim, report: RunReport, target: dict[str, Any]) -> bool:

@@ -9,11 +9,13 @@ from django import forms
 from django.contrib import admin
 from django.core.exceptions import ValidationError
 from django.http import QueryDict
+from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.widgets import INPUT_CLASSES, SELECT_CLASSES
 
 from audit.admin import AuditedHistory
+from common.admin.badges import NOTHING
 from common.admin.forms import DocumentForm
 from common.admin.model_admin import DocumentAdmin
 from common.admin.records import note_users, users_link
@@ -152,10 +154,10 @@ class SchemaAdmin(AuditedHistory, DocumentAdmin):
     form = SchemaForm
     list_display = ("name", "column_names", "about", "mappings", "changed")
     search_fields = ("name", "description")
-    readonly_fields = ("mappings", "created_at", "updated_at")
+    readonly_fields = ("lineage", "mappings", "created_at", "updated_at")
     fieldsets = (
         (None, {"fields": ("name", "description")}),
-        ("Columns", {"fields": ("columns",)}),
+        ("Columns", {"fields": ("columns", "lineage")}),
         ("History", {"fields": ("mappings", "created_at", "updated_at"), "classes": ["collapse"]}),
     )
 
@@ -170,6 +172,13 @@ class SchemaAdmin(AuditedHistory, DocumentAdmin):
             '<strong>{}</strong> <span class="etl-quiet etl-mono">{}{}</span>',
             len(columns), ", ".join(columns[:COLUMNS_LISTED]), more,
         )  # fmt: skip
+
+    @admin.display(description="Lineage")
+    def lineage(self, obj: Schema) -> SafeString | str:
+        if not obj.is_stored:
+            return NOTHING
+        address = reverse("admin:mappings_lineage_schema", args=[obj.pk])
+        return format_html('<a class="etl-link" href="{}">What feeds these columns</a>', address)
 
     @admin.display(description="Description")
     def about(self, obj: Schema) -> str:

@@ -6,6 +6,7 @@ import socket
 from datetime import datetime, timedelta
 
 import pytest
+from bson import ObjectId
 from django.contrib.admin.models import LogEntry
 from django.urls import reverse
 
