@@ -149,7 +149,7 @@ class MappingAdmin(AuditedHistory, DocumentAdmin):
 
     def get_urls(self) -> list[Any]:
         view = self.admin_site.admin_view
-        posts = {
+        posts: dict[str, Callable[..., HttpResponse]] = {
             "preview/": self.preview_view,
             "dry-run/": self.dry_run_view,
             "picture/": self.picture_view,

@@ -12,7 +12,6 @@ os.environ |= {
     "DLT_DATA_DIR": FOLDER,
     "RUNTIME__DLTHUB_TELEMETRY": "false",
     "RUNTIME__LOG_LEVEL": "ERROR",
-    "DATA_WRITER__FILE_MAX_BYTES": str(64 * 1024 * 1024),
 }
 
 import dlt  # noqa: E402 - it reads the environment when it is loaded
