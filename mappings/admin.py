@@ -147,7 +147,7 @@ class MappingAdmin(AuditedHistory, DocumentAdmin):
     )
 
     def get_urls(self) -> list[Any]:
-        pages = {
+        pages: dict[str, Any] = {
             "preview/": self.preview_view,
             "dry-run/": self.dry_run_view,
             "picture/": self.picture_view,

@@ -33,7 +33,9 @@ def chips(changelist: ChangeList) -> list[dict[str, str]]:
         {
             "title": str(spec.title),
             "words": _words(changelist, spec),
-            "without": changelist.get_query_string(remove=spec.expected_parameters()),
+            "without": changelist.get_query_string(
+                remove=list(filter(None, spec.expected_parameters()))
+            ),
         }
         for spec in changelist.filter_specs
         if spec.used_parameters
