@@ -34,7 +34,7 @@ def chips(changelist: ChangeList) -> list[dict[str, str]]:
             "title": str(spec.title),
             "words": _words(changelist, spec),
             "without": changelist.get_query_string(
-                remove=[name for name in spec.expected_parameters() if name]
+                remove=list(filter(None, spec.expected_parameters()))
             ),
         }
         for spec in changelist.filter_specs

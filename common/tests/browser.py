@@ -20,6 +20,7 @@ OPTIONS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+TIMEOUT_MS = 15_000
 WIDE, NARROW = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
 
 
@@ -30,7 +31,7 @@ class Browser:
         self.page = page
         self.base = base
         self.troubles: list[str] = []
-        page.set_default_timeout(15_000)
+        page.set_default_timeout(TIMEOUT_MS)
         page.on("console", lambda said: self._note(said.text, said.type in ("error", "warning")))
         page.on("pageerror", lambda raised: self._note(str(raised), True))
         page.on("response", lambda answer: self._note(answer.url, answer.status >= 400))
@@ -81,6 +82,8 @@ class Browser:
 @contextmanager
 def opened(base: str) -> Iterator[Browser]:
     """Yield a browser; where the machine has none, a test fails."""
+    # As long as a page may take, on a machine that is busy.
+    expect.set_options(timeout=TIMEOUT_MS)
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
         yield Browser(chromium.new_page(viewport=WIDE, timezone_id="Asia/Tokyo"), base)
