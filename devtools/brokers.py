@@ -21,7 +21,7 @@ def redis(folder: Path, port: int, password: str) -> Iterator[Server]:
     """
     ensure_programs([Need("redis-server", "redis-server")])
     folder.mkdir(parents=True, exist_ok=True)
-    command = [
+    command: list[str | Path] = [
         find_program("redis-server") or "redis-server", "--port", str(port), "--bind", LOOPBACK,
         "--dir", folder, "--save", "", "--requirepass", password,
     ]  # fmt: skip
