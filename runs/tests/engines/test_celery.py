@@ -16,6 +16,7 @@ from runs import dispatch, queueing
 from runs.tests.pipelines import pipeline, source_body
 from runs.tests.test_worker import SLOW, TEN, rows, table_of
 from runs.tests.workers import WorkerProcess, ended, running, started, state, until, worker
+from sources import asking
 
 pytestmark = pytest.mark.engines
 
@@ -49,6 +50,8 @@ class Broker:
 def broker(request, tmp_path_factory, settings, monkeypatch):
     found = Broker(request.param, tmp_path_factory.mktemp("broker"))
     found.start()
+    # The first query that is checked would wait for it, and for no longer than any other.
+    asking.host.warm()
     settings.CELERY_BROKER_URL = found.server.url
     celery = importlib.import_module("etl_config.celery")
     celery = importlib.reload(celery)
