@@ -60,7 +60,7 @@ def rabbitmq(folder: Path, port: int) -> Iterator[Server]:
         running("epmd", epmd, log=folder / "epmd.log"),
         running("RabbitMQ", [RABBITMQ], log=folder / "server.log", env=environment) as child,
     ):
-        wait_until(lambda: _listens(port), child, timeout_s=60)
+        wait_until(lambda: _listens(port), child, timeout_s=180)
         yield Server(child, f"amqp://guest:guest@{LOOPBACK}:{port}//")
 
 
