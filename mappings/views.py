@@ -97,7 +97,7 @@ class MappingViewSet(DocumentViewSet):
     )
     source_refusals: ClassVar = dict.fromkeys(
         ("preview", "dry_run_unsaved", "dry_run_saved", "rows"), ("429", "502", "504")
-    )
+    ) | dict.fromkeys(("create", "update", "partial_update"), ("429",))
 
     def get_serializer_context(self) -> dict[str, Any]:
         return {**super().get_serializer_context(), "ask": self._asked_once}
