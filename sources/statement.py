@@ -11,6 +11,8 @@ from sources.errors import SourceError, StatementRefused, TooManyPreviews
 from sources.kinds import KINDS
 
 CHECK_S = 3.0
+LOAD_S = 3.0
+"""So much longer a child may take that has its parser still to load."""
 
 checkers = Pool(host, PoolLimits(per_key=4, idle_s=60), kept_after=frozenset(("StatementRefused",)))
 
@@ -31,7 +33,8 @@ def check_statement(sql: str, kind: str, runs: bool = False) -> None:
     try:
         with checkers.child("check", time.monotonic() + CHECK_S) as child:
             # What the start of a process takes says nothing of the statement.
-            child.ask(f"{SERVING}:check", question, time.monotonic() + CHECK_S)
+            patience_s = CHECK_S if child.uses else CHECK_S + LOAD_S
+            child.ask(f"{SERVING}:check", question, time.monotonic() + patience_s)
     except ChildFailed as exc:
         raise as_error(exc, None) from exc
     except PoolBusy as exc:
