@@ -105,7 +105,7 @@ class MappingViewSet(DocumentViewSet):
     )
     source_refusals: ClassVar = dict.fromkeys(
         ("preview", "dry_run_unsaved", "dry_run_saved", "rows"), ("429", "502", "504")
-    )
+    ) | dict.fromkeys(("create", "update", "partial_update"), ("429",))
 
     examples: ClassVar = {
         "create": {"name": "Shop customers once more", **CUSTOMERS},
