@@ -46,10 +46,17 @@ class MappingIdsField(ArrayField):
 
 
 class MappingIdsCodec(ListCodec):
-    """Shown as text."""
+    """Shown as text. An id that another program stored as text counts as one."""
+
+    def value_of(self, stored: Any) -> list[ObjectId]:
+        return [one if isinstance(one, ObjectId) else store.object_id(one) for one in stored]
 
     def show(self, stored: Any) -> Any:
-        return [str(one) for one in stored] if isinstance(stored, list) else super().show(stored)
+        return (
+            [str(one).lower() for one in stored]
+            if isinstance(stored, list)
+            else super().show(stored)
+        )
 
 
 CODECS[MappingIdsField] = MappingIdsCodec

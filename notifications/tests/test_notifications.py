@@ -88,6 +88,7 @@ def test_of_apprise_only_the_scheme_is_shown(api):
     assert record["url_shown"] == "slack"
 
 
+@pytest.mark.filterwarnings("ignore:.imghdr.:DeprecationWarning")
 def test_what_is_spoken_by_apprise_goes_over_http_alone():
     from apprise.manager_plugins import NotificationManager
 

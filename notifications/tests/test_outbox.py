@@ -106,6 +106,16 @@ def test_only_those_are_told_who_want_to_be(api, stored, notify, mapping):
     assert names == {"all", "mine"}
 
 
+def test_an_id_of_a_mapping_in_text_counts(api, stored, notify, mapping):
+    record = notify()
+    stored.notifications.update_one({}, {"$set": {"mapping_ids": [str(mapping.pk).upper()]}})
+    end(mapping)
+    assert told(stored) == [("failed", 1)]
+    path = f"notifications/{record['id']}"
+    assert api.get(path).json()["mapping_ids"] == [str(mapping.pk)]
+    assert api.patch(path, {"name": "renamed", "mapping_ids": [str(mapping.pk)]}).status == 200
+
+
 def test_a_slot_that_is_skipped_is_told(stored, notify, mapping):
     notify(events=["skipped"])
     noon = datetime(2026, 1, 31, 12, tzinfo=UTC)
