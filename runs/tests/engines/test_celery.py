@@ -164,7 +164,6 @@ def test_hundreds_of_runs_are_each_done_once(api, broker, by_celery, stored, tmp
         until(lambda: not stored.runs.count_documents({"ended_at": None}), "not all ended", 600)
     runs = list(stored.runs.find())
     assert [(run["status"], run["attempt"]) for run in runs] == [("succeeded", 1)] * RUNS
-    assert stored.run_logs.count_documents({"message": {"$regex": "begins"}}) == RUNS
     tables = {run["target"]["table"] for run in runs}
     assert len(tables) == 50
     assert all(rows(tmp_path, table) == sorted([*range(1, 11)] * (RUNS // 50)) for table in tables)
