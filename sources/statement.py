@@ -11,8 +11,6 @@ from sources.errors import StatementRefused, TooManyPreviews
 from sources.kinds import KINDS
 
 CHECK_S = 3.0
-LOAD_S = 3.0
-"""So much longer a child may take that has its parser still to load."""
 
 checkers = Pool(host, PoolLimits(per_key=4, idle_s=60), kept_after=frozenset(("StatementRefused",)))
 
@@ -31,8 +29,6 @@ def check_statement(sql: str, kind: str, runs: bool = False) -> None:
     deadline = time.monotonic() + CHECK_S
     try:
         with checkers.child("check", deadline) as child:
-            if not child.uses:
-                deadline += LOAD_S
             child.ask(f"{SERVING}:check", {"sql": sql, "kind": kind, "runs": runs}, deadline)
     except ChildFailed as exc:
         raise as_error(exc, None) from exc
