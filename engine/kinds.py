@@ -37,6 +37,7 @@ give it as `float32`. PostgreSQL's date style has to be ISO.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 DATA_TYPES = ("string", "integer", "float", "boolean", "date", "timestamp")
@@ -59,6 +60,12 @@ _BECOMES = {
 }
 KINDS = tuple(_BECOMES)
 
+# Types of a database whose text is never a number's, a truth value's or a moment's.
+_TEXT_ALONE = re.compile(
+    r".*\[\]|uuid|interval\b.*|inet[46]?|cidr|macaddr8?|(int4|int8|num|ts|tstz|date)(multi)?range"
+    r"|point|line|lseg|box|path|polygon|circle"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class SourceColumn:
@@ -70,4 +77,7 @@ class SourceColumn:
 
     def can_become(self, data_type: str) -> bool:
         """Tell whether any of its values fits a field of this type."""
-        return data_type == "string" or data_type in _BECOMES[self.kind]
+        if data_type == "string":
+            return True
+        is_text_alone = self.kind in ("json", "text") and _TEXT_ALONE.fullmatch(self.database_type)
+        return data_type in _BECOMES[self.kind] and not is_text_alone

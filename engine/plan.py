@@ -154,6 +154,8 @@ def _complaints(plan: Plan) -> Sequence[str]:
 def _key_complaints(plan: Plan, written: set[str]) -> list[str]:
     if not plan.key_fields:
         return ["A mapping that upserts needs at least one key field."]
+    if len({*plan.key_fields}) < len(plan.key_fields):
+        return ["A key field is named twice."]
     return [
         f'No rule writes the key field "{name}".' for name in plan.key_fields if name not in written
     ]

@@ -11,8 +11,8 @@ from sources.errors import SourceError, StatementRefused, TooManyPreviews
 from sources.kinds import KINDS
 
 CHECK_S = 3.0
-LOAD_S = 3.0
-"""So much longer a child may take that has its parser still to load."""
+LOAD_S = 10.0
+"""So long a process may take to load its parser."""
 
 checkers = Pool(host, PoolLimits(per_key=4, idle_s=60), kept_after=frozenset(("StatementRefused",)))
 
@@ -32,9 +32,11 @@ def check_statement(sql: str, kind: str, runs: bool = False) -> None:
     question = {"sql": sql, "kind": kind, "runs": runs}
     try:
         with checkers.child("check", time.monotonic() + CHECK_S) as child:
-            # What the start of a process takes says nothing of the statement.
-            patience_s = CHECK_S if child.uses else CHECK_S + LOAD_S
-            child.ask(f"{SERVING}:check", question, time.monotonic() + patience_s)
+            if not child.uses:
+                # What the start of a process takes says nothing of the statement.
+                trifle = question | {"sql": "SELECT 1"}
+                child.ask(f"{SERVING}:check", trifle, time.monotonic() + LOAD_S)
+            child.ask(f"{SERVING}:check", question, time.monotonic() + CHECK_S)
     except ChildFailed as exc:
         raise as_error(exc, None) from exc
     except PoolBusy as exc:

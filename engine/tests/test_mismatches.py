@@ -109,3 +109,21 @@ def test_columns_that_a_mapping_names_itself_are_of_the_query_and_have_an_order(
         "mapping_incomplete",
         'The cursor column "photo" is neither number, date, timestamp nor text.',
     )
+
+
+@pytest.mark.parametrize(
+    ("database_type", "kind", "is_possible"),
+    [
+        ("integer[]", "json", False),
+        ("jsonb", "json", True),
+        ("uuid", "text", False),
+        ("interval day to second", "text", False),
+        ("int4range", "text", False),
+        ("price_range", "text", True),
+        ("text", "text", True),
+    ],
+)
+def test_what_is_text_alone_never_becomes_a_number(database_type, kind, is_possible):
+    column = SourceColumn("c", kind, database_type)
+    assert column.can_become("integer") == is_possible
+    assert column.can_become("string")

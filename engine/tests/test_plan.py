@@ -32,6 +32,7 @@ from .plans import a_plan, direct, join, split
             {"write_mode": "upsert", "key_fields": ("x", "y")},
             'No rule writes the key field "y".',
         ),
+        ({"write_mode": "upsert", "key_fields": ("x", "x")}, "A key field is named twice."),
         (
             {"write_mode": "replace", "cursor": CursorWindow("a")},
             "A mapping that replaces its rows has no cursor column.",
