@@ -15,7 +15,7 @@ from pymongo.errors import PyMongoError
 
 from common.documents import store
 from common.documents.store import Stored
-from common.exceptions import NotFound, ServiceError, Stale, UnreadableSecret
+from common.exceptions import NotFound, ServiceError, Stale, StoreUnavailable, UnreadableSecret
 from connections.models import Connection
 from engine import asking
 from engine.asking import Found, Note, RunProblem, RunReport, RunSpec, Stopped
@@ -70,7 +70,12 @@ class Attempt:
         """Do what is to be done, and note how it ended; never raises for what a run meets."""
         try:
             self._perform()
-        except Exception:
+        except Exception as failure:
+            if _is_store_away(failure):
+                # It has read nothing yet: whatever comes later waits for the store.
+                self.say("The store did not answer; the run goes back to the queue.", "warning")
+                self._ended(lambda: outcomes.handed_back(self.claim))
+                return
             logger.exception("The run %s ended unexpectedly", self.claim.id)
             problem = _internal(self.stage)
             self._end_badly(problem, RunReport(), None)
@@ -258,6 +263,12 @@ class Attempt:
                     )
                 time.sleep(AGAIN_S)
         return False
+
+
+def _is_store_away(failure: Exception) -> bool:
+    return isinstance(failure, StoreUnavailable) or any(
+        store.is_unavailable(one) for one in (failure, failure.__cause__)
+    )
 
 
 def _as_noted(run: Stored) -> RunReport:

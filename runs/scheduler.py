@@ -44,8 +44,9 @@ DOWN_S = 1.0
 AT_ONCE = 100
 """So many schedules fire in one transaction, with at most so many slots, unless one has more.
 
-Fewer do where the store was too slow for them.
+Fewer do where the store is too slow for them.
 """
+SLOW_S = 0.5
 
 logger = logging.getLogger("scheduler")
 
@@ -122,13 +123,22 @@ class Scheduler:
             self.begun = begun_at(store.now())
         now, until, fired = store.now(), time.monotonic() + RENEWED_EVERY_S, 0
         ids = self._due_ids(now)
-        while ids:
-            for together in _together(self._due(ids[: self.at_once], now)):
+        while ids and time.monotonic() < until:
+            ids, taken = ids[self.at_once :], ids[: self.at_once]
+            for together in _together(self._due(taken, now)):
+                began = time.monotonic()
                 fired += fire(together, now)
+                self._adapt(time.monotonic() - began)
                 if time.monotonic() > until:
-                    return fired
-            ids, self.at_once = ids[self.at_once :], min(AT_ONCE, 2 * self.at_once)
+                    break
         return fired
+
+    def _adapt(self, took_s: float) -> None:
+        """Have more or fewer fire together, as the store is quick or slow."""
+        if took_s > SLOW_S:
+            self.at_once = max(1, self.at_once // 2)
+        elif took_s < SLOW_S / 4:
+            self.at_once = min(AT_ONCE, 2 * self.at_once)
 
     def _due_ids(self, now: datetime) -> list[ObjectId]:
         """Return the schedules of which a slot has come, jitter included: the oldest slot first."""
