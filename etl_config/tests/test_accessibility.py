@@ -8,10 +8,14 @@ from playwright.sync_api import expect
 
 from common.tests.browser import NARROW
 from common.tests.client import direct, document, made
+from mappings.tests.conftest import connection_to, postgres
+
+__all__ = ["postgres"]
 
 OF_THE_THEME: list[str] = []
 """Selectors of what the theme leaves, and nobody else can mend."""
 OPTIONS = {"resultTypes": ["violations"], "runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]}
+ROWS = "SELECT 1 AS a, 'x' AS b"
 SERIOUS = ("serious", "critical")
 
 
@@ -25,8 +29,11 @@ def violations(page):
     ]
 
 
-def test_no_page_has_a_serious_violation(browser, api, stored):
-    mapping = made(api, "mappings", name="orders")
+def test_no_page_has_a_serious_violation(browser, api, stored, postgres):
+    connection = connection_to(api, postgres.params)
+    mapping = made(
+        api, "mappings", name="orders", source_connection_id=connection, source_query=ROWS
+    )
     api.create(f"mappings/{mapping['id']}/column-mappings", direct("a", "id"))
     schedule = document(stored, "schedules", mapping_id=stored.mappings.find_one()["_id"])
     pages = [
