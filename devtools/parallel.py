@@ -10,3 +10,5 @@ if worker:
     os.environ["MONGODB_DB_NAME"] += f"_{worker}"
     for name in ("DATA_DIR", "PLACES_DIR"):
         os.environ[name] += f"/{worker}"
+    # Where the process counts that started this one; it has chosen that as it loaded the settings.
+    os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)

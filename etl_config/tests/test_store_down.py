@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection
 
 import pytest
+from pymongo import MongoClient
 
 from devtools.mongodb import mongodb
 from devtools.processes import LOOPBACK, free_port
@@ -91,6 +92,7 @@ def test_a_store_that_was_killed_is_missed_and_found_again(tmp_path):
         mongodb(tmp_path, port) as store,
         service(store.url, "killed", tmp_path / "service.log") as (_, at),
     ):
+        settled(store.url, "killed")
         store.child.process.kill()
         store.child.process.wait()
         for path in PATHS:
@@ -100,6 +102,17 @@ def test_a_store_that_was_killed_is_missed_and_found_again(tmp_path):
         with mongodb(tmp_path, port):
             assert asked(at, "/api/v1/connections")[0] == 200
             assert asked(at, "/health")[2]["status"] == "healthy"
+
+
+def settled(url, name):
+    """Wait until no collection is being made: the embedded server does not survive a kill then."""
+    with MongoClient(url) as client:
+        known, since = set(), time.monotonic()
+        while time.monotonic() - since < 2:
+            found = set(client[name].list_collection_names())
+            if found != known:
+                known, since = found, time.monotonic()
+            time.sleep(0.05)
 
 
 def sent(port, method, body):
