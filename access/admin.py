@@ -20,7 +20,6 @@ from access import tokens
 from access.memberships import role_of
 from access.models import ROLE_CHOICES, Account, LastAdmin, Token
 from common.admin.model_admin import DocumentAdmin
-from common.admin.records import documents_of
 from common.api.roles import ROLES, Role
 from common.documents import store
 
@@ -155,7 +154,7 @@ class TokenAdmin(DocumentAdmin):
     readonly_fields = ("prefix", "owner", "created_at", "last_used_at")
 
     def prefetch(self, page: Sequence[Any]) -> None:
-        owners = documents_of(User, (token.owner_id for token in page), "username")
+        owners = store.documents_of(User, (token.owner_id for token in page), "username")
         for token in page:
             token.shown_owner = owners.get(token.owner_id, {}).get("username", "")
 

@@ -30,7 +30,6 @@ from common.admin.forms import DocumentForm, version_of, version_of_all
 from common.admin.model_admin import DocumentAdmin
 from common.admin.permissions import may
 from common.admin.records import (
-    documents_of,
     note_users,
     record_of,
     totals_by_reference,
@@ -238,8 +237,12 @@ class MappingAdmin(AuditedHistory, DocumentAdmin):
     # --- Columns ---------------------------------------------------------------------------------
 
     def prefetch(self, records: Sequence[Any]) -> None:
-        sources = documents_of(Connection, (one.source_connection_id for one in records), "name")
-        schemas = documents_of(Schema, (one.target_schema_id for one in records), "name", "columns")
+        sources = store.documents_of(
+            Connection, (one.source_connection_id for one in records), "name"
+        )
+        schemas = store.documents_of(
+            Schema, (one.target_schema_id for one in records), "name", "columns"
+        )
         written = written_fields([mapping.pk for mapping in records])
         for mapping in records:
             source = sources.get(mapping.source_connection_id)
@@ -440,7 +443,7 @@ class MappingChildAdmin(AuditedHistory, DocumentAdmin):
     """What belongs to a mapping shows which: one query a page."""
 
     def prefetch(self, records: Sequence[Any]) -> None:
-        mappings = documents_of(Mapping, (record.mapping_id for record in records), "name")
+        mappings = store.documents_of(Mapping, (record.mapping_id for record in records), "name")
         for record in records:
             found = mappings.get(record.mapping_id)
             record.prefetched_mapping = Mapping.from_document(found) if found else None

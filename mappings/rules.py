@@ -24,7 +24,6 @@ from mappings.models import ColumnMapping, Mapping, targets_of, written_twice
 
 T = TypeVar("T")
 
-DUPLICATE_KEY = 11000
 MAX_RULES = 1000
 
 
@@ -162,6 +161,6 @@ def _refusal(failure: BulkWriteError | DuplicateKeyError) -> Exception:
     if isinstance(failure, DuplicateKeyError):
         return ValidationError({"0.target_fields": written_twice().messages})
     errors = (failure.details or {}).get("writeErrors") or []
-    if errors and errors[0].get("code") == DUPLICATE_KEY:
+    if errors and errors[0].get("code") == store.DUPLICATE_KEY:
         return ValidationError({f"{errors[0]['index']}.target_fields": written_twice().messages})
     return failure

@@ -15,7 +15,6 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from bson import ObjectId
-from pymongo.errors import BulkWriteError
 
 from common.demo import CONNECTION, IDS, PASSWORD, place
 from common.documents import store, trail, writes
@@ -55,7 +54,6 @@ END_S = 15.0
 LOAD = "Load test"
 LOAD_NAMES = f"^{LOAD} [0-9]{{6,}}$"
 BATCH = 1000
-DUPLICATE_KEY = 11000
 
 Advance = Callable[[int], None]
 
@@ -454,13 +452,7 @@ def _load_schedule(number: int) -> Schedule:
 def _insert_missing(model: type[Document], records: list[Document]) -> int:
     documents = [record.document_to_insert() for record in records]
     with store.command_timeout():
-        try:
-            return len(store.collection(model).insert_many(documents, ordered=False).inserted_ids)
-        except BulkWriteError as failure:
-            details = failure.details or {}
-            if {error.get("code") for error in details.get("writeErrors", [])} != {DUPLICATE_KEY}:
-                raise
-            return int(details.get("nInserted", 0))
+        return store.insert_missing(model, documents)
 
 
 def _tell(action: trail.Action, model: type[Document], records: list[int]) -> None:

@@ -7,6 +7,8 @@ the scheduler's look at all of them.
 
 from __future__ import annotations
 
+from typing import Any
+
 from bson import ObjectId
 
 from common.documents import store, writes
@@ -47,9 +49,8 @@ def follow_all() -> None:
     live = {"last_run_status": {"$in": list(LIVE)}}
     names = {"last_run_id": 1, "last_run_status": 1}
     found = list(store.find(Schedule, live, names))
-    ids = [one.get("last_run_id") for one in found]
-    runs = store.find(Run, {"_id": {"$in": ids}}, {"status": 1}) if ids else ()
-    status = {run["_id"]: run["status"] for run in runs}
+    runs = store.documents_of(Run, (one.get("last_run_id") for one in found), "status")
+    status: dict[Any, str] = {key: run["status"] for key, run in runs.items()}
     writes.keep_many(
         Schedule,
         (

@@ -14,8 +14,6 @@ from functools import cached_property
 from typing import Any
 
 from bson import ObjectId
-from django.db.models import Model
-from pymongo.errors import BulkWriteError
 
 from common.documents import store, trail
 from common.documents.store import Stored
@@ -29,7 +27,6 @@ from schemas.models import Schema
 from targets.models import Target
 
 DEFAULT_TARGET = {"id": "default", "name": "default"}
-DUPLICATE_KEY = 11000
 INNER = ("cursor_lag_s", "split_column", "engine")
 """What a plan holds for the engine alone, and does not show."""
 
@@ -57,9 +54,11 @@ def plan_of(mapping: Mapping) -> Planned:
 
 def plans_of(mappings: Sequence[Mapping]) -> dict[ObjectId, Planned]:
     """Return what runs of mappings would do now, by mapping; each one's rules are asked for."""
-    connections = _found(Connection, [one.source_connection_id for one in mappings], {"name": 1})
-    schemas = _found(Schema, [one.target_schema_id for one in mappings])
-    targets = _found(Target, [one.target_id for one in mappings], {"name": 1})
+    connections = store.documents_of(
+        Connection, (one.source_connection_id for one in mappings), "name"
+    )
+    schemas = store.documents_of(Schema, (one.target_schema_id for one in mappings))
+    targets = store.documents_of(Target, (one.target_id for one in mappings), "name")
     return {
         one.pk: _planned(
             one,
@@ -103,15 +102,6 @@ def _planned(
     )
 
 
-def _found(
-    model: type[Model], identifiers: Sequence[ObjectId | None], names: Stored | None = None
-) -> dict[Any, Stored]:
-    """Return documents by id, of those that are there."""
-    ids = list({one for one in identifiers if one is not None})
-    found = store.find(model, {"_id": {"$in": ids}}, names) if ids else ()
-    return {document["_id"]: document for document in found}
-
-
 def _named(identifier: ObjectId | None, found: Dict[Any, Stored]) -> dict[str, str] | None:
     if identifier is None:
         return None
@@ -136,17 +126,8 @@ def keep(plans: Iterable[Planned]) -> None:
         if plan_id not in there
     ]
     if documents:
-        _insert(documents)
-
-
-def _insert(documents: list[Stored]) -> None:
-    # Outside of any transaction: two that queue the same must not meet here.
-    try:
-        store.collection(Plan).insert_many(documents, ordered=False)
-    except BulkWriteError as failure:
-        errors = (failure.details or {}).get("writeErrors", ())
-        if any(error.get("code") != DUPLICATE_KEY for error in errors):
-            raise
+        # Outside of any transaction: two that queue the same must not meet here.
+        store.insert_missing(Plan, documents)
 
 
 def content_of(plan_id: str | None) -> Stored | None:

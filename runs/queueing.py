@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from bson import ObjectId
-from pymongo.errors import BulkWriteError, DuplicateKeyError
+from pymongo.errors import DuplicateKeyError
 
 from common.documents import store
 from common.documents.codecs import record_codec
@@ -24,7 +24,6 @@ from runs.life import PLAN_VERSION
 from runs.models import Run
 from runs.planning import Planned
 
-DUPLICATE_KEY = 11000
 WINDOW = "{{slot_"
 DAY = timedelta(days=1)
 
@@ -130,16 +129,9 @@ def insert_many(documents: Iterable[Stored]) -> int:
     made = list(documents)
     if not made:
         return 0
-    count = len(made)
-    try:
-        store.collection(Run).insert_many(made, ordered=False, session=store.mongodb.session)
-    except BulkWriteError as failure:
-        details = failure.details or {}
-        if any(error.get("code") != DUPLICATE_KEY for error in details.get("writeErrors", ())):
-            raise
-        if store.mongodb.session is not None:
-            raise store.WriteConflict from failure
-        count = int(details.get("nInserted", 0))
+    count = store.insert_missing(Run, made, session=store.mongodb.session)
+    if count < len(made) and store.mongodb.session is not None:
+        raise store.WriteConflict
     dispatch.announce(made)
     return count
 
@@ -195,8 +187,10 @@ def revive(
     written = store.collection(Run).update_one(
         {"_id": run["_id"], "status": "skipped"}, {"$set": fresh}, session=store.mongodb.session
     )
+    if not written.modified_count:
+        return False
     dispatch.announce([fresh | {"_id": run["_id"]}])
-    return bool(written.modified_count)
+    return True
 
 
 def slot_key(schedule_id: ObjectId, slot: datetime) -> str:

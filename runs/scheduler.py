@@ -299,15 +299,14 @@ def fire(due: Sequence[Due], now: datetime) -> int:
 def _written(due: Sequence[Due], now: datetime) -> list[tuple[Stored, Stored]]:
     """Write the runs of what is due; return what each schedule notes, and on which condition."""
     taken = slots.runs_by_key([one.key(slot) for one in due for slot in one.slots])
-    ids = list({one.schedule.mapping_id for one in due})
-    found = store.find(Mapping, {"_id": {"$in": ids}})
-    mappings = {one["_id"]: Mapping.from_document(one) for one in found}
+    found = store.documents_of(Mapping, (one.schedule.mapping_id for one in due))
+    mappings = {key: Mapping.from_document(document) for key, document in found.items()}
     live = _live()
-    decided = [
-        (one, firing.decide(fresh, now, one.rules, _situation(one, mappings, live)))
-        for one in due
-        for fresh in [[slot for slot in one.slots if one.key(slot) not in taken]]
-    ]
+    decided = []
+    for one in due:
+        fresh = [slot for slot in one.slots if one.key(slot) not in taken]
+        situation = _situation(one, mappings, live)
+        decided.append((one, firing.decide(fresh, now, one.rules, situation)))
     runs = _queued(decided, mappings)
     queueing.insert_many(runs.values())
     queueing.insert_skipped(_skipped(decided, mappings))

@@ -158,20 +158,16 @@ class _Lanes:
 
     def __init__(self, documents: Iterable[Stored]) -> None:
         wanted = {identifier_of(document.get("mapping_id")) for document in documents}
-        self.mappings = _by_id(Mapping, wanted, "name", "source_connection_id")
+        self.mappings: dict[Any, Stored] = store.documents_of(
+            Mapping, wanted, "source_connection_id"
+        )
         used = {identifier_of(one.get("source_connection_id")) for one in self.mappings.values()}
-        self.sources = _by_id(Connection, used, "name")
+        self.sources: dict[Any, Stored] = store.documents_of(Connection, used, "name")
 
     def of(self, document: Stored) -> str:
         mapping = self.mappings.get(identifier_of(document.get("mapping_id")), {})
         source = self.sources.get(identifier_of(mapping.get("source_connection_id")), {})
         return str(source.get("name") or document.get("connection_name") or "no source")
-
-
-def _by_id(model: type[Any], identifiers: set[Any], *fields: str) -> dict[Any, Stored]:
-    known = [one for one in identifiers if isinstance(one, ObjectId)]
-    found = store.find(model, {"_id": {"$in": known}}, dict.fromkeys(fields, 1))
-    return {document["_id"]: document for document in found}
 
 
 def _ran(run: Stored, lanes: _Lanes) -> Moment:

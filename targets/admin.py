@@ -14,7 +14,8 @@ from audit.admin import AuditedHistory
 from common.admin.badges import BAD, GOOD, QUIET, badge
 from common.admin.forms import SecretHolderForm
 from common.admin.model_admin import DocumentAdmin
-from common.admin.records import documents_of, note_users, users_link
+from common.admin.records import note_users, users_link
+from common.documents import store
 from common.exceptions import ServiceError
 from connections.models import Connection, TestStatus
 from targets.models import Target
@@ -51,7 +52,7 @@ class TargetAdmin(AuditedHistory, DocumentAdmin):
     )
 
     def prefetch(self, records: Sequence[Any]) -> None:
-        found = documents_of(Connection, (one.connection_id for one in records), "name")
+        found = store.documents_of(Connection, (one.connection_id for one in records), "name")
         for record in records:
             record.connection_name = found.get(record.connection_id, {}).get("name", "")
         note_users(records, Target, "mappings")

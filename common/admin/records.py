@@ -29,18 +29,9 @@ def record_of(model: type[Any], identifier: object) -> Any:
 
 def records_of(model: type[Any], identifiers: Sequence[ObjectId]) -> list[Any]:
     """Return the records with these ids, in their order; those that are gone are left out."""
-    documents = documents_of(model, identifiers)
+    documents = store.documents_of(model, identifiers)
     found = [documents[identifier] for identifier in identifiers if identifier in documents]
     return as_records(model, found)
-
-
-def documents_of(
-    model: type[models.Model], identifiers: Iterable[Any], *fields: str
-) -> dict[ObjectId, Stored]:
-    """Return the documents with these ids, by id; only the `fields` where some are named."""
-    asked = {"_id": {"$in": [*{one for one in identifiers if isinstance(one, ObjectId)}]}}
-    found = store.find(model, asked, dict.fromkeys(fields, 1) or None)
-    return {document["_id"]: document for document in found}
 
 
 def totals_by_reference(

@@ -6,7 +6,7 @@ and Django's own models, on the same client and in the same transactions.
 
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
@@ -19,11 +19,19 @@ from django.db import DatabaseError, connection, models
 from django_mongodb_backend.transaction import atomic
 from pymongo.collection import Collection
 from pymongo.cursor import Cursor
-from pymongo.errors import ConnectionFailure, ExecutionTimeout, NetworkTimeout, PyMongoError
+from pymongo.errors import (
+    BulkWriteError,
+    ConnectionFailure,
+    ExecutionTimeout,
+    NetworkTimeout,
+    PyMongoError,
+)
 
 from common.exceptions import StoreUnavailable
 
 T = TypeVar("T")
+
+DUPLICATE_KEY = 11000
 
 Stored = dict[str, Any]
 """A document as the driver returns it: ObjectIds, naive UTC datetimes, plain lists and dicts.
@@ -76,6 +84,31 @@ def find(
 ) -> Cursor[Stored]:
     """Return the documents that meet `condition`, as the open transaction sees them."""
     return collection(model).find(condition, projection, session=mongodb.session, **options)
+
+
+def documents_of(
+    model: type[models.Model], identifiers: Iterable[Any], *fields: str
+) -> dict[ObjectId, Stored]:
+    """Return the documents with these ids, by id; only the `fields` where some are named."""
+    ids = {one for one in identifiers if isinstance(one, ObjectId)}
+    if not ids:
+        return {}
+    found = find(model, {"_id": {"$in": [*ids]}}, dict.fromkeys(fields, 1) or None)
+    return {document["_id"]: document for document in found}
+
+
+def insert_missing(model: type[models.Model], documents: Sequence[Stored], **options: Any) -> int:
+    """Insert documents but those that a unique index refuses; return how many that were.
+
+    Raises BulkWriteError for every other refusal.
+    """
+    try:
+        return len(collection(model).insert_many(documents, ordered=False, **options).inserted_ids)
+    except BulkWriteError as failure:
+        details = failure.details or {}
+        if {error.get("code") for error in details.get("writeErrors", ())} != {DUPLICATE_KEY}:
+            raise
+        return int(details.get("nInserted", 0))
 
 
 def count(model: type[models.Model], condition: Stored, **options: Any) -> int:
