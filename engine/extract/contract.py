@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -41,6 +41,45 @@ class Range:
     least: str | None
     below: str | None
     nulls: bool
+
+
+Named = Callable[[int], str]
+"""Returns how a column is named where it is compared. Raises Problem where it has no order."""
+Literal = Callable[[int, str], str]
+"""Returns a value of a column, given as text, as the database reads it."""
+
+
+def where_clause(window: Window | None, part: Range | None, named: Named, literal: Literal) -> str:
+    """Return the clause for the rows of a window and of a part; nothing where it is all of them."""
+    conditions = [_within(window, named, literal)] if window else []
+    if part and (inside := _inside(part, named, literal)):
+        conditions.append(inside)
+    return f" WHERE {' AND '.join(conditions)}" if conditions else ""
+
+
+def _within(window: Window, named: Named, literal: Literal) -> str:
+    column, name = window.column, named(window.column)
+    ranges = []
+    if window.until is not None:
+        ends = f"{name} <= {literal(column, window.until)}"
+        if window.after is not None:
+            ends += f" AND {name} >= {literal(column, window.after)}"
+        ranges.append(ends)
+    if window.nulls:
+        ranges.append(f"{name} IS NULL")
+    return f"({' OR '.join(ranges) or 'FALSE'})"
+
+
+def _inside(part: Range, named: Named, literal: Literal) -> str:
+    name = named(part.column)
+    ends = [
+        f"{name} {sign} {literal(part.column, value)}"
+        for sign, value in ((">=", part.least), ("<", part.below))
+        if value is not None
+    ]
+    if not ends:
+        return ""
+    return f"({' AND '.join(ends)}{f' OR {name} IS NULL' if part.nulls else ''})"
 
 
 class Extract(ABC):

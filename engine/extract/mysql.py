@@ -20,7 +20,7 @@ from pymysql.constants import FIELD_TYPE as T, FLAG
 
 from engine.cast import cells, text_of
 from engine.edge import AFTER, UNTIL
-from engine.extract.contract import BATCH_BYTES, Extract, Range, Window, no_cursor
+from engine.extract.contract import BATCH_BYTES, Extract, Range, Window, no_cursor, where_clause
 from engine.kinds import SourceColumn
 from sources import values
 from sources.clock import Clock
@@ -274,34 +274,9 @@ class MySQLExtract(Extract):
         return name
 
     def _where(self, window: Window | None, part: Range | None = None) -> str:
-        conditions = [self._within(window)] if window else []
-        if part and (inside := self._inside(part)):
-            conditions.append(inside)
-        return f" WHERE {' AND '.join(conditions)}" if conditions else ""
-
-    def _inside(self, part: Range) -> str:
-        """Return what holds for the rows of a part; nothing where it is all of them."""
-        name, kind = self._compared(part.column), self._kinds[part.column]
-        ends = [
-            f"{name} {sign} {_literal(kind, value)}"
-            for sign, value in ((">=", part.least), ("<", part.below))
-            if value is not None
-        ]
-        if not ends:
-            return ""
-        return f"({' AND '.join(ends)}{f' OR {name} IS NULL' if part.nulls else ''})"
-
-    def _within(self, window: Window) -> str:
-        name, kind = self._compared(window.column), self._kinds[window.column]
-        ranges = []
-        if window.until is not None:
-            part = f"{name} <= {_literal(kind, window.until)}"
-            if window.after is not None:
-                part += f" AND {name} >= {_literal(kind, window.after)}"
-            ranges.append(part)
-        if window.nulls:
-            ranges.append(f"{name} IS NULL")
-        return f"({' OR '.join(ranges) or 'FALSE'})"
+        return where_clause(
+            window, part, self._compared, lambda at, value: _literal(self._kinds[at], value)
+        )
 
     def _compared(self, column: int) -> str:
         field = self._fields[column]

@@ -20,7 +20,7 @@ import pyarrow.csv as pc_csv
 
 from engine.cast import cells, text_of
 from engine.edge import AFTER, UNTIL
-from engine.extract.contract import BATCH_BYTES, Extract, Range, Window, no_cursor
+from engine.extract.contract import BATCH_BYTES, Extract, Range, Window, no_cursor, where_clause
 from engine.kinds import SourceColumn
 from sources import values
 from sources.clock import Clock
@@ -240,34 +240,13 @@ class PostgresExtract(Extract):
         return [" + ".join(bits) or "0"]
 
     def _where(self, window: Window | None, part: Range | None = None) -> str:
-        conditions = [self._within(window)] if window else []
-        if part and (inside := self._inside(part)):
-            conditions.append(inside)
-        return f" WHERE {' AND '.join(conditions)}" if conditions else ""
+        return where_clause(
+            window, part, self._named, lambda at, value: self._literal(self._fields[at], value)
+        )
 
-    def _within(self, window: Window) -> str:
-        field, name = self._compared(window.column), f"c{window.column}"
-        ranges = []
-        if window.until is not None:
-            part = f"{name} <= {self._literal(field, window.until)}"
-            if window.after is not None:
-                part += f" AND {name} >= {self._literal(field, window.after)}"
-            ranges.append(part)
-        if window.nulls:
-            ranges.append(f"{name} IS NULL")
-        return f"({' OR '.join(ranges) or 'false'})"
-
-    def _inside(self, part: Range) -> str:
-        """Return what holds for the rows of a part; nothing where it is all of them."""
-        field, name = self._compared(part.column), f"c{part.column}"
-        ends = [
-            f"{name} {sign} {self._literal(field, value)}"
-            for sign, value in ((">=", part.least), ("<", part.below))
-            if value is not None
-        ]
-        if not ends:
-            return ""
-        return f"({' AND '.join(ends)}{f' OR {name} IS NULL' if part.nulls else ''})"
+    def _named(self, column: int) -> str:
+        self._compared(column)
+        return f"c{column}"
 
     def _compared(self, column: int) -> _Column:
         field = self._fields[column] if self._fields else None
