@@ -13,6 +13,7 @@ from etl_config.environment import Environment
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 VERSION = "1.0.0"
+USER_AGENT = f"etl-engine-backend/{VERSION}"
 
 env = Environment(Path(os.environ.get("ENV_FILE", BASE_DIR / ".env")))
 
@@ -108,6 +109,9 @@ SPARK_MASTER = env.text("SPARK_MASTER", "")
 SPARK_ARCHIVE = env.text("SPARK_ARCHIVE", "")
 # The engine `auto` takes Spark for so many rows and more.
 SPARK_MIN_ROWS = env.whole("SPARK_MIN_ROWS", 20_000_000)
+
+# --- A broker, an executor elsewhere --------------------------------------------------------------
+
 # Where a broker is set, workers under Celery hear of runs by it; see docs/deployment.md.
 CELERY_BROKER_URL = env.secret("CELERY_BROKER_URL")
 # Which connections' runs go to which queue: crm-*=crm, the first that fits; all else to `runs`.

@@ -103,7 +103,7 @@ def address() -> str:
 
 
 def headers() -> dict[str, str]:
-    found = {"Content-Type": "application/json", "User-Agent": sending.user_agent()}
+    found = {"Content-Type": "application/json", "User-Agent": settings.USER_AGENT}
     if settings.OPENLINEAGE_API_KEY:
         found["Authorization"] = f"Bearer {settings.OPENLINEAGE_API_KEY}"
     return found

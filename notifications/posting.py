@@ -17,10 +17,7 @@ from sources import posting
 from sources.clock import Clock
 from sources.posting import dialled, errors_told, failure
 
-
-def webhook(url: str, headers: Mapping[str, str], body: str, timeout_s: float) -> Json:
-    """Post a body; return the `status` of the answer, whose own body nobody waits for."""
-    return posting.post(url, headers, body, timeout_s)
+webhook = posting.post
 
 
 def email(

@@ -239,16 +239,12 @@ def _webhook(notification: Notification, delivery: Stored) -> tuple[str, dict[st
     body = to_json(outbox.message_of(delivery)).decode()
     headers = {
         "Content-Type": "application/json",
-        "User-Agent": user_agent(),
+        "User-Agent": settings.USER_AGENT,
         "X-ETL-Delivery": str(delivery["_id"]),
     }
     if secret := notification.reveal("secret"):
         headers["X-ETL-Signature"] = signature(secret, int(time.time()), body)
     return f"{POSTING}:webhook", {"url": _url(notification), "headers": headers, "body": body}
-
-
-def user_agent() -> str:
-    return f"etl-engine-backend/{settings.VERSION}"
 
 
 def signature(secret: str, moment: int, body: str) -> str:

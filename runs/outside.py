@@ -164,7 +164,7 @@ class HandedOver(Attempt):
 def _question(run: Stored, timeout_s: float) -> dict[str, Any]:
     headers = {
         "Content-Type": "application/json",
-        "User-Agent": f"etl-engine-backend/{settings.VERSION}",
+        "User-Agent": settings.USER_AGENT,
         "Idempotency-Key": str(run["_id"]),
     }
     return {

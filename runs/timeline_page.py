@@ -7,6 +7,7 @@ from typing import Any
 
 from django.urls import reverse
 
+from mappings.picture import cut
 from runs.timeline import BIN, BINS, DUE, Bin, Lane, Moment, Timeline, first_shown
 
 LEFT, STEP, ROW, TOP, MARGIN = 170, 5, 40, 24, 24
@@ -70,7 +71,7 @@ def _lane(lane: Lane, index: int) -> dict[str, Any]:
     bottom = TOP + (index + 1) * ROW - 4
     return {
         "name": lane.name,
-        "shown": lane.name if len(lane.name) <= NAME_LENGTH else lane.name[: NAME_LENGTH - 1] + "…",
+        "shown": cut(lane.name, NAME_LENGTH),
         "bottom": bottom,
         "middle": bottom - ROW // 2 + 8,
         "marks": [_mark(one, bottom) for one in lane.bins],
