@@ -20,7 +20,6 @@ STAND_ALONE = 40573
 QUEUED = [{"$match": {"operationType": "insert", "fullDocument.status": "queued"}}]
 
 
-
 class Bell:
     """Calls `ring`, from a thread of its own, whenever runs are queued, until it is taken down."""
 

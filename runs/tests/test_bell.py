@@ -51,7 +51,10 @@ def test_it_rings_for_each_run_that_is_queued_and_for_nothing_else(mapping, stor
 
 
 def test_without_change_streams_it_does_not_hang(tmp_path, monkeypatch):
-    with mongodb(tmp_path, free_port(), standalone=True) as server, MongoClient(server.url) as client:
+    with (
+        mongodb(tmp_path, free_port(), standalone=True) as server,
+        MongoClient(server.url) as client,
+    ):
         monkeypatch.setattr(store, "collection", lambda model: client["etl"]["runs"])
         with hung() as (bell, rung):
             bell.thread.join(10)
