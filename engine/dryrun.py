@@ -24,7 +24,7 @@ from sources.values import Budget
 
 
 def dry_run(source: SourceParams, plan: Plan, limit_rows: int, timeout_s: float) -> dict[str, Any]:
-    """Return the fields of `asking.DryRun`.
+    """Return the fields of `messages.DryRun`.
 
     A rule that cannot be run is a problem, and left out. Raises SourceError, and Problem where no
     rule is left.
