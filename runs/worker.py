@@ -89,7 +89,8 @@ class Worker:
 
     def _prepare(self) -> None:
         asking.warm()
-        self.bell.hang()
+        if self.only is None:
+            self.bell.hang()
 
     def stop(self) -> None:
         """End soon. Told twice, at once: what runs is handed back."""
