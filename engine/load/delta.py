@@ -167,10 +167,18 @@ class DeltaLoader:
     # --- the commit ---
 
     def commit(
-        self, token: str, staged: Staged, cursor: Cursor | None, *, empty_source: bool = False
+        self,
+        token: str,
+        staged: Staged,
+        cursor: Cursor | None,
+        *,
+        empty_source: bool = False,
+        fences: bool = False,
     ) -> Committed:
         with self.translated("commit"):
-            attempt = _Attempt(_digest(token), staged, cursor, self._keeps_rows(empty_source))
+            attempt = _Attempt(
+                _digest(token), staged, cursor, self._keeps_rows(empty_source), fences=fences
+            )
             with self._distinct(staged.files) as (files, duplicates):
                 attempt.files, attempt.duplicates = files, duplicates
                 return self._commit_until_it_holds(attempt)
@@ -229,7 +237,7 @@ class DeltaLoader:
             return None
         transactions = self._transactions(table, attempt, always)
         with self._actions(table, attempt) as actions:
-            if not actions and len(transactions) == 1 and not always:
+            if not actions and len(transactions) == 1 and not (always or attempt.fences):
                 return Committed(None, 0, attempt.duplicates)
             properties = CommitProperties(
                 app_transactions=transactions,
@@ -532,6 +540,7 @@ class _Attempt:
     staged: Staged
     cursor: Cursor | None
     keeps_rows: bool
+    fences: bool = False
     files: list[DataFile] = field(default_factory=list)
     duplicates: int = 0
 
