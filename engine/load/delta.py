@@ -70,6 +70,10 @@ ORDER = "_etl_order"  # in staged files of an upsert with a cursor alone
 PARTITION = ["_mapping_id"]
 _FORBIDDEN = " ,;{}()\n\t\r="
 _MOST_TRIES = 50
+CHECKPOINT_EVERY = 10
+"""After so many commits the log is summed up: each entry since then is a thread while it is read,
+and some ninety of them are more memory than a run may have.
+"""
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 _MOST_MESSAGE = 500
 _SECRET_WORDS = ("key", "secret", "token", "password", "sas", "credential", "account")
@@ -257,7 +261,9 @@ class DeltaLoader:
                     commit_properties=properties,
                 )
         self._forget_cursor_before(table, transactions)
-        return self._found(attempt)
+        found = self._found(attempt)
+        self._sum_up(found.version)
+        return found
 
     def _create(self, actions: list[Any], properties: CommitProperties) -> bool:
         """Make the table with its first rows; False where another has made it meanwhile."""
@@ -316,6 +322,14 @@ class DeltaLoader:
         """Return what became of this commit."""
         unlogged = Committed(None, attempt.rows_written, attempt.duplicates)
         return self._logged(attempt.stamp) or unlogged
+
+    def _sum_up(self, version: int | None) -> None:
+        if version is None or (version + 1) % CHECKPOINT_EVERY:
+            return
+        # The commit holds without it.
+        with contextlib.suppress(DeltaError, OSError):
+            if table := self.open_table():
+                table.create_checkpoint()
 
     def _logged(self, stamp: int) -> Committed | None:
         """Return what the log says of a commit; None where it is not among the newest."""
