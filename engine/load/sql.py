@@ -465,9 +465,10 @@ class SqlLoader(ABC):
             cursor.close()
 
     def _roll_back(self) -> None:
-        # Where the session is lost, the server has rolled back.
-        with contextlib.suppress(self.driver_error):
-            self.run("ROLLBACK")
+        # Where the session is lost, the server has rolled back. Without one, nothing is open.
+        if self._session is not None:
+            with contextlib.suppress(self.driver_error):
+                self.run("ROLLBACK")
 
     @contextlib.contextmanager
     def translated(self, stage: str) -> Iterator[None]:
