@@ -35,7 +35,10 @@ from targets.models import Target
 from targets.params import target_params
 
 NOTED_EVERY_S = 0.5
+SETTLE_S = 600.0
+"""So long a target is asked what it has of a run that ends without success."""
 SETTLE_TRIES = 3
+"""So often it is where somebody waits for the cancel."""
 AGAIN_S = 1.0
 WARNED_EVERY_S = 30.0
 
@@ -202,15 +205,19 @@ class Attempt:
             error["stage"] in life.UNCERTAIN_STAGES or error["code"] == "worker_lost"
         )
         self.say(f"{error['message']} ({error['code']})", "error")
-        is_cancelled = self.stop.word == "cancel"
         again = life.is_tried_again(error["code"], self.claim.attempt, settings.RUN_MAX_ATTEMPTS)
-        if again and not is_cancelled:
+        if again and self.stop.word != "cancel":
             self._ended(lambda: outcomes.tried_again(self.claim, error, report, is_uncertain))
             return
         tokens = [*self.claim.lost_tokens, *([self.claim.token] if is_uncertain else [])]
-        if spec is not None and (found := self._committed(spec, tokens)):
+        try:
+            found = self._committed(spec, tokens)
+        except Stopped:
+            self._ended(lambda: outcomes.tried_again(self.claim, error, report, is_uncertain))
+            return
+        if spec is not None and found:
             self._succeed(found.report(report), spec)
-        elif is_cancelled:
+        elif self.stop.word == "cancel":
             self._ended(lambda: outcomes.cancelled(self.claim))
         else:
             self._ended(lambda: outcomes.failed(self.claim, error, report))
@@ -223,25 +230,55 @@ class Attempt:
             spec = spec_of(self.claim)
         except Problem as problem:
             self.say(f"The target cannot be asked what it has: {problem.message}", "warning")
-        if spec is not None and (found := self._committed(spec, self.claim.lost_tokens)):
+        try:
+            found = self._committed(spec, self.claim.lost_tokens)
+        except Stopped:
+            self._ended(lambda: outcomes.handed_back(self.claim))
+            return
+        if spec is not None and found:
             self._succeed(found.report(), spec)
-        elif self.claim.run.get("cancel_asked"):
+        elif self._is_cancelled():
             self._ended(lambda: outcomes.cancelled(self.claim))
             self.say("Cancelled.")
         else:
             error = self.claim.run.get("error") or told(_internal(self.stage), self.stage)
             self._ended(lambda: outcomes.failed(self.claim, error, _as_noted(self.claim.run)))
 
-    def _committed(self, spec: RunSpec, tokens: list[str]) -> Found | None:
-        """Return what the target has of the lost attempts, and let them commit no more."""
-        for attempt in range(SETTLE_TRIES if tokens else 0):
+    def _is_cancelled(self) -> bool:
+        return bool(self.claim.run.get("cancel_asked")) or self.stop.word == "cancel"
+
+    def _committed(self, spec: RunSpec | None, tokens: list[str]) -> Found | None:
+        """Return what the target has of the lost attempts, and let them commit no more.
+
+        One that is away is asked again, for what it has is no failure. Raises Stopped where the run
+        is to go to another worker, which will ask.
+        """
+        until, tries = time.monotonic() + SETTLE_S, 0
+        while spec is not None and tokens:
             try:
                 return asking.fence(spec.target, spec.plan, tokens)
             except Problem as problem:
-                self.say(f"The target does not say what it has: {problem.message}", "warning")
-                if attempt + 1 < SETTLE_TRIES:
-                    time.sleep(settings.RUN_RETRY_PAUSE_S)
+                tries += 1
+                if tries == 1:
+                    self.say(f"The target does not say what it has: {problem.message}", "warning")
+                is_over = (
+                    tries >= SETTLE_TRIES if self._is_cancelled() else time.monotonic() > until
+                )
+                if is_over or problem.code not in life.TRIED_AGAIN:
+                    self.say(
+                        "It was asked no more; see in it whether it has rows of this run.",
+                        "warning",
+                    )
+                    break
+            self._wait_for_target()
         return None
+
+    def _wait_for_target(self) -> None:
+        if self._is_cancelled():
+            time.sleep(settings.RUN_RETRY_PAUSE_S)
+            return
+        if self.stop.event.wait(settings.RUN_RETRY_PAUSE_S) and self.stop.word == "handed back":
+            raise Stopped
 
     def _ended(self, write: Any) -> bool:
         """Write how the run ended, however long the store is away; tell whether it counted.
