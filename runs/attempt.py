@@ -35,6 +35,8 @@ from targets.models import Target
 from targets.params import target_params
 
 NOTED_EVERY_S = 0.5
+TIDIED_EVERY = 25
+"""After so many versions of a Delta table it is looked at: many small files become few."""
 SETTLE_S = 600.0
 """So long a target is asked what it has of a run that ends without success."""
 SETTLE_TRIES = 3
@@ -188,6 +190,8 @@ class Attempt:
                 f"Succeeded: {report.rows_read:,} rows read, {report.rows_written:,} written, "
                 f"{report.rows_rejected:,} rejected."
             )
+        if report.version and report.version % TIDIED_EVERY == 0:
+            threading.Thread(target=_tidy, args=(spec,), name="tidy", daemon=True).start()
 
     def _stopped(self) -> None:
         if self.stop.word == "cancel":
@@ -300,6 +304,14 @@ class Attempt:
                     )
                 time.sleep(AGAIN_S)
         return False
+
+
+def _tidy(spec: RunSpec) -> None:
+    """Keep a table quick to read. Nothing waits for it, and runs go first."""
+    try:
+        asking.tidy(spec.target, spec.plan.table)
+    except Problem as problem:
+        logger.warning("The table %s was not tidied: %s", spec.plan.table, problem.message)
 
 
 def _is_store_away(failure: Exception) -> bool:

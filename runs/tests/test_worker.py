@@ -15,6 +15,7 @@ import psycopg2
 import pytest
 from bson import ObjectId
 
+from engine.tests.plans import a_plan, direct
 from runs.tests.pipelines import broken, pipeline, source_body
 from runs.tests.workers import ended, running, started, state, until, worker
 
@@ -196,6 +197,29 @@ def test_what_a_killed_worker_had_is_found_or_taken_up(api, tmp_path, warehouse)
     for table in ("found", "taken_up"):
         assert rows(tmp_path, table) == list(range(1, 11))
     assert warehouse.ids() == list(range(1, 11))
+
+
+def test_a_table_of_many_small_commits_is_put_together(api, tmp_path):
+    mapping = pipeline(api, TEN, target_table="small")
+    plan = a_plan([direct("id", "id")], {"id": "integer"}, table="small", mapping_id=mapping["id"])
+    for number in range(100):
+        committed(plan, tmp_path / "lake", number)
+    with worker(tmp_path):
+        assert ended(api, started(api, mapping))["target"]["version"] == 100
+        until(lambda: len(files(tmp_path / "lake" / "small")) == 1, "nothing was put together")
+    assert rows(tmp_path, "small") == sorted([*range(100), *range(1, 11)])
+
+
+def committed(plan, folder, number):
+    """Commit one row, as a run does."""
+    loader = import_module("engine.load.delta").DeltaLoader(plan, str(folder))
+    loader.begin()
+    loader.stage(import_module("pyarrow").record_batch({"id": [number]}))
+    loader.commit(f"t{number}", loader.staged(), None)
+
+
+def files(folder):
+    return import_module("deltalake").DeltaTable(str(folder)).file_uris()
 
 
 def test_a_target_that_is_away_is_asked_until_it_tells(api, tmp_path, stored, warehouse):
