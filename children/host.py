@@ -18,7 +18,7 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -148,6 +148,24 @@ class Child:
         with suppress(OSError):
             os.write(self._stop, b"s")
         _reaper.end_later(self)
+
+    def last_words(self, patience_s: float) -> Iterator[tuple[bool, Json]]:
+        """Say stop, and yield what the child says until its end, as `hear` returns it.
+
+        It is killed once `patience_s` are over. Raises ChildFailed.
+        """
+        with suppress(OSError):
+            os.write(self._stop, b"s")
+        until = time.monotonic() + patience_s
+        while True:
+            try:
+                yield self.hear(until - time.monotonic())
+            except ChildLate:
+                with suppress(OSError):
+                    signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+                until = time.monotonic() + START_S
+            except ChildGone:
+                return
 
     def kill(self) -> None:
         """End the process now."""

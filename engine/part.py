@@ -222,11 +222,18 @@ def _entry(plan: Plan, refusal: Refusal, numbers: pa.Array) -> Rejected:
 
 
 def commit(
-    plan: Plan, loader: Loader, parts: Sequence[Part], token: str, last: Cursor | None = None
+    plan: Plan,
+    loader: Loader,
+    parts: Sequence[Part],
+    token: str,
+    last: Cursor | None = None,
+    *,
+    fences: bool = False,
 ) -> Outcome:
     """Show all that the parts have staged, with the run's token and its cursor, at once.
 
-    `last` is the cursor that the run began with. May be repeated with the same token.
+    `last` is the cursor that the run began with; `fences` as a loader's commit has it. May be
+    repeated with the same token.
 
     Raises Problem.
     """
@@ -237,7 +244,7 @@ def commit(
     appended_again = plan.full_refresh and plan.write_mode == "append" and loader.has_rows()
     cursor = _moved(plan, whole, last)
     empty = whole.rows_read == 0
-    committed = loader.commit(token, whole.staged, cursor, empty_source=empty)
+    committed = loader.commit(token, whole.staged, cursor, empty_source=empty, fences=fences)
     return Outcome(committed, cursor, _warnings(plan, whole, committed, appended_again))
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 
 from children.host import Child, ChildFailed, ChildGone, ChildLate, NoChildren
@@ -167,12 +168,18 @@ class _Attempt:
             answered, said = False, None
         if answered:
             return True, said
-        if isinstance(said, dict):  # a text is a step of a login
-            self.note = Note(**said, engine=self.note.engine)
+        if self._take(answered, said):
             self._tell(self.note)
         elif time.monotonic() - self.told_at > BEAT_S:
             self._tell(replace(self.note, message=None))
         return False, None
+
+    def _take(self, answered: bool, said: Json) -> bool:
+        """Keep what the child says of how far it is; tell whether it said that."""
+        if answered or not isinstance(said, dict):  # a text is a step of a login
+            return False
+        self.note = Note(**said, engine=self.note.engine)
+        return True
 
     def _tell(self, note: Note) -> None:
         self.told_at = time.monotonic()
@@ -198,11 +205,13 @@ class _Attempt:
         )
 
     def _ended(self) -> RunReport | None:
-        """Stop the child. A commit under way may hold: the target is asked, and then fenced."""
-        self.child.stop()
-        until = time.monotonic() + END_S
-        while not self.child.ended and time.monotonic() < until:
-            time.sleep(0.02)
+        """Stop the child. A commit under way may hold: the target is asked, and then fenced.
+
+        The child may have gone further than what was heard of it when the order came.
+        """
+        with suppress(ChildFailed):
+            for answered, said in self.child.last_words(END_S):
+                self._take(answered, said)
         self.child.kill()
         if self.note.stage != "commit":
             return None

@@ -155,7 +155,9 @@ class Run:
         assert self.reach is not None  # noqa: S101 - it was found before the first row
         self._enter("load", f"{self.part.rows_read} rows were read.")
         self._enter("commit")
-        self.outcome = commit(self.reach.plan, loader, done, self.token, self.last)
+        self.outcome = commit(
+            self.reach.plan, loader, done, self.token, self.last, fences=bool(self.lost_tokens)
+        )
         self.tell(f"{self.outcome.committed.rows_written} rows were committed.", progress=1.0)
 
     def _cut_how(self) -> str:

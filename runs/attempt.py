@@ -37,7 +37,12 @@ from targets.params import target_params
 NOTED_EVERY_S = 0.5
 MOVED_ON_S = 0.1
 """How often the store is told how far a run is; the latter where its stage is another."""
+TIDIED_EVERY = 25
+"""After so many versions of a Delta table it is looked at: many small files become few."""
+SETTLE_S = 600.0
+"""So long a target is asked what it has of a run that ends without success."""
 SETTLE_TRIES = 3
+"""So often it is where somebody waits for the cancel."""
 AGAIN_S = 1.0
 WARNED_EVERY_S = 30.0
 NOTED = ("stage", "rows_read", "rows_rejected", "progress", "engine", "target")
@@ -186,6 +191,8 @@ class Attempt:
                 f"Succeeded: {report.rows_read:,} rows read, {report.rows_written:,} written, "
                 f"{report.rows_rejected:,} rejected."
             )
+        if report.version and report.version % TIDIED_EVERY == 0:
+            threading.Thread(target=_tidy, args=(spec,), name="tidy", daemon=True).start()
 
     def _stopped(self) -> None:
         if self.stop.word == "cancel":
@@ -203,15 +210,19 @@ class Attempt:
             error["stage"] in life.UNCERTAIN_STAGES or error["code"] == "worker_lost"
         )
         self.say(f"{error['message']} ({error['code']})", "error")
-        is_cancelled = self.stop.word == "cancel"
         again = life.is_tried_again(error["code"], self.claim.attempt, settings.RUN_MAX_ATTEMPTS)
-        if again and not is_cancelled:
+        if again and self.stop.word != "cancel":
             self._ended(lambda: outcomes.tried_again(self.claim, error, report, is_uncertain))
             return
         tokens = [*self.claim.lost_tokens, *([self.claim.token] if is_uncertain else [])]
-        if spec is not None and (found := self._committed(spec, tokens)):
+        try:
+            found = self._committed(spec, tokens)
+        except Stopped:
+            self._ended(lambda: outcomes.tried_again(self.claim, error, report, is_uncertain))
+            return
+        if spec is not None and found:
             self._succeed(found.report(report), spec)
-        elif is_cancelled:
+        elif self.stop.word == "cancel":
             self._ended(lambda: outcomes.cancelled(self.claim))
         else:
             self._ended(lambda: outcomes.failed(self.claim, error, report))
@@ -224,25 +235,55 @@ class Attempt:
             spec = spec_of(self.claim)
         except Problem as problem:
             self.say(f"The target cannot be asked what it has: {problem.message}", "warning")
-        if spec is not None and (found := self._committed(spec, self.claim.lost_tokens)):
+        try:
+            found = self._committed(spec, self.claim.lost_tokens)
+        except Stopped:
+            self._ended(lambda: outcomes.handed_back(self.claim))
+            return
+        if spec is not None and found:
             self._succeed(found.report(), spec)
-        elif self.claim.run.get("cancel_asked"):
+        elif self._is_cancelled():
             self._ended(lambda: outcomes.cancelled(self.claim))
             self.say("Cancelled.")
         else:
             error = self.claim.run.get("error") or told(_internal(self.stage), self.stage)
             self._ended(lambda: outcomes.failed(self.claim, error, _as_noted(self.claim.run)))
 
-    def _committed(self, spec: RunSpec, tokens: list[str]) -> Found | None:
-        """Return what the target has of the lost attempts, and let them commit no more."""
-        for attempt in range(SETTLE_TRIES if tokens else 0):
+    def _is_cancelled(self) -> bool:
+        return bool(self.claim.run.get("cancel_asked")) or self.stop.word == "cancel"
+
+    def _committed(self, spec: RunSpec | None, tokens: list[str]) -> Found | None:
+        """Return what the target has of the lost attempts, and let them commit no more.
+
+        One that is away is asked again, for what it has is no failure. Raises Stopped where the run
+        is to go to another worker, which will ask.
+        """
+        until, tries = time.monotonic() + SETTLE_S, 0
+        while spec is not None and tokens:
             try:
                 return asking.fence(spec.target, spec.plan, tokens)
             except Problem as problem:
-                self.say(f"The target does not say what it has: {problem.message}", "warning")
-                if attempt + 1 < SETTLE_TRIES:
-                    time.sleep(settings.RUN_RETRY_PAUSE_S)
+                tries += 1
+                if tries == 1:
+                    self.say(f"The target does not say what it has: {problem.message}", "warning")
+                is_over = (
+                    tries >= SETTLE_TRIES if self._is_cancelled() else time.monotonic() > until
+                )
+                if is_over or problem.code not in life.TRIED_AGAIN:
+                    self.say(
+                        "It was asked no more; see in it whether it has rows of this run.",
+                        "warning",
+                    )
+                    break
+            self._wait_for_target()
         return None
+
+    def _wait_for_target(self) -> None:
+        if self._is_cancelled():
+            time.sleep(settings.RUN_RETRY_PAUSE_S)
+            return
+        if self.stop.event.wait(settings.RUN_RETRY_PAUSE_S) and self.stop.word == "handed back":
+            raise Stopped
 
     def _ended(self, write: Any) -> bool:
         """Write how the run ended, however long the store is away; tell whether it counted.
@@ -264,6 +305,14 @@ class Attempt:
                     )
                 time.sleep(AGAIN_S)
         return False
+
+
+def _tidy(spec: RunSpec) -> None:
+    """Keep a table quick to read. Nothing waits for it, and runs go first."""
+    try:
+        asking.tidy(spec.target, spec.plan.table)
+    except Problem as problem:
+        logger.warning("The table %s was not tidied: %s", spec.plan.table, problem.message)
 
 
 def _is_store_away(failure: Exception) -> bool:

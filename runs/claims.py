@@ -25,6 +25,8 @@ from runs.queueing import naive
 
 LOST_AFTER_S = 12.0
 """So long a running run may show no sign of life before another worker takes it up."""
+AWAY_S = 6.0
+"""After so long without a look nobody is taken for lost by what was seen before."""
 
 SEEN = (
     "mapping_id", "mapping_name", "status", "attempt", "trigger", "slot", "queued_at", "not_before",
@@ -164,15 +166,22 @@ def _order(held: Claim, run: Stored | None) -> str | None:
 
 
 class Watch:
-    """Finds runs whose worker is gone: by this machine's clock alone, whatever others' say."""
+    """Finds runs whose worker is gone: by this machine's clock alone, whatever others' say.
+
+    While it could not look, as the store was away, nobody could show a sign of life either.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.clock = clock
         self.seen: dict[Any, tuple[Any, float]] = {}
+        self.looked_at = clock()
 
     def lost(self, live: Sequence[Stored]) -> list[Stored]:
         """Return the running runs that have shown no sign of life for `LOST_AFTER_S`."""
         now, seen = self.clock(), {}
+        if now - self.looked_at > AWAY_S:
+            self.seen = {}
+        self.looked_at = now
         for run in live:
             if run["status"] == "running":
                 sign = (run.get("token"), run.get("heartbeat"))

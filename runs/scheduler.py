@@ -12,7 +12,7 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -54,7 +54,10 @@ logger = logging.getLogger("scheduler")
 class Scheduler:
     """A process that fires what is due while it leads."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.clock = clock
+        self.seen: Stored = {}
+        self.seen_since = 0.0
         self.name = f"{socket.gethostname()}:{os.getpid()}"
         self.token = secrets.token_hex(8)
         self.stopped = threading.Event()
@@ -88,24 +91,36 @@ class Scheduler:
     # --- The lease --------------------------------------------------------------------------------
 
     def has_lease(self) -> bool:
-        """Take the lease, or prolong it; tell whether it is this process's."""
-        moment = naive(store.now())
-        mine_or_over: list[Stored] = [{"holder": self.token}, {"until": {"$lt": moment}}]
+        """Take the lease, or prolong it; tell whether it is this process's.
+
+        Another's is over when it has stood still for `LEASE_S`: by this machine's clock alone, as
+        those of two machines may be apart.
+        """
+        moment, lease = naive(store.now()), store.named(SCHEDULER)
         until = moment + timedelta(seconds=LEASE_S)
         taken = {"holder": self.token, "name": self.name, "until": until, "seen_at": moment}
-        try:
-            with store.batch_timeout():
-                found = store.named(SCHEDULER).update_one(
-                    {"_id": "lease", "$or": mine_or_over}, {"$set": taken}, upsert=True
-                )
-        except DuplicateKeyError:
-            # It is there, and another's.
-            return False
-        return bool(found.matched_count or found.upserted_id)
+        with store.batch_timeout():
+            found = lease.find_one({"_id": "lease"}) or {}
+            if not self._may_take(found):
+                return False
+            as_seen = {name: found.get(name) for name in ("holder", "until")}
+            try:
+                lease.update_one({"_id": "lease", **as_seen}, {"$set": taken}, upsert=True)
+            except DuplicateKeyError:
+                # Another was first.
+                return False
+        return True
+
+    def _may_take(self, lease: Stored) -> bool:
+        if lease.get("holder") in (None, self.token):
+            return True
+        if lease != self.seen:
+            self.seen, self.seen_since = lease, self.clock()
+        return self.clock() - self.seen_since >= LEASE_S
 
     def hand_over(self) -> None:
         """Let another lead at once."""
-        over = {"$set": {"until": datetime(2000, 1, 1)}}  # noqa: DTZ001 - as it is stored
+        over = {"$set": {"holder": None, "until": None}}
         try:
             with store.batch_timeout():
                 store.named(SCHEDULER).update_one({"_id": "lease", "holder": self.token}, over)

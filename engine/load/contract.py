@@ -101,9 +101,19 @@ class Loader(Protocol):
         """End staging, and return what was taken: plain values, that may go to another process."""
 
     def commit(
-        self, token: str, staged: Staged, cursor: Cursor | None, *, empty_source: bool = False
+        self,
+        token: str,
+        staged: Staged,
+        cursor: Cursor | None,
+        *,
+        empty_source: bool = False,
+        fences: bool = False,
     ) -> Committed:
-        """Show what is staged, all at once, with the token and the cursor."""
+        """Show what is staged, all at once, with the token and the cursor.
+
+        Where nothing changes no trace is left, unless it `fences`: then the token is, so that an
+        attempt which was lost commits no more.
+        """
 
     def abort(self, staged: Staged | None = None) -> None:
         """Remove what was staged and is not committed, here and by other processes."""

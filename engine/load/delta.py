@@ -64,6 +64,10 @@ from engine.plan import Plan
 from engine.problems import Problem
 
 _MOST_TRIES = 50
+CHECKPOINT_EVERY = 10
+"""After so many commits the log is summed up: each entry since then is a thread while it is read,
+and some ninety of them are more memory than a run may have.
+"""
 _MOST_MESSAGE = 500
 _SECRET_WORDS = ("key", "secret", "token", "password", "sas", "credential", "account")
 
@@ -160,10 +164,18 @@ class DeltaLoader:
     # --- the commit ---
 
     def commit(
-        self, token: str, staged: Staged, cursor: Cursor | None, *, empty_source: bool = False
+        self,
+        token: str,
+        staged: Staged,
+        cursor: Cursor | None,
+        *,
+        empty_source: bool = False,
+        fences: bool = False,
     ) -> Committed:
         with self.translated("commit"):
-            attempt = _Attempt(_digest(token), staged, cursor, self._keeps_rows(empty_source))
+            attempt = _Attempt(
+                _digest(token), staged, cursor, self._keeps_rows(empty_source), fences=fences
+            )
             with self._rewriter.distinct(staged.files) as (files, duplicates):
                 attempt.files, attempt.duplicates = files, duplicates
                 return self._commit_until_it_holds(attempt)
@@ -222,7 +234,7 @@ class DeltaLoader:
             return None
         transactions = self._transactions(table, attempt, always)
         with self._actions(table, attempt) as actions:
-            if not actions and len(transactions) == 1 and not always:
+            if not actions and len(transactions) == 1 and not (always or attempt.fences):
                 return Committed(None, 0, attempt.duplicates)
             properties = CommitProperties(
                 app_transactions=transactions,
@@ -242,7 +254,9 @@ class DeltaLoader:
                     commit_properties=properties,
                 )
         self._forget_cursor_before(table, transactions)
-        return self._found(attempt)
+        found = self._found(attempt)
+        self._sum_up(found.version)
+        return found
 
     def _create(self, actions: list[Any], properties: CommitProperties) -> bool:
         """Make the table with its first rows; False where another has made it meanwhile."""
@@ -301,6 +315,14 @@ class DeltaLoader:
         """Return what became of this commit."""
         unlogged = Committed(None, attempt.rows_written, attempt.duplicates)
         return self._logged(attempt.stamp) or unlogged
+
+    def _sum_up(self, version: int | None) -> None:
+        if version is None or (version + 1) % CHECKPOINT_EVERY:
+            return
+        # The commit holds without it.
+        with contextlib.suppress(DeltaError, OSError):
+            if table := self.open_table():
+                table.create_checkpoint()
 
     def _logged(self, stamp: int) -> Committed | None:
         """Return what the log says of a commit; None where it is not among the newest."""
@@ -411,6 +433,7 @@ class _Attempt:
     staged: Staged
     cursor: Cursor | None
     keeps_rows: bool
+    fences: bool = False
     files: list[DataFile] = field(default_factory=list)
     duplicates: int = 0
 

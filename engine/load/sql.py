@@ -214,12 +214,24 @@ class SqlLoader(ABC):
     # --- the commit ---
 
     def commit(
-        self, token: str, staged: Staged, cursor: Cursor | None, *, empty_source: bool = False
+        self,
+        token: str,
+        staged: Staged,
+        cursor: Cursor | None,
+        *,
+        empty_source: bool = False,
+        fences: bool = False,
     ) -> Committed:
         removes_all = self._plan.write_mode == "replace" and (
             not empty_source or self._plan.full_refresh
         )
-        return self._in_transaction(lambda: self._commit_once(token, staged, cursor, removes_all))
+
+        def work() -> Committed:
+            if not fences and self._changes_nothing(staged, cursor, removes_all):
+                return Committed(None, 0)
+            return self._commit_once(token, staged, cursor, removes_all)
+
+        return self._in_transaction(work)
 
     def _in_transaction(self, work: Callable[[], Committed]) -> Committed:
         for number in range(_MOST_TRIES):
@@ -242,8 +254,6 @@ class SqlLoader(ABC):
     def _commit_once(
         self, token: str, staged: Staged, cursor: Cursor | None, removes_all: bool
     ) -> Committed:
-        if self._changes_nothing(staged, cursor, removes_all):
-            return Committed(None, 0)
         self._begin_with_tables()
         done = self._hold_place(token)
         if done is not None:
@@ -455,9 +465,10 @@ class SqlLoader(ABC):
             cursor.close()
 
     def _roll_back(self) -> None:
-        # Where the session is lost, the server has rolled back.
-        with contextlib.suppress(self.driver_error):
-            self.run("ROLLBACK")
+        # Where the session is lost, the server has rolled back. Without one, nothing is open.
+        if self._session is not None:
+            with contextlib.suppress(self.driver_error):
+                self.run("ROLLBACK")
 
     @contextlib.contextmanager
     def translated(self, stage: str) -> Iterator[None]:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from deltalake import DeltaTable
 from deltalake.exceptions import CommitFailedError, TableNotFoundError
 
+from engine.load.delta_table import PARTITION
+
 COMMITS = 100
 TARGET_BYTES = 64 * 1024 * 1024  # a few times this is in memory while files are put together
 KEPT_HOURS = 7 * 24
 
 
 def tidy(folder: str, table: str, options: dict[str, str] | None = None) -> bool:
-    """Put the table's small files together once 100 commits have passed since the last time.
+    """Put the small files of a table that was made here together, 100 commits after the last time.
 
     Removes the files that no version of the last 7 days uses, those of runs that were killed
     among them. Rows, cursors and what is being staged stay as they are, and a run that commits
@@ -33,6 +35,6 @@ def tidy(folder: str, table: str, options: dict[str, str] | None = None) -> bool
 
 
 def _is_due(table: DeltaTable) -> bool:
-    if table.version() < COMMITS:
+    if table.version() < COMMITS or table.metadata().partition_columns != PARTITION:
         return False
     return all(entry.get("operation") != "OPTIMIZE" for entry in table.history(COMMITS))

@@ -114,6 +114,22 @@ def test_an_attempt_that_was_fenced_off_commits_nothing(target):
     assert target.rows() == [(1, "a")]
 
 
+@pytest.mark.parametrize("there", [[], [(1, "a")]])
+def test_a_later_attempt_that_finds_nothing_to_do_keeps_a_lost_one_out(target, there):
+    plan = plan_of()
+    if there:
+        run(target, *there)
+    late, again = begun(target, plan), begun(target, plan)
+    late.stage(rows_of(plan, (2, "late")))
+    again.commit("t3", again.staged(), None, fences=True)
+    with pytest.raises(Problem, match="Another attempt of this mapping wrote"):
+        late.commit("t2", late.staged(), None)
+    assert again.committed("t3").rows_written == 0
+    for loader in (late, again):
+        loader.close()
+    assert target.rows() == there
+
+
 @pytest.mark.parametrize("turn", range(5))
 def test_of_two_attempts_at_the_same_moment_one_commits(target, turn):
     plan = plan_of()

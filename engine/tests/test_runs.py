@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -277,6 +278,23 @@ def test_a_stop_ends_the_query_in_the_database_too(database, lake):
         time.sleep(0.1)
     assert queries_in(database) == []
     assert not os.path.exists(f"{lake.folder}/people/_delta_log")  # noqa: PTH110
+
+
+def test_what_was_committed_before_a_stop_was_heard_is_told(postgres, lake):
+    """The service was waiting for its store, say, while the child went on."""
+    people(postgres, (1, "Ada"))
+    stop, log = threading.Event(), Path(lake.folder, "people", "_delta_log", f"{0:020}.json")
+
+    def wait(note):
+        until = time.monotonic() + 30
+        while note.stage == "extract" and not log.exists() and time.monotonic() < until:
+            time.sleep(0.02)
+        if note.stage == "extract":
+            stop.set()
+
+    report = ran(a_run_plan(PEOPLE), postgres, lake, stop=stop, on_note=wait)
+    assert (report.found, report.rows_written) == (True, 1)
+    assert lake.rows() == [(1, "Ada")]
 
 
 def test_a_run_that_takes_too_long_is_ended(postgres, lake):

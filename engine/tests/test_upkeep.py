@@ -98,3 +98,16 @@ def test_files_that_nobody_committed_go_after_a_week_and_staged_ones_stay(lake):
     assert loader.cursor() == Cursor("id", "5")
     loader.commit("t6", staged, Cursor("id", "6"))
     assert len(DeltaTable(f"{lake}/people").to_pyarrow_table()) == 7
+
+
+def test_the_log_is_summed_up_every_few_commits(lake):
+    for number in range(21):
+        run(lake, number)
+    log = Path(lake, "people", "_delta_log")
+    summed_up = sorted(path.name[:20] for path in log.glob("*.checkpoint.parquet"))
+    assert summed_up == [f"{version:020}" for version in (9, 19)]
+    for path in log.glob("*.json"):
+        if int(path.stem) < 20:
+            path.unlink()
+    assert DeltaTable(f"{lake}/people").to_pyarrow_table().num_rows == 21
+    assert DeltaLoader(plan_of(), lake).cursor() == Cursor("id", "20")

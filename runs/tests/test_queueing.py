@@ -6,7 +6,7 @@ import pytest
 from bson import ObjectId
 
 from mappings.models import Mapping
-from runs import life, queueing
+from runs import claims, life, queueing
 from runs.tests.pipelines import pipeline
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -100,3 +100,27 @@ def test_what_a_newer_version_planned_is_left_to_it():
 @pytest.mark.parametrize(("attempt", "seconds"), [(1, 10), (2, 30), (3, 90)])
 def test_pauses_grow(attempt, seconds):
     assert life.pause_s(attempt, 10) == seconds
+
+
+# --- Lost workers ---------------------------------------------------------------------------------
+
+
+def test_a_worker_that_shows_no_sign_of_life_is_lost():
+    assert lost_at(0, 4, 8, 11.9) == []
+    assert lost_at(0, 4, 8, 12) == ["a1"]
+
+
+def test_nobody_is_lost_because_the_store_was_away():
+    assert lost_at(0, 2, 40, 44) == []
+    assert lost_at(0, 2, 40, 46, 52) == ["a1"]
+
+
+def lost_at(*looks):
+    """Return the runs that the last of the looks, at these seconds, finds lost."""
+    seconds, run = [0.0], waiting("a", 1, status="running", token="t", heartbeat=7)
+    watch = claims.Watch(lambda: seconds[0])
+    found = []
+    for second in looks:
+        seconds[0] = second
+        found = watch.lost([run])
+    return [one["_id"] for one in found]

@@ -126,6 +126,26 @@ def test_of_two_one_leads_and_hands_over(stored, leader):
     assert (other.has_lease(), leader.has_lease()) == (True, False)
 
 
+@pytest.mark.parametrize("apart", [timedelta(hours=-1), timedelta(hours=1)])
+def test_a_leader_is_replaced_when_it_stands_still_whatever_its_clock_says(stored, leader, apart):
+    seconds = [0.0]
+    other = Scheduler(lambda: seconds[0])
+
+    def prolonged():
+        held = leader.has_lease()
+        until = now() + apart + timedelta(seconds=seconds[0])
+        stored[scheduler.SCHEDULER].update_one({"_id": "lease"}, {"$set": {"until": until}})
+        return held
+
+    for second in (0, 7, 14):
+        seconds[0] = second
+        assert (prolonged(), other.has_lease()) == (True, False)
+    seconds[0] = 21.9
+    assert not other.has_lease()
+    seconds[0] = 22
+    assert (other.has_lease(), leader.has_lease()) == (True, False)
+
+
 def test_the_status_of_the_last_run_is_followed(api, stored, leader):
     record = due(api, stored)
     leader.turn()

@@ -2,15 +2,20 @@
 
 import os
 import secrets
-from contextlib import closing
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from importlib import import_module
+from itertools import count
 from pathlib import Path
+from socket import SHUT_RDWR, create_connection, create_server
+from threading import Thread
 from urllib.parse import urlsplit
 
 import psycopg2
 import pytest
+from bson import ObjectId
 
+from engine.tests.plans import a_plan, direct
 from runs.tests.pipelines import broken, pipeline, source_body
 from runs.tests.workers import ended, running, started, state, until, worker
 
@@ -194,6 +199,73 @@ def test_what_a_killed_worker_had_is_found_or_taken_up(api, tmp_path, warehouse)
     assert warehouse.ids() == list(range(1, 11))
 
 
+def test_a_table_of_many_small_commits_is_put_together(api, tmp_path):
+    mapping = pipeline(api, TEN, target_table="small")
+    plan = a_plan([direct("id", "id")], {"id": "integer"}, table="small", mapping_id=mapping["id"])
+    for number in range(100):
+        committed(plan, tmp_path / "lake", number)
+    with worker(tmp_path):
+        assert ended(api, started(api, mapping))["target"]["version"] == 100
+        until(lambda: len(files(tmp_path / "lake" / "small")) == 1, "nothing was put together")
+    assert rows(tmp_path, "small") == sorted([*range(100), *range(1, 11)])
+
+
+def committed(plan, folder, number):
+    """Commit one row, as a run does."""
+    loader = import_module("engine.load.delta").DeltaLoader(plan, str(folder))
+    loader.begin()
+    loader.stage(import_module("pyarrow").record_batch({"id": [number]}))
+    loader.commit(f"t{number}", loader.staged(), None)
+
+
+def files(folder):
+    return import_module("deltalake").DeltaTable(str(folder)).file_uris()
+
+
+def test_a_target_that_is_away_is_asked_until_it_tells(api, tmp_path, stored, warehouse):
+    """As after a worker that was lost in its last attempt, right behind the commit."""
+    mapping = pipeline(api, TEN, target_table="found", target_id=warehouse.target)
+    with worker(tmp_path):
+        run = ended(api, started(api, mapping))
+    lost = {"status": "queued", "attempt": 3, "rows_written": 0, "lost_tokens": warehouse.tokens()}
+    stored.runs.update_one({"_id": ObjectId(run["id"])}, {"$set": lost})
+    with away_for(40, urlsplit(warehouse.url).port) as port:
+        change = {"port": port, "password": urlsplit(warehouse.url).password}
+        assert api.patch(f"connections/{warehouse.connection}", change).status == 200
+        with worker(tmp_path, RUN_RETRY_PAUSE_S="0.1"):
+            run = ended(api, run)
+    assert (run["status"], run["rows_written"], run["error"]) == ("succeeded", 10, None)
+    assert warehouse.ids() == list(range(1, 11))
+
+
+@contextmanager
+def away_for(times, port):
+    """Yield a port that hangs up so many times, and then leads to another one."""
+
+    def lead_on(one, other):
+        with suppress(OSError):
+            while said := one.recv(65536):
+                other.sendall(said)
+        for end in (one, other):
+            with suppress(OSError):
+                end.shutdown(SHUT_RDWR)
+
+    def listen():
+        with suppress(OSError):
+            for number in count():
+                caller, _ = server.accept()
+                if number < times:
+                    caller.close()
+                    continue
+                there = create_connection(("127.0.0.1", port))
+                for ends in ((caller, there), (there, caller)):
+                    Thread(target=lead_on, args=ends, daemon=True).start()
+
+    with create_server(("127.0.0.1", 0)) as server:
+        Thread(target=listen, daemon=True).start()
+        yield server.getsockname()[1]
+
+
 @pytest.fixture
 def warehouse(api):
     """A database of its own that is a target."""
@@ -203,7 +275,7 @@ def warehouse(api):
         connection = api.create("connections", source_body(database=name))
         body = {"name": "warehouse", "kind": "postgresql", "connection_id": connection["id"]}
         url = urlsplit(server)._replace(path=f"/{name}").geturl()
-        yield Warehouse(api.create("targets", body)["id"], url)
+        yield Warehouse(api.create("targets", body)["id"], connection["id"], url)
     finally:
         queried(server, f"DROP DATABASE {name} WITH (FORCE)")
 
@@ -211,12 +283,16 @@ def warehouse(api):
 @dataclass
 class Warehouse:
     target: str
+    connection: str
     url: str
 
     def loads(self):
         """Return the commits that have been made there."""
         there = queried(self.url, "SELECT 1 FROM pg_class WHERE relname = '_etl_loads'")
         return there and queried(self.url, "SELECT 1 FROM _etl_loads WHERE token IS NOT NULL")
+
+    def tokens(self):
+        return [row[0] for row in queried(self.url, "SELECT token FROM _etl_loads")]
 
     def ids(self):
         return [row[0] for row in queried(self.url, "SELECT id FROM found ORDER BY id")]
