@@ -313,6 +313,33 @@ def test_a_float_of_mysql_is_exact(mysql, number):
     assert shown.rows[1] == [None, None, 1]
 
 
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "WITH x AS (SELECT f FROM few_floats) SELECT f FROM x ORDER BY f DESC",
+        "WITH RECURSIVE x(a, f) AS (SELECT f, f FROM few_floats), y AS (SELECT f FROM x) "
+        "(SELECT f FROM y) ORDER BY f DESC",
+        "WITH w(c0) AS (SELECT f FROM few_floats) SELECT c0 AS f FROM w ORDER BY c0 DESC -- all",
+    ],
+)
+def test_a_float_is_exact_behind_common_table_expressions(mysql, sql):
+    mysql.run("CREATE OR REPLACE TABLE few_floats (f float)")
+    mysql.run("INSERT INTO few_floats VALUES (0.1), (16777216)")
+
+    shown = run_preview(mysql.reader, sql)
+
+    assert (shown.columns, shown.rows) == (["f"], [[16777216], [0.1]])
+
+
+def test_a_query_that_is_run_again_for_its_floats_counts_from_its_start(mysql):
+    mysql.run("CREATE OR REPLACE TABLE few_floats (f float)")
+    mysql.run("INSERT INTO few_floats VALUES (0.5)")
+
+    shown = run_preview(mysql.reader, "SELECT @n IS NULL, @n := 5, f FROM few_floats")
+
+    assert shown.rows == [[1, 5, 0.5]]
+
+
 def test_tinyint_1_is_a_boolean_unless_it_holds_another_number(mysql):
     mysql.run("CREATE TABLE flags (flag boolean)")
     mysql.run("INSERT INTO flags VALUES (0), (1), (5), (NULL)")
