@@ -50,8 +50,9 @@ _RAW = dict.fromkeys(extensions.string_types, extensions.BYTES)
 _NUMERIC = 1700
 _SIZED = (1042, 1043, 1560, 1562)  # char, varchar, bit, varbit
 
+# As each use finds them: psycopg2 has set a DateStyle of its own, which the first reset undoes.
 _OWN = """
-SELECT name, setting FROM pg_catalog.pg_settings WHERE name IN ('statement_timeout', 'DateStyle',
+SELECT name, reset_val FROM pg_catalog.pg_settings WHERE name IN ('statement_timeout', 'DateStyle',
   'extra_float_digits', 'client_connection_check_interval', 'jit')
 """
 _DECLARE = "DECLARE etl_preview NO SCROLL CURSOR FOR "

@@ -270,6 +270,20 @@ def test_an_account_s_own_formats_do_not_change_the_values(postgres):
     assert shown == [["2024-02-29", "/1xB", 0.30000000000000004]]
 
 
+def test_they_do_not_in_a_session_that_was_used_before_either(postgres):
+    role = postgres.reader.username
+    postgres.run(f"ALTER ROLE {role} SET datestyle = 'SQL, DMY'")
+    pool.close_idle()
+    sql = "SELECT DATE '2024-02-29', ARRAY[TIMESTAMP '2024-01-02 03:04:05'], '05/06/23'::date"
+    try:
+        shown = [run_preview(postgres.reader, sql).rows for _ in range(3)]
+    finally:
+        postgres.run(f"ALTER ROLE {role} RESET ALL")
+        pool.close_idle()
+
+    assert shown == [[["2024-02-29", ["2024-01-02T03:04:05"], "2023-06-05"]]] * 3
+
+
 @pytest.mark.parametrize(
     ("style", "meant"),
     [
