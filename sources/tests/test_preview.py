@@ -569,13 +569,14 @@ def test_a_statement_is_described_in_the_types_of_the_database(server):
 def test_what_the_account_may_read_a_part_of_is_shown_in_part(postgres):
     reader = postgres.reader.username
     postgres.run("CREATE TABLE partly (id int, name text, secret text)")
-    postgres.run("CREATE TABLE hidden (id int)")
+    postgres.run("CREATE TABLE hidden (id int); CREATE TABLE without_columns ()")
     postgres.run(f"REVOKE SELECT ON partly, hidden FROM {reader}")
     postgres.run(f"GRANT SELECT (id, name) ON partly TO {reader}")
 
     names = [table.name for table in list_tables(postgres.reader)]
     assert "partly" in names
     assert "hidden" not in names
+    assert "without_columns" not in names
     assert [column.name for column in describe_table(postgres.reader, "partly")] == ["id", "name"]
     assert describe_table(postgres.reader, "hidden") == []
 
