@@ -330,8 +330,9 @@ document.addEventListener("DOMContentLoaded", () => {
         const part = document.getElementById(id);
         if (part) new MutationObserver(() => { if (!part.hasAttribute("aria-busy")) tellRules(part, attribute, listOf); }).observe(part, {childList: true, attributeFilter: ["aria-busy"]});
     };
-    watch("etl-target-rows", "data-problem-of-row", (row) => field(row, "type")?.closest("tr").querySelector(".etl-problems"));
-    watch("etl-problems", "data-problem-of", (rule) => document.querySelector(`.etl-problems[data-rule="${CSS.escape(rule)}"]`));
+    const listOfRule = (rule) => document.querySelector(`.etl-problems[data-rule="${CSS.escape(rule)}"]`);
+    watch("etl-target-rows", "data-problem-of-row", (row) => field(row, "type")?.closest("tr").querySelector(".etl-problems") ?? listOfRule(row));
+    watch("etl-problems", "data-problem-of", listOfRule);
 
     // --- Columns from the query --------------------------------------------------------------------------------------
 
