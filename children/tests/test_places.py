@@ -67,6 +67,30 @@ def test_one_client_takes_all_that_nobody_wants_and_not_the_last_ten(shared):
                 pass
 
 
+def test_others_are_served_side_by_side_on_one_source(shared):
+    counted = Places("probes", 50, shared)
+    with ExitStack() as held:
+        for number in range(50):
+            held.enter_context(counted.take("greedy", f"hanging {number}"))
+        for number in range(10):
+            held.enter_context(counted.take(f"client {number}", "good"))
+        with pytest.raises(NoPlace), counted.take("greedy", "hanging 1"):
+            pass
+
+
+def test_one_client_s_hanging_source_leaves_places_to_its_others(shared):
+    counted = Places("queries", 32, shared)
+    with ExitStack() as held:
+        for _ in range(32):
+            held.enter_context(counted.take("one for all", "hanging"))
+        for number in range(5):
+            held.enter_context(counted.take("one for all", f"source {number}"))
+        with pytest.raises(NoPlace), counted.take("one for all", "source 6"):
+            pass
+        for number in range(5):
+            held.enter_context(counted.take(f"client {number}", "good"))
+
+
 def test_one_source_that_hangs_leaves_places_to_the_others(shared):
     counted = Places("queries", 32, shared)
     with ExitStack() as held:
