@@ -24,6 +24,7 @@ from pathlib import Path
 RESERVE = 10
 FOR_OTHER_SOURCES = 5  # of the reserve
 PATIENCE_S = 1.0
+PATIENCE_OF_NEW_S = 3.0
 SLICE_S = 0.02
 _MARK_BYTES = 8
 _LOCK = struct.Struct("hhqqi4x")  # struct flock of 64-bit Linux
@@ -67,7 +68,8 @@ class Places:
     def take(self, client: str = "", source: str = "") -> Iterator[None]:
         """Hold a place for `client` and `source`, either of which may be empty for nobody.
 
-        Who has few places waits up to a second for another one. Raises NoPlace.
+        Who has few places waits up to a second for another one, a client that has none up to
+        three. Raises NoPlace.
         """
         place = self._wait_for_place([_mark(client), _mark(source)])
         try:
@@ -76,7 +78,7 @@ class Places:
             self._leave(place)
 
     def _wait_for_place(self, marks: list[bytes]) -> int:
-        until = time.monotonic() + PATIENCE_S
+        started = time.monotonic()
         while True:
             with self._lock:
                 place = self._free(range(self.limit), marks)
@@ -85,7 +87,9 @@ class Places:
                     place = self._free(self._reserve(client, source), marks)
             if place is not None:
                 return place
-            if min(client, source) >= min(RESERVE, self.limit) or time.monotonic() >= until:
+            patience_s = PATIENCE_S if client else PATIENCE_OF_NEW_S
+            late = time.monotonic() - started >= patience_s
+            if late or min(client, source) >= min(RESERVE, self.limit):
                 raise NoPlace
             time.sleep(SLICE_S)
 

@@ -121,6 +121,18 @@ def test_who_has_few_waits_a_moment_for_the_next_place(shared):
         holder.join()
 
 
+def test_a_client_without_a_place_waits_longer(shared):
+    counted = Places("queries", 10, shared)
+    with ExitStack() as held:
+        first = ExitStack()
+        for number in range(20):
+            one = first if number == 0 else held
+            one.enter_context(counted.take("a" if number < 10 else f"b {number}", f"s {number}"))
+        threading.Timer(places.PATIENCE_S + 0.3, first.close).start()
+        with counted.take("c", "good"):
+            pass
+
+
 def test_a_forked_process_holds_none_of_ours(shared):
     counted = Places("probes", 1, shared)
     with counted.take("a"):
