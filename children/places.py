@@ -25,7 +25,7 @@ RESERVE = 10
 FOR_OTHER_SOURCES = 5  # of the reserve
 PATIENCE_S = 1.0
 PATIENCE_OF_NEW_S = 3.0
-SLICE_S = 0.02
+SLICE_S = 0.05
 _MARK_BYTES = 8
 _LOCK = struct.Struct("hhqqi4x")  # struct flock of 64-bit Linux
 
