@@ -2,8 +2,9 @@
 
 A place is a byte of a file that the processes of a service share, locked by whoever has it: the
 kernel takes the lock back from a process that dies. Beside it stands for whom the place is taken.
-Whoever asks first may take all that nobody else wants; the last ten serve those alone for whom
-none is taken, so that no client and no source can keep the others out.
+Whoever asks first may take all that nobody else wants. The last ten serve clients that have none,
+on sources that have few; half of them also who has some, on a source that has none. So neither a
+client nor a source can keep the others out.
 """
 
 from __future__ import annotations
@@ -21,8 +22,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 RESERVE = 10
+FOR_OTHER_SOURCES = 5  # of the reserve
 PATIENCE_S = 1.0
-SLICE_S = 0.02
+PATIENCE_OF_NEW_S = 3.0
+SLICE_S = 0.05
 _MARK_BYTES = 8
 _LOCK = struct.Struct("hhqqi4x")  # struct flock of 64-bit Linux
 
@@ -65,7 +68,8 @@ class Places:
     def take(self, client: str = "", source: str = "") -> Iterator[None]:
         """Hold a place for `client` and `source`, either of which may be empty for nobody.
 
-        Who has few places waits up to a second for another one. Raises NoPlace.
+        Who has few places waits up to a second for another one, a client that has none up to
+        three. Raises NoPlace.
         """
         place = self._wait_for_place([_mark(client), _mark(source)])
         try:
@@ -74,22 +78,33 @@ class Places:
             self._leave(place)
 
     def _wait_for_place(self, marks: list[bytes]) -> int:
-        until = time.monotonic() + PATIENCE_S
+        started = time.monotonic()
         while True:
             with self._lock:
                 place = self._free(range(self.limit), marks)
                 if place is None:
-                    held = self._held(marks)
-                    if held == 0:
-                        place = self._free(range(self.limit, self.limit + RESERVE), marks)
+                    client, source = self._held(marks)
+                    place = self._free(self._reserve(client, source), marks)
             if place is not None:
                 return place
-            if held >= min(RESERVE, self.limit) or time.monotonic() >= until:
+            patience_s = PATIENCE_S if client else PATIENCE_OF_NEW_S
+            late = time.monotonic() - started >= patience_s
+            if late or min(client, source) >= min(RESERVE, self.limit):
                 raise NoPlace
             time.sleep(SLICE_S)
 
-    def _held(self, marks: list[bytes]) -> int:
-        """Return how many places are taken for the one of `marks` that has the most."""
+    def _reserve(self, client: int, source: int) -> range:
+        """Return the last places that may be taken, of these for whom so many are taken."""
+        end = self.limit + RESERVE
+        if client == 0 and source < RESERVE:
+            return range(self.limit, end)
+        return range(end - FOR_OTHER_SOURCES, end) if source == 0 else range(0)
+
+    def _held(self, marks: list[bytes]) -> tuple[int, int]:
+        """Return how many places are taken for a client and for a source.
+
+        Nobody has as many as the other one; both are nobody: all.
+        """
         size = 2 * _MARK_BYTES
         written = os.pread(self._file(), (self.limit + RESERVE) * size, 0)
         counts = [0, 0]
@@ -99,9 +114,9 @@ class Places:
             for index, mark in enumerate(marks):
                 at = place * size + index * _MARK_BYTES
                 counts[index] += mark != bytes(_MARK_BYTES) and mark == written[at : at + 8]
-        if not any(map(any, marks)):
-            return self.limit
-        return max(counts)
+        known = [count for count, mark in zip(counts, marks, strict=True) if any(mark)]
+        client, source = (known * 2)[:2] or (self.limit, self.limit)
+        return client, source
 
     def _free(self, places: range, marks: list[bytes]) -> int | None:
         for place in places:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from children.host import Child, ChildError, ChildFailed, ChildGone, ChildLate, Host
-from children.places import NoPlace, Places
+from children.places import PATIENCE_S, NoPlace, Places
 from children.pool import Pool, PoolBusy, PoolLimits
 from sources.contract import Json, SourceParams
 from sources.errors import (
@@ -61,23 +61,27 @@ def configure(
 
 
 @contextmanager
-def place_for_probe(params: SourceParams, client: str) -> Iterator[None]:
-    """Hold one of the places for tests. Raises TooManyProbes."""
-    with _place(probes, TooManyProbes, "connection tests", params, client):
-        yield
+def place_for_probe(params: SourceParams, client: str) -> Iterator[float]:
+    """Hold one of the places for tests. Yields the seconds waited, less the usual one.
+
+    Raises TooManyProbes.
+    """
+    with _place(probes, TooManyProbes, "connection tests", params, client) as late_s:
+        yield late_s
 
 
 @contextmanager
-def place_for_query(params: SourceParams, client: str) -> Iterator[None]:
-    """Hold one of the places for queries. Raises TooManyPreviews."""
-    with _place(queries, TooManyPreviews, "queries", params, client):
-        yield
+def place_for_query(params: SourceParams, client: str) -> Iterator[float]:
+    """Hold one of the places for queries, as `place_for_probe`. Raises TooManyPreviews."""
+    with _place(queries, TooManyPreviews, "queries", params, client) as late_s:
+        yield late_s
 
 
 @contextmanager
 def _place(
     places: Places, error: type[TooManyProbes], what: str, params: SourceParams, client: str
-) -> Iterator[None]:
+) -> Iterator[float]:
+    started = time.monotonic()
     try:
         taken = places.take(client, params.address)
         taken.__enter__()
@@ -87,7 +91,7 @@ def _place(
             hint="Wait for one of them to end.",
         ) from exc
     try:
-        yield
+        yield max(0.0, time.monotonic() - started - PATIENCE_S)
     finally:
         taken.__exit__(None, None, None)
 
@@ -293,7 +297,7 @@ def timed_out(params: SourceParams, stage: str, timeout_s: float) -> SourceTimeo
             "Check the tunnel's host and port.",
         ),
         "query": (
-            f"The query did not end within {timeout_s:g} s and was cancelled.",
+            f"The query did not end within {round(timeout_s, 1):g} s and was cancelled.",
             "Select fewer rows, or filter on an indexed column.",
         ),
     }

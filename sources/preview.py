@@ -57,8 +57,8 @@ def run_preview(
     TooManyPreviews.
     """
     started = time.monotonic()
-    with asking.place_for_query(params, client):
-        found = asking.pooled("read", params, timeout_s, sql=sql, limit_rows=limit_rows)
+    with asking.place_for_query(params, client) as late_s:
+        found = asking.pooled("read", params, timeout_s - late_s, sql=sql, limit_rows=limit_rows)
     return Preview(
         columns=[name for name, _ in found["columns"]],
         column_types=[data_type for _, data_type in found["columns"]],
@@ -76,8 +76,8 @@ def describe(
 
     Raises as run_preview does.
     """
-    with asking.place_for_query(params, client):
-        found = asking.pooled("describe", params, timeout_s, sql=sql)
+    with asking.place_for_query(params, client) as late_s:
+        found = asking.pooled("describe", params, timeout_s - late_s, sql=sql)
     return [ResultColumn(**column) for column in found]
 
 
@@ -100,8 +100,8 @@ def survey(
 
     No row is read. Raises as run_preview does.
     """
-    with asking.place_for_query(params, client):
-        found = asking.pooled("survey", params, timeout_s, sql=sql, names=list(names))
+    with asking.place_for_query(params, client) as late_s:
+        found = asking.pooled("survey", params, timeout_s - late_s, sql=sql, names=list(names))
     relations = [
         Relation(one["schema"], one["name"], tuple(one["columns"])) for one in found["found"]
     ]
@@ -134,8 +134,8 @@ def list_tables(params: SourceParams, timeout_s: float = 5.0, client: str = "") 
 
     Raises QueryFailed, SourceUnreachable, SourceTimeout, TooManyPreviews.
     """
-    with asking.place_for_query(params, client):
-        return [Table(**table) for table in asking.pooled("tables", params, timeout_s)]
+    with asking.place_for_query(params, client) as late_s:
+        return [Table(**table) for table in asking.pooled("tables", params, timeout_s - late_s)]
 
 
 def describe_table(
@@ -145,8 +145,8 @@ def describe_table(
 
     A name that itself contains a dot is looked for whole first. Raises as list_tables does.
     """
-    with asking.place_for_query(params, client):
-        found = asking.pooled("table_columns", params, timeout_s, name=name)
+    with asking.place_for_query(params, client) as late_s:
+        found = asking.pooled("table_columns", params, timeout_s - late_s, name=name)
     return [TableColumn(**column) for column in found]
 
 

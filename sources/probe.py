@@ -45,10 +45,10 @@ def probe(params: SourceParams, timeout_s: float = 4.5, client: str = "") -> Pro
     `client` is who asks: nobody's tests keep the others out. Trouble with the source is a result,
     never an exception. Raises TooManyProbes.
     """
-    with asking.place_for_probe(params, client):
+    with asking.place_for_probe(params, client) as late_s:
         started = time.monotonic()
         try:
-            facts = asking.alone("facts", params, timeout_s)
+            facts = asking.alone("facts", params, timeout_s - late_s)
         except SourceError as exc:
             return _fail(params, exc)
         return ProbeResult(True, "Connection successful", _details(params, facts, started))

@@ -67,6 +67,30 @@ def test_one_client_takes_all_that_nobody_wants_and_not_the_last_ten(shared):
                 pass
 
 
+def test_others_are_served_side_by_side_on_one_source(shared):
+    counted = Places("probes", 50, shared)
+    with ExitStack() as held:
+        for number in range(50):
+            held.enter_context(counted.take("greedy", f"hanging {number}"))
+        for number in range(10):
+            held.enter_context(counted.take(f"client {number}", "good"))
+        with pytest.raises(NoPlace), counted.take("greedy", "hanging 1"):
+            pass
+
+
+def test_one_client_s_hanging_source_leaves_places_to_its_others(shared):
+    counted = Places("queries", 32, shared)
+    with ExitStack() as held:
+        for _ in range(32):
+            held.enter_context(counted.take("one for all", "hanging"))
+        for number in range(5):
+            held.enter_context(counted.take("one for all", f"source {number}"))
+        with pytest.raises(NoPlace), counted.take("one for all", "source 6"):
+            pass
+        for number in range(5):
+            held.enter_context(counted.take(f"client {number}", "good"))
+
+
 def test_one_source_that_hangs_leaves_places_to_the_others(shared):
     counted = Places("queries", 32, shared)
     with ExitStack() as held:
@@ -95,6 +119,18 @@ def test_who_has_few_waits_a_moment_for_the_next_place(shared):
         with counted.take("b", "u"):
             assert time.monotonic() - started < places.PATIENCE_S
         holder.join()
+
+
+def test_a_client_without_a_place_waits_longer(shared):
+    counted = Places("queries", 10, shared)
+    with ExitStack() as held:
+        first = ExitStack()
+        for number in range(20):
+            one = first if number == 0 else held
+            one.enter_context(counted.take("a" if number < 10 else f"b {number}", f"s {number}"))
+        threading.Timer(places.PATIENCE_S + 0.3, first.close).start()
+        with counted.take("c", "good"):
+            pass
 
 
 def test_a_forked_process_holds_none_of_ours(shared):

@@ -168,6 +168,8 @@ class MySQLSession(Session):
             other.query(f"KILL {self.thread_id}")
 
     def close(self) -> None:
+        if self.conn._result is not None:
+            self.conn._result.unbuffered_active = False  # else it is read to its end
         self.resources.close()
 
     # -- a statement
@@ -220,7 +222,6 @@ class MySQLSession(Session):
 
     def _reopen(self, timeout_s: float) -> None:
         """Leave a connection that cannot be asked once more for a new one."""
-        self.conn._result = None  # its cursor has nothing more to read
         self.close()
         clock = Clock(timeout_s)
         with ExitStack() as stack:
