@@ -22,7 +22,11 @@ def main() -> None:
         from devtools.checkout import settle_store
 
         settle_store()
-    execute_from_command_line(sys.argv)
+    from common.context import of_command, use
+
+    # Django's own commands, and the shell, write as well.
+    with use(of_command()):
+        execute_from_command_line(sys.argv)
 
 
 if __name__ == "__main__":

@@ -116,15 +116,17 @@ def _connection_life(call: Caller) -> Iterator[Outcome]:
     yield call("create", "POST", "/connections", body, new=True)
     created = call.last.json()
     path, etag = f"/connections/{created['id']}", call.last.headers["etag"]
-    yield _anonymous(call("stale change", "PUT", path, {"port": 1}, If_Match='"old"'))
-    yield _anonymous(call("change", "PUT", path, {"port": 1}, new=True, If_Match=etag))
+    moved = {"port": 1, "password": body["password"]}
+    yield _anonymous(call("stale change", "PUT", path, moved, If_Match='"old"'))
+    yield _anonymous(call("change", "PUT", path, moved, new=True, If_Match=etag))
     yield _anonymous(call("stale delete", "DELETE", path, If_Match=etag))
     whole = {**call.client.send(request("GET", f"{API}{path}")).json(), "database": "other"}
     yield _anonymous(call("sent back whole", "PUT", path, whole, new=True))
     yield _anonymous(call("empty password", "PATCH", path, {"password": ""}, new=True))
     yield _anonymous(call("null host", "PUT", path, {"host": None}))
     yield _anonymous(call("taken name", "PUT", path, {"name": "source 1"}))
-    yield _anonymous(call("a tunnel by halves", "PUT", path, {"ssh_host": "gate"}))
+    half = {"ssh_host": "gate", "password": body["password"]}
+    yield _anonymous(call("a tunnel by halves", "PUT", path, half))
     yield _anonymous(call("delete", "DELETE", path))
     yield _anonymous(call("delete again", "DELETE", path))
 

@@ -13,6 +13,7 @@ from children.host import Child, ChildError, ChildFailed, Host
 from children.limits import Limits
 
 SLICE_S = 0.05
+PATIENCE_S = 1.0
 
 
 class PoolBusy(ChildError):
@@ -144,12 +145,17 @@ class Pool:
             raise
 
     def _idle_or_place(self, key: Hashable, deadline: float) -> Child | None:
-        """Return an idle child, or None when the caller may start one (it is counted already)."""
+        """Return an idle child, or None when the caller may start one (it is counted already).
+
+        Where a place is full, the next one waits for a moment until those before have ended.
+        """
+        patient_until = time.monotonic() + PATIENCE_S
         while True:
             with self._changed:
                 if idle := self._idle.get(key):
                     return idle.pop().child
-                if self._may_start(key):
+                patient = time.monotonic() < patient_until
+                if self._may_start(key, patient):
                     self._counts[key] = self._counts.get(key, 0) + 1
                     return None
                 victim = self._oldest_elsewhere(key)
@@ -158,13 +164,16 @@ class Pool:
             if victim is not None:
                 self._end(*victim)
 
-    def _may_start(self, key: Hashable) -> bool:
+    def _may_start(self, key: Hashable, patient: bool) -> bool:
         of_key, in_all = self._counts.get(key, 0), sum(self._counts.values())
+        if of_key and patient and self.full(key):
+            return False
         return of_key < self.limits.per_key and in_all < self.limits.in_all
 
     def _oldest_elsewhere(self, key: Hashable) -> tuple[Hashable, Child] | None:
         """Take another key's longest idle child, when the process has no room for more."""
-        if self._counts.get(key, 0) >= self.limits.per_key:
+        has_room = sum(self._counts.values()) < self.limits.in_all
+        if has_room or self._counts.get(key, 0) >= self.limits.per_key:
             return None
         kept = [(of, idle) for of, all_of in self._idle.items() for idle in all_of]
         if not kept:

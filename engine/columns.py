@@ -9,9 +9,8 @@ from dataclasses import dataclass
 
 from engine.kinds import SourceColumn
 
-CURSOR_KINDS = frozenset(
-    ("integer", "decimal", "float32", "float64", "date", "timestamp", "timestamptz", "text")
-)
+MOST_NAMES = 10
+"""So many columns are named where none is near."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +31,7 @@ def misplaced(
     `mapping_incomplete`.
     """
     counted = Counter(column.name for column in columns)
-    kinds = {column.name: column.kind for column in columns}
+    known = {column.name: column for column in columns}
     named = (("cursor_column", cursor_column), ("split_column", split_column))
     for field, name in named:
         if not name:
@@ -40,9 +39,8 @@ def misplaced(
         if counted[name] != 1:
             code, message = misnamed(name, counted)
             yield Misplaced(code, f"The {field.replace('_', ' ')}: {message}", field)
-        elif field == "cursor_column" and kinds[name] not in CURSOR_KINDS:
-            said = f'The cursor column "{name}" is neither number, date, timestamp nor text.'
-            yield Misplaced("mapping_incomplete", said, field)
+        elif field == "cursor_column" and not known[name].has_order:
+            yield Misplaced("mapping_incomplete", unordered(known[name]), field)
 
 
 def misnamed(name: str, counted: Counter[str]) -> tuple[str, str]:
@@ -53,8 +51,16 @@ def misnamed(name: str, counted: Counter[str]) -> tuple[str, str]:
             f'The query returns the column "{name}" {times}; give each a name of its own, with AS.'
         )
     said = f'The query does not return the column "{name}"'
-    near = nearest(name, list(counted))
-    return "unknown_column", f'{said}; the nearest is "{near}".' if near else f"{said}."
+    if near := nearest(name, list(counted)):
+        return "unknown_column", f'{said}; the nearest is "{near}".'
+    return "unknown_column", f"{said}; {_returned(list(counted))}."
+
+
+def _returned(names: Sequence[str]) -> str:
+    if not names:
+        return "it returns none"
+    more = ["…"] if len(names) > MOST_NAMES else []
+    return "it returns " + ", ".join([*(f'"{name}"' for name in names[:MOST_NAMES]), *more])
 
 
 def nearest(name: str, names: Sequence[str]) -> str | None:
@@ -69,5 +75,17 @@ def nearest(name: str, names: Sequence[str]) -> str | None:
 def impossible(column: SourceColumn, field: str, data_type: str) -> str:
     return (
         f'The column "{column.name}" is {column.database_type or column.kind}, which never '
-        f'becomes the {data_type} of the field "{field}".'
+        f'becomes the {data_type} of the field "{field}"; cast it in the query, or write it to '
+        "another field."
+    )
+
+
+def unwritten_key(name: str) -> str:
+    return f'No rule writes the key field "{name}"; add one that does, or choose another key.'
+
+
+def unordered(column: SourceColumn) -> str:
+    return (
+        f'The cursor column "{column.name}" is {column.database_type or column.kind}, which is '
+        "neither number, date, timestamp nor text; choose another, or cast it in the query."
     )

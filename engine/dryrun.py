@@ -24,16 +24,18 @@ from sources.values import Budget
 
 
 def dry_run(source: SourceParams, plan: Plan, limit_rows: int, timeout_s: float) -> dict[str, Any]:
-    """Return the fields of `asking.DryRun`.
+    """Return the fields of `messages.DryRun`.
 
-    A rule that cannot be run is a problem, and left out. Raises SourceError, and Problem where no
-    rule is left.
+    A rule that cannot be run is a problem, and left out; where none is left, there are no rows.
+    Raises SourceError.
     """
     clock = Clock(timeout_s)
     extract = open_extract(source, plan.query, plan.max_cell_bytes, clock)
     child.before_stop(extract.cancel)
     try:
         possible, problems = _possible(plan, extract.columns)
+        if possible is None:
+            return _answer(plan, extract.columns, Part(), []) | {"problems": problems}
         keys = plan.key_fields if plan.write_mode == "upsert" else ()
         target = _Shown([key for key in keys if key in possible.written_fields], limit_rows)
         batches = extract.batches(limit_rows=limit_rows)
@@ -44,27 +46,30 @@ def dry_run(source: SourceParams, plan: Plan, limit_rows: int, timeout_s: float)
         extract.close()
 
 
-def _possible(plan: Plan, source: Sequence[SourceColumn]) -> tuple[Plan, list[dict[str, Any]]]:
-    """Return the plan with the rules that can be run, and the problems of the others."""
+def _possible(
+    plan: Plan, source: Sequence[SourceColumn]
+) -> tuple[Plan | None, list[dict[str, Any]]]:
+    """Return the plan with the rules that can be run, and the problems of the others.
+
+    The plan is None where no rule can be run.
+    """
     rules: list[Rule] = []
-    problems: list[Problem] = []
     told: list[dict[str, Any]] = []
     for rule in plan.rules:
         alone = replace(_plain(plan), rules=(rule,))
         try:
             check_source(alone, source)
         except Problem as exc:
-            problems.append(exc)
             told.append({"code": exc.code, "message": exc.message, "rule_id": rule.id})
         else:
             rules.append(rule)
-    if not rules:
-        raise problems[0]
     cursor = plan.cursor.column if plan.cursor else None
     told += [
         {"code": one.code, "message": one.message, "rule_id": None}
         for one in misplaced(cursor, plan.split_column, source)
     ]
+    if not rules:
+        return None, told
     return replace(_plain(plan), rules=tuple(rules), max_rejected=None), told
 
 

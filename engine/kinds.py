@@ -63,7 +63,18 @@ KINDS = tuple(_BECOMES)
 # Types of a database whose text is never a number's, a truth value's or a moment's.
 _TEXT_ALONE = re.compile(
     r".*\[\]|uuid|interval\b.*|inet[46]?|cidr|macaddr8?|(int4|int8|num|ts|tstz|date)(multi)?range"
+    r"|time(\(\d\))? with time zone|pg_lsn|tid|tsvector|tsquery"
     r"|point|line|lseg|box|path|polygon|circle"
+    r"|geometry|linestring|multi(point|linestring|polygon)|geom(etry)?collection"
+)
+# Types of a database whose text may be a number's, and never a moment's.
+_NO_MOMENT = re.compile(r"bit( varying)?(\(\d+\))?|money|json")
+_MOMENTS = {"date", "timestamp"}
+
+# What a cursor may run along: these kinds, and of `text` the types that are text to the database.
+_ORDERED = {"integer", "decimal", "float32", "float64", *_MOMENTS, "timestamptz"}
+_TEXTS = re.compile(
+    r"text|(character varying|character|varchar)(\(\d+\))?|bpchar|name|(.+\.)?citext"
 )
 
 
@@ -79,5 +90,15 @@ class SourceColumn:
         """Tell whether any of its values fits a field of this type."""
         if data_type == "string":
             return True
-        is_text_alone = self.kind in ("json", "text") and _TEXT_ALONE.fullmatch(self.database_type)
-        return data_type in _BECOMES[self.kind] and not is_text_alone
+        if self.kind in ("json", "text"):
+            if _TEXT_ALONE.fullmatch(self.database_type):
+                return False
+            if data_type in _MOMENTS and _NO_MOMENT.fullmatch(self.database_type):
+                return False
+        return data_type in _BECOMES[self.kind]
+
+    @property
+    def has_order(self) -> bool:
+        """Tell whether it may be a cursor: numbers, moments, and what is text to the database."""
+        is_text = self.kind == "text" and _TEXTS.fullmatch(self.database_type)
+        return self.kind in _ORDERED or bool(is_text)

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from engine.columns import impossible, misnamed, misplaced
+from engine.columns import impossible, misnamed, misplaced, unwritten_key
 from engine.kinds import DATA_TYPES, SourceColumn
 from engine.problems import Problem
 
@@ -20,7 +20,7 @@ HINTS = {
     "unknown_column": "Names count letter by letter. Change the mapping, or name the column so in "
     "the query.",
     "ambiguous_column": "Give each column of the query a name of its own, with AS.",
-    "impossible_cast": "Cast the column in the query, or choose another type in the schema.",
+    "impossible_cast": "Mend the query or the rule, then run it again.",
     "mapping_incomplete": "Complete the mapping, then run it again.",
     "query_refused": "Mend the mapping's query; a preview shows the same.",
 }
@@ -156,9 +156,7 @@ def _key_complaints(plan: Plan, written: set[str]) -> list[str]:
         return ["A mapping that upserts needs at least one key field."]
     if len({*plan.key_fields}) < len(plan.key_fields):
         return ["A key field is named twice."]
-    return [
-        f'No rule writes the key field "{name}".' for name in plan.key_fields if name not in written
-    ]
+    return [unwritten_key(name) for name in plan.key_fields if name not in written]
 
 
 _COUNTS = {  # of source columns and of target fields: the fewest and the most

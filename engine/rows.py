@@ -12,7 +12,8 @@ import pyarrow.compute as pc
 from deltalake import DeltaTable
 
 from engine import shown
-from engine.load.delta import TYPES as DELTA_TYPES, DeltaLoader
+from engine.load.delta import DeltaLoader
+from engine.load.delta_table import TYPES as DELTA_TYPES
 from engine.load.opening import open_loader
 from engine.load.sql import SqlLoader
 from engine.plan import OWN_COLUMNS, Field, Plan, Rule
@@ -35,7 +36,7 @@ def read_rows(
     run_id: str | None,
     timeout_s: float,
 ) -> dict[str, Any]:
-    """Return the fields of `asking.RowsResult`. Raises Problem."""
+    """Return the fields of `messages.RowsResult`. Raises Problem."""
     with open_loader(_looking(table, columns), target) as loader:
         if isinstance(loader, DeltaLoader):
             with loader.translated("load"):

@@ -84,7 +84,7 @@ part = parts_of_runs.work
 
 
 def committed(plan: Json, target: Json, tokens: list[str]) -> Json:
-    """Return the fields of `asking.Found`, None where the last commit has none of `tokens`."""
+    """Return the fields of `messages.Found`, None where the last commit has none of `tokens`."""
     with _told(), _loader(plan, target) as loader:
         return next((found for token in tokens if (found := _found(loader, token))), None)
 

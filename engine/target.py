@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from sources.contract import SourceParams
 
+LENT = ("AWS_", "AZURE_", "GOOGLE_", "GCP_", "GCS_")
+"""How the variables begin that the environment may lend a target."""
 SECRET_WORDS = ("key", "secret", "token", "password", "sas", "credential", "account", "signature")
 
 
@@ -35,6 +38,13 @@ class TargetParams:
     def to_json(self) -> dict[str, Any]:
         """Return everything, secrets too: for the socket of a child and nothing else."""
         return asdict(self)
+
+    def lent(self) -> TargetParams:
+        """Return it with what the service's environment lends it, where that is allowed."""
+        if not self.ambient:
+            return self
+        lent = {name: value for name, value in os.environ.items() if name.startswith(LENT)}
+        return replace(self, options=lent | self.options)
 
     @property
     def secrets(self) -> list[str]:

@@ -20,7 +20,7 @@ from pyarrow.fs import FileSelector, PyFileSystem
 
 from children import networks
 from engine.load import proxy
-from engine.load.delta import COLOURS
+from engine.load.delta_table import COLOURS
 from engine.load.opening import log_in, store_options
 from engine.problems import Problem
 from engine.target import TargetParams
@@ -58,7 +58,7 @@ _MYSQL_REFUSED = (1044, 1142, 1227, 1290, 1836)
 
 
 def test_target(target: TargetParams, timeout_s: float) -> dict[str, Any]:
-    """Return the fields of `asking.TargetFacts`. Raises SourceError."""
+    """Return the fields of `messages.TargetFacts`. Raises SourceError."""
     if target.kind == "delta":
         return _test_folder(target)
     assert target.database is not None  # noqa: S101 - a target of this kind has one

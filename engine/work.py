@@ -216,7 +216,7 @@ class Run:
     # -- what is said at the end
 
     def report(self) -> dict[str, Any]:
-        """Return the fields of `asking.RunReport`."""
+        """Return the fields of `messages.RunReport`."""
         committed = self.outcome.committed if self.outcome else self.found
         return {
             "rows_read": self.part.rows_read,

@@ -50,7 +50,7 @@ from mappings.models import (
     VerificationStatus,
     texts,
 )
-from mappings.picture import Rule, draw, visible
+from mappings.picture import NARROW, WIDE, Rule, draw, visible
 from mappings.preview_table import preview_context
 from mappings.rule_forms import LoneRuleForm, RuleForm, RulesFormSet
 from schemas.evolution import stored_columns
@@ -320,7 +320,8 @@ class MappingAdmin(AuditedHistory, DocumentAdmin):
         ]
         schema_id = request.POST.get("target_schema", "")
         fields = fields_of(ObjectId(schema_id)) if ObjectId.is_valid(schema_id) else {}
-        return HttpResponse(draw(drawn, fields, request.POST.getlist("columns")))
+        size = NARROW if "narrow" in request.POST else WIDE
+        return HttpResponse(draw(drawn, fields, request.POST.getlist("columns"), size))
 
     def verify_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Ask the source whether the stored mapping can run, and show what it says."""

@@ -9,6 +9,7 @@ from rest_framework.exceptions import APIException
 
 from common.api.problems import translated
 from common.exceptions import ServiceError
+from mappings.dryrun import NothingToShow
 from mappings.preview_table import cells
 
 ROWS = 50
@@ -21,7 +22,10 @@ def dry_run_context(dry_run: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         found = dry_run()
     except (ServiceError, APIException) as raised:
         refusal = translated(raised)
-        return {"refusals": [one["message"] for one in refusal.errors] or [refusal.detail]}
+        if isinstance(refusal, NothingToShow):
+            return {"refusals": refusal.problems}
+        said = [one["message"] for one in refusal.errors] or [refusal.detail]
+        return {"refusals": [{"message": message} for message in said]}
     return {
         "columns": found["columns"],
         "rows": [cells(row) for row in found["rows"]],

@@ -35,6 +35,8 @@ from mappings.validation import Targets
 from schemas.models import Schema
 from sources.asking import place_for_query
 from sources.contract import SourceParams
+from sources.errors import StatementRefused
+from sources.statement import check_statement
 
 Problems = list[dict[str, Any]]
 
@@ -114,23 +116,48 @@ OF_THE_MAPPING = (
 )  # fmt: skip
 
 
+class NothingToShow(Invalid):
+    """No rule can be run. `problems` says why, as an answer does; `places` are of the rules."""
+
+    def __init__(self, problems: Problems, places: dict[str, int]) -> None:
+        self.problems = problems
+        super().__init__(
+            [
+                {
+                    "field": _field(places.get(str(one["rule_id"]))),
+                    "code": one["code"],
+                    "message": one["message"],
+                }
+                for one in problems
+            ]
+        )
+
+
+def _field(place: int | None) -> str:
+    return "column_mappings" if place is None else f"column_mappings.{place}"
+
+
 def of_stored(mapping: Mapping, asked: dict[str, Any]) -> dict[str, Any]:
     """Return the dry run of a stored mapping. Raises as `of_body` does."""
-    return _dry_run(mapping, proof.plan_rules(rules.in_order(mapping.pk)), [], asked)
+    found = proof.plan_rules(rules.in_order(mapping.pk))
+    places = {rule.id: place for place, rule in enumerate(found)}
+    return _dry_run(mapping, found, [], places, asked)
 
 
 def of_body(data: Any) -> dict[str, Any]:
     """Return the dry run of the mapping that a body describes.
 
-    Raises DRF's ValidationError for a wrong body, Invalid where nothing can be shown, and the
+    Raises DRF's ValidationError for a wrong body, NothingToShow where no rule can be run, and the
     ServiceError that a source's trouble is.
     """
     serializer = DryRunBodySerializer(data=data)
     serializer.is_valid(raise_exception=True)
     values = serializer.validated_data
     mapping = Mapping(**{name: values[name] for name in OF_THE_MAPPING})
-    found, problems = _rules_of(values["column_mappings"], mapping)
-    return _dry_run(mapping, found, problems, values)
+    items = values["column_mappings"]
+    found, problems = _rules_of(items, mapping)
+    places = {_id_of(item, place): place for place, item in enumerate(items)}
+    return _dry_run(mapping, found, problems, places, values)
 
 
 def _rules_of(items: Sequence[Any], mapping: Mapping) -> tuple[list[Rule], Problems]:
@@ -142,8 +169,7 @@ def _rules_of(items: Sequence[Any], mapping: Mapping) -> tuple[list[Rule], Probl
     problems: Problems = []
     targets = Targets(set(proof.types_of(mapping)), {})
     for place, item in enumerate(items):
-        sent = item.get("id") if isinstance(item, dict) else None
-        rule_id = sent if isinstance(sent, str) and sent else str(place)
+        rule_id = _id_of(item, place)
         serializer = ColumnMappingSerializer(
             data=item, context={"mapping_id": ObjectId(), "targets": targets}
         )
@@ -158,25 +184,44 @@ def _rules_of(items: Sequence[Any], mapping: Mapping) -> tuple[list[Rule], Probl
     return found, problems
 
 
+def _id_of(item: Any, place: int) -> str:
+    sent = item.get("id") if isinstance(item, dict) else None
+    return sent if isinstance(sent, str) and sent else str(place)
+
+
 def _dry_run(
-    mapping: Mapping, found: Sequence[Rule], problems: Problems, asked: dict[str, Any]
+    mapping: Mapping,
+    found: Sequence[Rule],
+    problems: Problems,
+    places: dict[str, int],
+    asked: dict[str, Any],
 ) -> dict[str, Any]:
     params = _params(mapping)
     query = preview.filled(mapping.source_query, params.kind, window_of(asked))
     try:
         plan, misfits = _plan(mapping, query, found)
-        problems = [*problems, *misfits]
-        with as_refusals(), place_for_query(params, client_address()):
-            shown = asking.dry_run(params, plan, asked["limit"], settings.PREVIEW_TIMEOUT_S)
     except Problem as problem:
-        told = [*problems, {"code": problem.code, "message": problem.message}]
-        raise Invalid(
-            [
-                {"field": "column_mappings", "code": one["code"], "message": one["message"]}
-                for one in told
-            ]
-        ) from problem
-    return {**asdict(shown), "problems": [*problems, *shown.problems]}
+        told = problems or [_told(problem.code, problem.message)]
+        raise NothingToShow(told, places) from problem
+    with as_refusals(), place_for_query(params, client_address()):
+        shown = asking.dry_run(params, plan, asked["limit"], settings.PREVIEW_TIMEOUT_S)
+    problems = [*problems, *misfits, *_not_run(query, params.kind), *shown.problems]
+    if not shown.rules:
+        raise NothingToShow(problems, places)
+    return {**asdict(shown), "problems": problems}
+
+
+def _told(code: str, message: str) -> dict[str, Any]:
+    return {"code": code, "message": message, "rule_id": None}
+
+
+def _not_run(query: str, kind: str) -> Problems:
+    """Return the problem of a statement that is previewed, and that no mapping runs."""
+    try:
+        check_statement(query, kind, runs=True)
+    except StatementRefused as refusal:
+        return [_told("query_refused", refusal.message)]
+    return []
 
 
 def _params(mapping: Mapping) -> SourceParams:
@@ -215,5 +260,5 @@ def _plan(mapping: Mapping, query: str, found: Sequence[Rule]) -> tuple[Plan, Pr
         try:
             plan = replace(plan, **change)
         except Problem as misfit:
-            problems.append({"code": misfit.code, "message": misfit.message, "rule_id": None})
+            problems.append(_told(misfit.code, misfit.message))
     return plan, problems

@@ -11,17 +11,38 @@ from html import escape
 
 from common.admin import name_lists
 
-WIDTH = 860
 ROW = 34
 BOX = 26
 TOP = 40
-BOX_WIDTH = 250
 LEFT = 8
-RIGHT = WIDTH - BOX_WIDTH - LEFT
-NODE_WIDTH = 96
-NODE_X = (WIDTH - NODE_WIDTH) / 2
-NAME_LENGTH = 26
-"""Characters of a name that fit; the whole one shows on hovering."""
+
+
+@dataclass(frozen=True)
+class Size:
+    """How wide what is drawn is. `names`, `notes`, `signs` are the characters that fit: whole ones
+    show on hovering. A character of a note takes `share` of one of its name.
+    """
+
+    width: int
+    box: int
+    node: int
+    names: int
+    notes: int
+    signs: int
+    share: float
+
+    @property
+    def right(self) -> int:
+        return self.width - self.box - LEFT
+
+    @property
+    def node_x(self) -> float:
+        return (self.width - self.node) / 2
+
+
+WIDE = Size(width=860, box=250, node=96, names=26, notes=18, signs=13, share=0.5)
+NARROW = Size(width=400, box=148, node=72, names=16, notes=9, signs=9, share=0.9)
+"""Both sides fit beside each other on a phone."""
 
 
 @dataclass(frozen=True)
@@ -75,43 +96,38 @@ def _spread(names: list[str], rows: int) -> dict[str, float]:
     return {name: first + index * ROW + ROW / 2 for index, name in enumerate(names)}
 
 
-def draw(rules: Sequence[Rule], fields: Mapping[str, str], columns: Sequence[str] = ()) -> str:
+def draw(
+    rules: Sequence[Rule],
+    fields: Mapping[str, str],
+    columns: Sequence[str] = (),
+    size: Size = WIDE,
+) -> str:
     """Return the picture of a mapping as an SVG element; `fields` are the schema's, with types.
 
     Each box has its `data-name`, that name as a list of names is typed, and the `data-rows` of the
     rules that it belongs to: a page's script makes buttons of them.
     """
     place = layout(rules, fields, columns)
+    look = "etl-map etl-narrow" if size is NARROW else "etl-map"
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {place.height}" '
-        f'role="img" class="etl-map" aria-label="{escaped(describe(rules, place))}">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {size.width} {place.height}" '
+        f'role="img" class="{look}" aria-label="{escaped(describe(rules, place))}">',
         STYLE,
         _heading(LEFT, "Source columns"),
-        _heading(RIGHT, "Target fields"),
+        _heading(size.right, "Target fields"),
     ]
     nodes = _nodes(rules, place)
     for rule, node in zip(rules, nodes, strict=True):
-        parts += _lines(rule, place, node)
+        parts += _lines(rule, place, node, size)
     for rule, node in zip(rules, nodes, strict=True):
         if node is not None:
-            parts.append(_node(rule, node))
-    parts += [
-        _box(
-            LEFT, y, name, "", "unread" if name in place.unread else "source", _rows(rules, name, 0)
-        )
-        for name, y in place.sources.items()
-    ]
-    parts += [
-        _box(
-            RIGHT,
-            y,
-            name,
-            fields.get(name, "not in the schema"),
-            _field_class(name, place),
-            _rows(rules, name, 1),
-        )
-        for name, y in place.targets.items()
-    ]
+            parts.append(_node(rule, node, size))
+    for name, y in place.sources.items():
+        css_class = "unread" if name in place.unread else "source"
+        parts.append(_box(size, LEFT, y, name, "", css_class, _rows(rules, name, 0)))
+    for name, y in place.targets.items():
+        note, css_class = fields.get(name, "not in the schema"), _field_class(name, place)
+        parts.append(_box(size, size.right, y, name, note, css_class, _rows(rules, name, 1)))
     return "".join([*parts, "</svg>"])
 
 
@@ -145,17 +161,17 @@ def _middle(rule: Rule, place: Layout) -> float:
     return sum(ends) / len(ends) if ends else float(TOP)
 
 
-def _lines(rule: Rule, place: Layout, node: float | None) -> Iterable[str]:
-    start, end = LEFT + BOX_WIDTH, RIGHT
+def _lines(rule: Rule, place: Layout, node: float | None, size: Size) -> Iterable[str]:
+    start, end = LEFT + size.box, size.right
     if node is None:
         for source in rule.source_columns:
             for target in rule.target_fields:
                 yield _curve(rule, start, place.sources[source], end, place.targets[target])
         return
     for source in rule.source_columns:
-        yield _curve(rule, start, place.sources[source], NODE_X, node)
+        yield _curve(rule, start, place.sources[source], size.node_x, node)
     for target in rule.target_fields:
-        yield _curve(rule, NODE_X + NODE_WIDTH, node, end, place.targets[target])
+        yield _curve(rule, size.node_x + size.node, node, end, place.targets[target])
 
 
 def _curve(rule: Rule, x1: float, y1: float, x2: float, y2: float) -> str:
@@ -164,13 +180,14 @@ def _curve(rule: Rule, x1: float, y1: float, x2: float, y2: float) -> str:
     return f'<path class="line {escaped(rule.kind)}" d="{path}"/>'
 
 
-def _node(rule: Rule, y: float) -> str:
+def _node(rule: Rule, y: float, size: Size) -> str:
     sign = f"{rule.kind} {visible(rule.option)}" if rule.option else rule.kind
     return (
         f'<g class="node {escaped(rule.kind)}"><title>{escaped(sign)}</title>'
-        f'<rect x="{NODE_X:g}" y="{y - BOX / 2:g}" width="{NODE_WIDTH}" height="{BOX}" rx="13"/>'
-        f'<text x="{WIDTH / 2:g}" y="{y + 4:g}" text-anchor="middle">'
-        f"{escaped(cut(sign, 13))}</text>"
+        f'<rect x="{size.node_x:g}" y="{y - BOX / 2:g}" width="{size.node}" height="{BOX}" '
+        f'rx="13"/>'
+        f'<text x="{size.width / 2:g}" y="{y + 4:g}" text-anchor="middle">'
+        f"{escaped(cut(sign, size.signs))}</text>"
         "</g>"
     )
 
@@ -181,17 +198,17 @@ def _rows(rules: Sequence[Rule], name: str, side: int) -> str:
     return " ".join(str(row) for row, names in ends if row is not None and name in names)
 
 
-def _box(x: float, y: float, name: str, note: str, css_class: str, rows: str) -> str:
-    label = "unmapped" if css_class == "unmapped" else note
-    text = cut(name, NAME_LENGTH - min(len(label), 18) // 2)
+def _box(size: Size, x: float, y: float, name: str, note: str, css_class: str, rows: str) -> str:
+    label = cut("unmapped" if css_class == "unmapped" else note, size.notes)
+    text = cut(name, size.names - int(len(label) * size.share))
     return (
         f'<g class="box {css_class}" data-side="{"source" if x == LEFT else "target"}" '
         f'data-name="{escaped(name)}" data-typed="{escaped(name_lists.to_text([name]))}" '
         f'data-rows="{rows}"><title>{escaped(f"{name} {note}".strip())}'
         f"{', unmapped' if css_class == 'unmapped' else ''}</title>"
-        f'<rect x="{x:g}" y="{y - BOX / 2:g}" width="{BOX_WIDTH}" height="{BOX}" rx="5"/>'
+        f'<rect x="{x:g}" y="{y - BOX / 2:g}" width="{size.box}" height="{BOX}" rx="5"/>'
         f'<text x="{x + 10:g}" y="{y + 4:g}">{escaped(text)}</text>'
-        f'<text class="note" x="{x + BOX_WIDTH - 10:g}" y="{y + 4:g}" text-anchor="end">'
+        f'<text class="note" x="{x + size.box - 10:g}" y="{y + 4:g}" text-anchor="end">'
         f"{escaped(label)}</text></g>"
     )
 

@@ -15,7 +15,7 @@ from django.core.exceptions import ValidationError
 
 from common.documents import store
 from common.documents.models import RuleErrors
-from engine.columns import Misplaced, misplaced
+from engine.columns import Misplaced, misplaced, unwritten_key
 from engine.kinds import SourceColumn
 from engine.mismatches import Mismatch, kind_of, mismatches
 from engine.plan import Rule
@@ -84,10 +84,10 @@ def prove(
     described = description_of(mapping)
     if answer.survey is None:
         return _unproven(mapping, described, answer)
-    columns = described_columns(answer)
+    columns, asked = described_columns(answer), asked_columns(answer)
     types = types_of(mapping)
-    found = list(mismatches(plan_rules(rules), types, source_columns(columns)))
-    wrong = [*_misplaced(mapping, source_columns(columns)), *_lacking_keys(mapping, types)]
+    found = list(mismatches(plan_rules(rules), types, asked))
+    wrong = [*_misplaced(mapping, asked), *lacking_keys(mapping, types, rules)]
     problems = [_problem(one.code, one.message, one.rule.id) for one in found]
     problems += [_problem(one.code, one.message) for one in wrong]
     begins = described is None or (is_save and not problems)
@@ -107,12 +107,34 @@ def _misplaced(mapping: Mapping, columns: Sequence[SourceColumn]) -> Iterator[Mi
     return misplaced(mapping.cursor_column, mapping.split_column, columns)
 
 
-def _lacking_keys(mapping: Mapping, types: Dict[str, str]) -> Iterator[Misplaced]:
-    if mapping.write_mode == WriteMode.UPSERT and types:
-        for name in texts(mapping.key_fields):
-            if name not in types:
-                said = f"The key fields: {no_such_field(name, types)}"
-                yield Misplaced("mapping_incomplete", said, "key_fields")
+def lacking_keys(
+    mapping: Mapping, types: Dict[str, str], rules: Sequence[ColumnMapping]
+) -> Iterator[Misplaced]:
+    """Yield the key fields of an upsert that no row can have.
+
+    A mapping without rules is only begun: nothing is said of its keys yet.
+    """
+    if mapping.write_mode != WriteMode.UPSERT or not types:
+        return
+    written = {field for rule in rules for field in texts(rule.target_fields)}
+    for name in texts(mapping.key_fields):
+        if name not in types:
+            said = f"The key fields: {no_such_field(name, types)}"
+            yield Misplaced("mapping_incomplete", said, "key_fields")
+        elif rules and name not in written:
+            yield Misplaced("mapping_incomplete", unwritten_key(name), "key_fields")
+
+
+def problems_left(mapping: Mapping, rules: Sequence[ColumnMapping]) -> list[VerificationProblem]:
+    """Return what holds of a mapping's known problems now that these are all its rules."""
+    before = mapping.verification.problems or []
+    known, of_keys = {rule.pk for rule in rules}, {*map(unwritten_key, texts(mapping.key_fields))}
+    left = [one for one in before if one.rule_id is None or one.rule_id in known]
+    left = [one for one in left if one.message not in of_keys]
+    if mapping.verification.status == VerificationStatus.UNVERIFIED:
+        return left
+    keys = lacking_keys(mapping, types_of(mapping), rules)
+    return [*left, *(_problem(one.code, one.message) for one in keys if one.message in of_keys)]
 
 
 def _unproven(mapping: Mapping, described: Description | None, answer: Answer) -> Proof:
@@ -158,6 +180,14 @@ def described_columns(answer: Answer) -> list[VerifiedColumn]:
             name=column.name, database_type=column.database_type, data_type=column.data_type
         )
         for column in (survey.columns if survey else ())
+    ]
+
+
+def asked_columns(answer: Answer) -> list[SourceColumn]:
+    """Return the columns that a source has just told of, as a run would know them."""
+    return [
+        SourceColumn(column.name, column.kind, column.database_type)
+        for column in (answer.survey.columns if answer.survey else ())
     ]
 
 
@@ -219,12 +249,12 @@ def columns_for(mapping: Mapping, answer: Answer) -> Columns | None:
     if answer.survey is None:
         return None
     if answer.query == digest(mapping.source_connection_id, mapping.source_query):
-        columns = described_columns(answer)
+        columns = asked_columns(answer)
     elif described is not None:
-        columns = [*described.columns]
+        columns = source_columns(described.columns)
     else:
         return None
-    return Columns(source_columns(columns), types_of(mapping))
+    return Columns(columns, types_of(mapping))
 
 
 # --- Rules ----------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ transactions a crash in the middle leaves the mapping with fewer rules than were
 request again mends it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 from bson import ObjectId
@@ -16,6 +16,7 @@ from pymongo.errors import BulkWriteError, DuplicateKeyError
 
 from common.documents import store, trail, writes
 from common.documents.codecs import reference_to
+from common.documents.references import identifier_of
 from common.documents.store import Stored
 from common.documents.trail import Entry
 from common.documents.writes import Change
@@ -90,8 +91,17 @@ def change(
 
 def stored_rules(mapping_id: ObjectId) -> list[Stored]:
     """Return the documents of a mapping's rules, in the order they were added."""
-    condition = {"mapping_id": reference_to(mapping_id)}
-    return list(store.find(ColumnMapping, condition, sort=[("created_at", 1), ("_id", 1)]))
+    return rules_by_mapping([mapping_id]).get(mapping_id, [])
+
+
+def rules_by_mapping(mapping_ids: Iterable[ObjectId] | None = None) -> dict[ObjectId, list[Stored]]:
+    """Return the documents of the rules that these mappings have, or all, in that order."""
+    condition = {} if mapping_ids is None else {"mapping_id": reference_to(*mapping_ids)}
+    found: dict[ObjectId, list[Stored]] = {}
+    for rule in store.find(ColumnMapping, condition, sort=[("created_at", 1), ("_id", 1)]):
+        if mapping_id := identifier_of(rule.get("mapping_id")):
+            found.setdefault(mapping_id, []).append(rule)
+    return found
 
 
 def in_order(mapping_id: ObjectId) -> list[ColumnMapping]:

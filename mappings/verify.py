@@ -12,7 +12,7 @@ from common.documents.codecs import record_codec
 from common.exceptions import NotFound, Stale
 from mappings import rules, source
 from mappings.models import ColumnMapping, Mapping, Verification, VerificationStatus
-from mappings.proof import DRIFT, Proof, description_of, prove
+from mappings.proof import DRIFT, Proof, description_of, problems_left, prove
 from mappings.source import Answer
 
 ATTEMPTS = 10
@@ -67,18 +67,19 @@ def note_rules(mapping_id: ObjectId, answer: Answer) -> None:
 
 
 def note_gone(mapping_id: ObjectId, stay: Iterable[ColumnMapping]) -> None:
-    """Take the problems of rules that are gone off a mapping; nobody is asked."""
+    """Note on a mapping what the rules that are gone leave of its problems; nobody is asked."""
     mapping = loaded(mapping_id)
     before = mapping.verification
-    known = {rule.pk for rule in stay}
-    left = [one for one in before.problems or [] if one.rule_id is None or one.rule_id in known]
-    if len(left) == len(before.problems or []):
+    left = problems_left(mapping, [*stay])
+    if left == (before.problems or []):
         return
     before.problems = left
     if not left:
         before.status = VerificationStatus.VERIFIED.value
     elif all(one.code in DRIFT for one in left):
         before.status = VerificationStatus.DRIFTED.value
+    elif before.status != VerificationStatus.UNVERIFIED:
+        before.status = VerificationStatus.BROKEN.value
     codec = record_codec(Mapping)
     writes.keep(
         Mapping,

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, TextIO
 
+from common.documents import store
 from common.documents.store import Stored
+from mappings.rules import rules_by_mapping
 from portability import kinds, text
 from portability.kinds import KINDS, Form, Kind, Names, Variables
 
@@ -27,7 +29,8 @@ class Snapshot:
         condition = {} if only is None else {"name": {"$in": list(only)}}
         read = {kind.section: kind.documents(condition) for kind in reversed(KINDS)}
         mappings = None if only is None else [found["_id"] for found in read["mappings"]]
-        self.rules = kinds.rules_by_mapping(mappings)
+        with store.command_timeout():
+            self.rules = rules_by_mapping(mappings)
         self.documents = {kind.section: read[kind.section] for kind in KINDS}
         self.names: Names = {
             section: {found["_id"]: found["name"] for found in documents if _has_name(found)}

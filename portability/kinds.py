@@ -8,7 +8,6 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from functools import cached_property
 from typing import Any, cast
 
@@ -20,12 +19,10 @@ from rest_framework.serializers import ListField
 from common.api.fields import SecretField
 from common.api.serializers import DocumentSerializer
 from common.documents import store
-from common.documents.codecs import reference_to
 from common.documents.models import Document, verbose_name
 from common.documents.references import identifier_of
 from common.documents.store import Stored
 from connections.serializers import ConnectionSerializer
-from mappings.models import ColumnMapping
 from mappings.serializers import ColumnMappingSerializer, MappingSerializer
 from notifications.serializers import NotificationSerializer
 from portability.text import OneLine, OneLineMapping
@@ -232,25 +229,6 @@ def _readable(value: Any) -> Any:
     if any(isinstance(item, dict) for item in value):
         return [OneLineMapping(item) if isinstance(item, dict) else item for item in value]
     return OneLine(value)
-
-
-def rules_by_mapping(mappings: Iterable[ObjectId] | None) -> dict[ObjectId, list[Stored]]:
-    """Return the column mappings of these mappings, None for all, in the order they were added."""
-    condition = {} if mappings is None else {"mapping_id": reference_to(*mappings)}
-    found: dict[ObjectId, list[Stored]] = {}
-    with store.command_timeout():
-        for rule in store.collection(ColumnMapping).find(condition):
-            if mapping := identifier_of(rule.get("mapping_id")):
-                found.setdefault(mapping, []).append(rule)
-    for rules in found.values():
-        rules.sort(key=_age)
-    return found
-
-
-def _age(rule: Stored) -> tuple[bool, Any, str]:
-    created_at = rule.get("created_at")
-    is_date = isinstance(created_at, datetime)
-    return is_date, created_at if is_date else None, str(rule["_id"])
 
 
 # --- The variables of secrets ---------------------------------------------------------------------

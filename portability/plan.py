@@ -6,7 +6,6 @@ name, to records of the file or, unless others are deleted, of the store.
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -14,15 +13,12 @@ from enum import StrEnum
 from typing import Any
 
 from bson import ObjectId
-from django.conf import settings
 
 from common.api.problems import flattened
 from common.documents import store
 from common.documents.models import Document, RuleErrors
 from common.documents.references import identifier_of
 from common.documents.store import Stored
-from common.exceptions import FieldError, InUse, UnreadableSecret
-from common.secrets.fields import Secret
 from mappings import proof, source
 from mappings.models import ColumnMapping, RuleKind, column_names
 from mappings.rules import MAX_RULES
@@ -30,6 +26,7 @@ from mappings.serializers import ColumnMappingSerializer
 from mappings.source import Answer
 from mappings.validation import Targets
 from portability import kinds
+from portability.draft import IS_NEWER, Draft, Entry
 from portability.export import Snapshot
 from portability.kinds import (
     BY_SECTION,
@@ -41,14 +38,6 @@ from portability.kinds import (
     Kind,
 )
 from portability.text import Node, Place, Problem, Problems, read
-from schemas import evolution
-
-VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}\Z", re.ASCII)
-RULES_ARE_REPLACED = "missing_columns"
-"""The code of a mapping's error that new rules mend."""
-NEEDED_AGAIN = "password_required"
-"""The code of an error that a secret mends which is stored already."""
-IS_NEWER = 'Older files have none: write "version: 2" at the top.'
 
 Advance = Callable[[int], None]
 Environment = Mapping[str, str]
@@ -111,7 +100,7 @@ def plan(
     Raises Problems, all of them.
     """
     tree = read(content)
-    planner = _Planner(Snapshot(only), environment, ids or {}, prune=prune)
+    planner = Planner(Snapshot(only), environment, ids or {}, prune=prune)
     planner.take(tree)
     planner.check(advance)
     if planner.problems:
@@ -119,23 +108,7 @@ def plan(
     return planner.plan
 
 
-@dataclass
-class _Entry:
-    """A record of the file: its stored document, if there is one, and its id here and there."""
-
-    kind: Kind
-    name: str
-    node: Node
-    place: Place
-    stored: Stored | None
-    id: ObjectId
-
-    @property
-    def path(self) -> str:
-        return f'{self.kind.verbose_name} "{self.name}"'
-
-
-class _Planner:
+class Planner:
     def __init__(
         self,
         snapshot: Snapshot,
@@ -151,7 +124,7 @@ class _Planner:
         self.version = VERSION
         self.problems: list[Problem] = []
         self.plan = Plan()
-        self.entries: dict[str, dict[str, _Entry]] = {kind.section: {} for kind in KINDS}
+        self.entries: dict[str, dict[str, Entry]] = {kind.section: {} for kind in KINDS}
         self.listed: set[str] = set()
         """The sections that the file has; of others nothing is deleted."""
         self.pending: dict[ObjectId, Stored] = {}
@@ -202,7 +175,7 @@ class _Planner:
         stored = self.stored[kind.section].get(name)
         identifier = stored["_id"] if stored else self.ids.get((kind.section, name)) or ObjectId()
         self.snapshot.names[kind.section].setdefault(identifier, name)
-        entry = _Entry(kind, name, node, place, stored, identifier)
+        entry = Entry(kind, name, node, place, stored, identifier)
         if name in self.entries[kind.section]:
             self.problems.append(Problem(place, entry.path, "It stands here twice."))
         self.entries[kind.section][name] = entry
@@ -238,8 +211,8 @@ class _Planner:
         if self.prune:
             self._plan_deletions()
 
-    def _check_record(self, entry: _Entry) -> None:
-        draft = _Draft(entry, self)
+    def _check_record(self, entry: Entry) -> None:
+        draft = Draft(entry, self)
         record = draft.checked()
         record.pk = entry.id
         rules = self._checked_rules(entry, record) if entry.kind.section == "mappings" else None
@@ -266,7 +239,7 @@ class _Planner:
             )
         return found["_id"]
 
-    def _prove(self, entry: _Entry, mapping: Any, rules: list[ColumnMapping] | None) -> None:
+    def _prove(self, entry: Entry, mapping: Any, rules: list[ColumnMapping] | None) -> None:
         """Ask the source of a mapping that changes; one that is silent is asked once."""
         if rules is None and not mapping.has_changed(*proof.ASKED_OF):
             self._refuse(entry, proof.unasked_errors(mapping))
@@ -285,7 +258,7 @@ class _Planner:
             self.problems += [Problem(entry.place, where, message) for message in error.messages]
         proven.note_on(mapping)
 
-    def _refuse(self, entry: _Entry, errors: RuleErrors) -> None:
+    def _refuse(self, entry: Entry, errors: RuleErrors) -> None:
         for name, error in errors.items():
             in_file = entry.kind.in_file(f"{name}_id" if name == "target_schema" else name)
             for message in error.messages:
@@ -307,7 +280,7 @@ class _Planner:
 
     # --- Rules of mappings ------------------------------------------------------------------------
 
-    def _checked_rules(self, entry: _Entry, mapping: Any) -> list[ColumnMapping] | None:
+    def _checked_rules(self, entry: Entry, mapping: Any) -> list[ColumnMapping] | None:
         """Return the rules that the file gives a mapping, None where it has them already."""
         node = entry.node.value.get(RULES)
         items = [] if node is None or node.value is None else node.value
@@ -324,18 +297,18 @@ class _Planner:
         targets = Targets(column_names(schema) if schema else _AnyName(), {})
         return list(self._valid_rules(entry, items, targets))
 
-    def _has_these_rules(self, entry: _Entry, mapping: Any, forms: list[Any]) -> bool:
+    def _has_these_rules(self, entry: Entry, mapping: Any, forms: list[Any]) -> bool:
         """Tell whether the rules are stored like this: under older rules, too, they may stay."""
         stays = entry.stored and not mapping.has_changed("target_schema_id")
         return bool(stays) and forms == [
             kinds.rule_form(rule, self.version) for rule in self._stored_rules(entry)
         ]
 
-    def _stored_rules(self, entry: _Entry) -> list[Stored]:
+    def _stored_rules(self, entry: Entry) -> list[Stored]:
         return self.snapshot.rules.get(entry.id, [])
 
     def _valid_rules(
-        self, entry: _Entry, items: list[Node], targets: Targets
+        self, entry: Entry, items: list[Node], targets: Targets
     ) -> Iterator[ColumnMapping]:
         for position, item in enumerate(items):
             serializer = ColumnMappingSerializer(
@@ -359,7 +332,7 @@ class _Planner:
         for name in config.value.keys() - RULE_OPTIONS_OF_VERSION_1:
             yield Problem(config.keys[name], f"{path}.config.{name}", IS_NEWER)
 
-    def _with_newer_options(self, entry: _Entry, rule: ColumnMapping) -> ColumnMapping:
+    def _with_newer_options(self, entry: Entry, rule: ColumnMapping) -> ColumnMapping:
         """Return a rule with the options that an older file cannot say, as they are stored."""
         if self.version == 1 and rule.type == RuleKind.SPLIT:
             for stored in self._stored_rules(entry):
@@ -372,7 +345,7 @@ class _Planner:
 
     def _plan_change(
         self,
-        entry: _Entry,
+        entry: Entry,
         record: Document,
         new_secrets: Mapping[str, str],
         rules: list[ColumnMapping] | None,
@@ -391,7 +364,7 @@ class _Planner:
         self.plan.changes.append(change)
 
     def _form_after(
-        self, entry: _Entry, record: Document, rules: list[ColumnMapping] | None
+        self, entry: Entry, record: Document, rules: list[ColumnMapping] | None
     ) -> Form:
         snapshot = self.snapshot
         document = {"_id": entry.id, **record.to_document()}
@@ -431,174 +404,6 @@ class _Planner:
                         yield Problem((1, 1), f'{kind.verbose_name} "{name}"', said)
 
 
-class _Draft:
-    """One record of the file on its way through its serializer."""
-
-    def __init__(self, entry: _Entry, planner: _Planner) -> None:
-        self.entry, self.planner = entry, planner
-        self.kind = entry.kind
-        self.node = entry.node
-        self.fields = entry.kind.fields_in(planner.version)
-        self.problems: list[Problem] = []
-        self.new_secrets: dict[str, str] = {}
-        """The references of the secrets that differ from the stored ones, by field."""
-        self.same_secrets: dict[str, str] = {}
-        """The secrets that the environment has as they are stored, by field."""
-        self.instance = self.kind.model.from_document(entry.stored) if entry.stored else None
-
-    def checked(self) -> Document:
-        """Return the record as the file has it; what is wrong is in `problems`."""
-        self._reset_absent_fields()
-        data = self._data()
-        record, errors = self._validated(data)
-        asked = {error["field"] for error in errors if error["code"] == NEEDED_AGAIN}
-        if asked & self.same_secrets.keys():
-            # It leads elsewhere, and whoever applies the file knows what would be sent there.
-            record, errors = self._validated(data | self.same_secrets)
-        self._take_errors(errors)
-        if self.kind.section == "schemas" and self.instance:
-            self._check_growth(record)
-        return record
-
-    def _validated(self, data: dict[str, Any]) -> tuple[Document, list[FieldError]]:
-        serializer = self.kind.serializer(self.instance, data=data, context={"ask": None})
-        serializer.is_valid()
-        return serializer.record, flattened(serializer.errors)
-
-    def _take_errors(self, errors: list[FieldError]) -> None:
-        said_already = {problem.path for problem in self.problems}
-        for error in errors:
-            if error["code"] == RULES_ARE_REPLACED or self._path(error["field"]) in said_already:
-                continue
-            message = error["message"]
-            if error["code"] == NEEDED_AGAIN and (variable := self._variable(error["field"])):
-                message = f"{message} Set {variable} in the environment."
-            self._note(error["field"], message)
-
-    def _path(self, field_path: str) -> str:
-        if field_path in ("", "name"):
-            return self.entry.path
-        head, dot, rest = field_path.partition(".")
-        return f"{self.entry.path}, {self.kind.in_file(head)}{dot}{rest}"
-
-    def _note(self, field_path: str, message: str) -> None:
-        head, dot, rest = field_path.partition(".")
-        in_file = f"{self.kind.in_file(head)}{dot}{rest}"
-        is_there = self.kind.in_file(head) in self.node.value
-        place = self.node.place_of(in_file) if is_there else self.entry.place
-        self.problems.append(Problem(place, self._path(field_path), message))
-
-    def _reset_absent_fields(self) -> None:
-        """Give what the file leaves out its default: the file says all there is to a record."""
-        for name, declared in self.fields.items():
-            stays = declared.required or name in self.kind.kept_secrets
-            if self.instance and name not in self.node.value and not stays:
-                model_field = self.kind.model_field(name)
-                setattr(self.instance, model_field.attname, model_field.get_default())
-
-    def _data(self) -> dict[str, Any]:
-        data: dict[str, Any] = {"name": self.entry.name}
-        for name, node in self.node.value.items():
-            if name in self.fields:
-                data |= self._field(name, node)
-            elif name in self.kind.fields:
-                self._note(name, IS_NEWER)
-            elif not (name == RULES and self.kind.section == "mappings"):
-                self._note(name, f"A {self.kind.verbose_name} has no such field.")
-        if self.instance:
-            # Absent or empty, a secret that every record has is kept.
-            data = dict.fromkeys(self.kind.kept_secrets, "") | data
-        return data
-
-    def _field(self, name: str, node: Node) -> dict[str, Any]:
-        if name in self.kind.references:
-            return self._reference(name, node)
-        if name in self.kind.secrets:
-            return self._secret(name, node)
-        return {name: node.plain()}
-
-    def _reference(self, name: str, node: Node) -> dict[str, Any]:
-        if self.kind.refers_to_many(name) and node.value is None:
-            return {self.kind.api_name(name): None}
-        if not self.kind.refers_to_many(name):
-            found = self._resolved(name, name, node)
-            return {self.kind.api_name(name): found} if found else {}
-        if not isinstance(node.value, list):
-            self._note(name, "Expected a list of names.")
-            return {}
-        named = [
-            self._resolved(name, f"{name}.{place}", one) for place, one in enumerate(node.value)
-        ]
-        return {self.kind.api_name(name): [one for one in named if one]}
-
-    def _resolved(self, reference: str, path: str, node: Node) -> str | None:
-        found = self.planner.resolve(self.kind.references[reference], node.value)
-        if isinstance(found, str):
-            self._note(path, found)
-            return None
-        return str(found)
-
-    def _secret(self, name: str, node: Node) -> dict[str, Any]:
-        if node.value is None:
-            return {name: None}
-        variable = self._variable(name)
-        if not variable:
-            usual = f"${{{self._usual_variable(name)}}}"
-            self._note(name, f"Expected a reference such as {usual}, not a secret itself.")
-            return {}
-        if problem := self._problem_of(variable, name):
-            self._note(name, problem)
-            return {}
-        value = self.planner.environment.get(variable, "")
-        held = self._held(name)
-        if not value and not held:
-            self._note(name, f"Set {variable} in the environment.")
-            return {}
-        if value and _opens_to(held, value):
-            # As it is, so is its token.
-            self.same_secrets[name] = value
-            return {}
-        if value:
-            self.new_secrets[name] = node.value
-        return {name: value}
-
-    def _variable(self, name: str) -> str | None:
-        """Return the environment variable that the file names for a secret."""
-        node = self.node.value.get(name)
-        reference = VARIABLE.match(node.value) if node and isinstance(node.value, str) else None
-        return reference[1] if reference else None
-
-    def _problem_of(self, variable: str, name: str) -> str | None:
-        """Return why a variable is not read, and what to write: the service's own never is."""
-        prefix = settings.SECRET_ENV_PREFIX
-        own = variable in settings.OWN_VARIABLES
-        if variable.startswith(prefix) and variable != prefix and not own:
-            return None
-        new = self._usual_variable(name) if own else prefix + variable
-        why = "It is the service's own." if own else f"Only those that begin with {prefix} are."
-        return f"{variable} is not read from the environment. {why} Name it {new}: ${{{new}}}."
-
-    def _usual_variable(self, name: str) -> str:
-        """Return the variable that an export writes for a secret of this record."""
-        variables = self.planner.snapshot.variables
-        return variables[self.kind.section, self.entry.name, name]
-
-    def _held(self, name: str) -> Secret | None:
-        return getattr(self.instance, name, None) if self.instance else None
-
-    def _check_growth(self, schema: Any) -> None:
-        before = (self.entry.stored or {}).get("columns") or []
-        after = schema.to_document()["columns"]
-        for change in evolution.changed_types(before, after):
-            said = f'"{change.name}" is {change.old} and cannot become {change.new}.'
-            self._note(f"columns.{change.position}.data_type", said)
-        if gone := evolution.dropped(before, after):
-            try:
-                schema.refuse_if_used()
-            except InUse as used:
-                self._note("columns", f"Drops {', '.join(gone)}. {used.detail}")
-
-
 class _AnyName(set[str]):
     """The columns of a schema that nobody knows: that is told elsewhere."""
 
@@ -606,14 +411,7 @@ class _AnyName(set[str]):
         return True
 
 
-def _opens_to(secret: Secret | None, plain: str) -> bool:
-    try:
-        return secret is not None and secret.reveal() == plain
-    except UnreadableSecret:
-        return False
-
-
-def _loaded(entry: _Entry) -> Stored:
+def _loaded(entry: Entry) -> Stored:
     """Return the stored document, defaults filled in: a file that says them changes nothing."""
     return entry.kind.model.from_document(entry.stored or {}).to_document() | {"_id": entry.id}
 

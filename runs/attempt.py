@@ -17,8 +17,8 @@ from common.documents import store
 from common.documents.store import Stored
 from common.exceptions import NotFound, ServiceError, Stale, StoreUnavailable, UnreadableSecret
 from connections.models import Connection
-from engine import asking
-from engine.asking import Found, Note, RunProblem, RunReport, RunSpec, Stopped
+from engine import asking, running
+from engine.messages import Found, Note, RunProblem, RunReport, RunSpec, Stopped
 from engine.plan import HINTS, CursorWindow, Field, Plan, Rule
 from engine.problems import Problem
 from engine.target import TargetParams
@@ -35,6 +35,8 @@ from targets.models import Target
 from targets.params import target_params
 
 NOTED_EVERY_S = 0.5
+MOVED_ON_S = 0.1
+"""How often the store is told how far a run is; the latter where its stage is another."""
 TIDIED_EVERY = 25
 """After so many versions of a Delta table it is looked at: many small files become few."""
 SETTLE_S = 600.0
@@ -43,6 +45,7 @@ SETTLE_TRIES = 3
 """So often it is where somebody waits for the cancel."""
 AGAIN_S = 1.0
 WARNED_EVERY_S = 30.0
+NOTED = ("stage", "rows_read", "rows_rejected", "progress", "engine", "target")
 
 logger = logging.getLogger("runs")
 
@@ -69,6 +72,7 @@ class Attempt:
     worker: str
     stage: str = "plan"
     noted_at: float = 0.0
+    noted_stage: str = "plan"
     progress: float | None = None
 
     def perform(self) -> None:
@@ -96,9 +100,10 @@ class Attempt:
             shared.require_keys()
             spec = spec_of(self.claim)
             shared.require_folder(spec.target)
-            self._note_target(spec)
+            self.claim.run["target"] = _target(spec)
+            self._note()
             self._verify()
-            report = asking.run(spec, self.on_note, self.stop.event, self._deadline())
+            report = running.run(spec, self.on_note, self.stop.event, self._deadline())
         except Stopped:
             self._stopped()
         except RunProblem as problem:
@@ -141,29 +146,25 @@ class Attempt:
 
     def on_note(self, note: Note) -> None:
         """Tell the store how far the run is, now and then. A store that is down ends nothing."""
-        moved_on = note.stage != self.stage
         self.stage = note.stage
         if note.progress is not None:
             self.progress = max(self.progress or 0.0, min(note.progress, 0.999))
         if note.message:
             self.say(note.message, note.level)
-        if moved_on or time.monotonic() - self.noted_at >= NOTED_EVERY_S:
-            self.noted_at = time.monotonic()
-            self._note(
-                {
-                    "stage": note.stage,
-                    "rows_read": note.rows_read,
-                    "rows_rejected": note.rows_rejected,
-                    "progress": self.progress,
-                    "engine": note.engine,
-                }
-            )
+        self.claim.run.update(
+            stage=note.stage,
+            rows_read=note.rows_read,
+            rows_rejected=note.rows_rejected,
+            progress=self.progress,
+            engine=note.engine,
+        )
+        every_s = NOTED_EVERY_S if note.stage == self.noted_stage else MOVED_ON_S
+        if time.monotonic() - self.noted_at >= every_s:
+            self._note()
 
-    def _note_target(self, spec: RunSpec) -> None:
-        self._note({"target": _target(spec)})
-
-    def _note(self, change: Stored) -> None:
-        self.claim.run.update(change)
+    def _note(self) -> None:
+        self.noted_at, self.noted_stage = time.monotonic(), self.stage
+        change = {name: self.claim.run.get(name) for name in NOTED}
         try:
             with store.request_timeout():
                 store.collection(Run).update_one(self.claim.condition, {"$set": change})

@@ -14,7 +14,7 @@ from django.conf import settings
 
 from common.documents import store
 from common.documents.store import Stored
-from engine.asking import RunReport
+from engine.messages import RunReport
 from runs import last_run, life, numbers, rejected
 from runs.claims import Claim
 from runs.models import Run

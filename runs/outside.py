@@ -16,7 +16,7 @@ from children.host import Child, ChildFailed, ChildGone, ChildLate, Host, NoChil
 from common.documents import store
 from common.documents.names import printable
 from common.documents.store import Stored
-from engine.asking import RunReport, Stopped
+from engine.messages import RunReport, Stopped
 from engine.problems import Problem
 from runs import outcomes, planning
 from runs.attempt import Attempt, told

@@ -53,19 +53,20 @@ def plan_of(mapping: Mapping) -> Planned:
 
 
 def plans_of(mappings: Sequence[Mapping]) -> dict[ObjectId, Planned]:
-    """Return what runs of mappings would do now, by mapping; each one's rules are asked for."""
+    """Return what runs of mappings would do now, by mapping."""
     connections = store.documents_of(
         Connection, (one.source_connection_id for one in mappings), "name"
     )
     schemas = store.documents_of(Schema, (one.target_schema_id for one in mappings))
     targets = store.documents_of(Target, (one.target_id for one in mappings), "name")
+    stored = rules.rules_by_mapping(one.pk for one in mappings)
     return {
         one.pk: _planned(
             one,
             _named(one.source_connection_id, connections),
             _named(one.target_id, targets) or DEFAULT_TARGET,
             schemas.get(one.target_schema_id, {}),
-            rules.stored_rules(one.pk),
+            stored.get(one.pk, []),
         )
         for one in mappings
     }

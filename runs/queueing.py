@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
 from bson import ObjectId
@@ -208,8 +209,9 @@ def _in_utc(moment: datetime) -> datetime:
     return moment.replace(tzinfo=None) - offset
 
 
+@cache
 def _empty() -> Stored:
-    """Return a run of which nothing is known."""
+    """Return a run of which nothing is known; it is made once."""
     document = record_codec(Run).store(Run())
     document.pop("_id", None)
     return document

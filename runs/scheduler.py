@@ -72,7 +72,7 @@ class Scheduler:
         """Lead whenever nobody else does, until it is told to stop; then hand over at once."""
         renewed = mended = -MENDED_EVERY_S
         leads = False
-        while not self.stopped.wait(EVERY_S):
+        while not self.stopped.wait(pause_s(store.now())):
             try:
                 now = time.monotonic()
                 if now - renewed >= RENEWED_EVERY_S:
@@ -199,6 +199,11 @@ class Scheduler:
                 if schedule.enabled and (found := schedule.next_runs(1)):
                     condition = {**_as_read(document), "next_run_at": None}
                     writes.keep(Schedule, condition, {"next_run_at": naive(found[0])})
+
+
+def pause_s(now: datetime) -> float:
+    """Return how long to wait for the next look: at most until the second in which a slot comes."""
+    return min(EVERY_S, 1 - now.microsecond / 1_000_000)
 
 
 def _moment(document: Stored) -> datetime:

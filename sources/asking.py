@@ -6,12 +6,13 @@ Nothing of a stranger's server or statement is met in the process that calls the
 from __future__ import annotations
 
 import logging
+import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from children.host import ChildError, ChildFailed, ChildGone, ChildLate, Host
+from children.host import Child, ChildError, ChildFailed, ChildGone, ChildLate, Host
 from children.places import NoPlace, Places
 from children.pool import Pool, PoolBusy, PoolLimits
 from sources.contract import Json, SourceParams
@@ -31,8 +32,10 @@ from sources.marks import Marks
 logger = logging.getLogger(__name__)
 
 SERVING = "sources.serving"
-# Other processes end what they keep idle within a quarter of a second.
-FULL_PAUSES_S = (0.3, 0.7)
+# Other processes end what they keep idle within a quarter of a second. The pauses differ, so that
+# those who wait for the one connection of an account do not all ask at once again.
+FULL_PAUSE_S = (0.1, 0.5)
+FULL_PATIENCE_S = 2.5
 
 marks = Marks()
 host = Host([SERVING])
@@ -124,9 +127,7 @@ def _alone(call: str, params: SourceParams, deadline: float) -> Json:
     started = host.start(pool.child_limits)
     try:
         with _told(params, left_s):
-            answer = started.ask(
-                f"{SERVING}:{call}", {"params": params.to_json(), "timeout_s": left_s}, deadline
-            )
+            answer = _asked(started, call, params, left_s, deadline)
     except SourceTimeout:
         started.stop()
         raise
@@ -160,12 +161,28 @@ def _pooled(
                 with pool.child(params, deadline) as child:
                     fresh = child.uses == 0
                     left_s = max(0.05, deadline - time.monotonic())
-                    given = {"params": params.to_json(), "timeout_s": left_s, **arguments}
-                    return child.ask(f"{SERVING}:{call}", given, deadline)
+                    return _asked(child, call, params, left_s, deadline, **arguments)
             except ChildGone:
                 if fresh or attempt == 2:
                     raise
         raise AssertionError("unreachable")
+
+
+def _asked(
+    child: Child,
+    call: str,
+    params: SourceParams,
+    timeout_s: float,
+    deadline: float,
+    **arguments: Json,
+) -> Json:
+    """Return a child's answer. What is new and has told nothing has not got to its work."""
+    unsaid = None if child.uses else "start"
+    given = {"params": params.to_json(), "timeout_s": timeout_s, **arguments}
+    try:
+        return child.ask(f"{SERVING}:{call}", given, deadline)
+    except ChildLate as exc:
+        raise ChildLate(exc.note or unsaid) from exc
 
 
 def check_params(params: SourceParams) -> None:
@@ -191,17 +208,16 @@ def check_params(params: SourceParams) -> None:
 
 def _unless_full(params: SourceParams, deadline: float, work: Callable[[], Json]) -> Json:
     """Do `work`, again where the source has no room left: what is kept idle is given up."""
-    for pause_s in FULL_PAUSES_S:
+    until = min(time.monotonic() + FULL_PATIENCE_S, deadline - 2 * FULL_PAUSE_S[1])
+    while True:
         try:
             return work()
         except SourceUnreachable as exc:
-            left_s = deadline - time.monotonic()
-            if exc.error_code != "too_many_connections" or left_s < 2 * pause_s:
+            if exc.error_code != "too_many_connections" or time.monotonic() > until:
                 raise
         marks.mark_full(params)
         pool.close_idle(params)
-        time.sleep(pause_s)
-    return work()
+        time.sleep(random.uniform(*FULL_PAUSE_S))  # noqa: S311 - no secret
 
 
 @contextmanager
@@ -258,6 +274,10 @@ def timed_out(params: SourceParams, stage: str, timeout_s: float) -> SourceTimeo
     """Return the error for a source that was silent, or slow, at `stage`."""
     title = KINDS[params.kind].title
     words = {
+        "start": (
+            f"No process was ready in time to ask {params.address}.",
+            "This service is busy: try again.",
+        ),
         "name": (
             f'The name "{params.host}" could not be looked up in time.',
             "Check the name and this machine's DNS, or use the address in its place.",

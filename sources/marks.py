@@ -38,10 +38,7 @@ class Marks:
         if self.shared is not None:
             with suppress(OSError):
                 at = max(at, (self.shared / name).lstat().st_mtime)
-        if time.time() - at < FULL_S:
-            return True
-        self._own.pop(name, None)
-        return False
+        return time.time() - at < FULL_S
 
 
 def _name(params: SourceParams) -> str:

@@ -3,10 +3,15 @@
 import getpass
 import hashlib
 import json
+import os
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from cryptography.fernet import Fernet
+from django.conf import settings
 from django.core.management import call_command
 
 from audit.entries import canonical
@@ -216,6 +221,21 @@ def test_a_file_is_told_by_the_commands_account(api, stored, tmp_path):
     assert len(entries) == before + len(told) <= before + 3
     call_command("import_config", str(file))
     assert len(audit(api)) == len(entries)
+
+
+def test_the_shell_and_commands_of_django_are_told_by_their_account(api, stored):
+    record = made(api, "schemas")
+    code = (
+        "from schemas.models import Schema; one = Schema.objects.get(); one.name = 'n'; one.save()"
+    )
+    subprocess.run(
+        [sys.executable, Path(settings.BASE_DIR) / "manage.py", "shell", "-c", code],
+        env={**os.environ, "MONGODB_DB_NAME": store.mongodb.settings_dict["NAME"]},
+        check=True,
+    )
+    (entry,) = audit(api, record_id=record["id"], action="update")
+    assert entry["changes"] == {"name": [record["name"], "n"]}
+    assert (entry["via"], entry["actor"]) == ("command", f"command:{getpass.getuser()}")
 
 
 def test_a_copy_is_a_mapping_and_its_set(api, stored):

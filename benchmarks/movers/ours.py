@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from benchmarks.movers.rules import DIRECT, JOINS, SPLITS
-from engine import asking
-from engine.asking import RunSpec
+from engine import running
+from engine.messages import RunSpec
 from engine.plan import Field, Plan, Rule
 from engine.target import TargetParams
 from sources.contract import SourceParams
@@ -43,7 +43,7 @@ def main() -> None:
         TargetParams.from_json(given["target"]),
         uuid.uuid4().hex,
     )
-    report = asking.run(spec, lambda note: None, threading.Event())
+    report = running.run(spec, lambda note: None, threading.Event())
     assert report.rows_written == given["rows"], report  # noqa: S101
 
 

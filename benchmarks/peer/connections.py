@@ -62,8 +62,11 @@ class ConnectionUpdate(Body):
     ssh_password: Secret | Literal[""] | None = None
     ssh_private_key: SecretKey | Literal[""] | None = None
     ssh_host_key: Annotated[str, StringConstraints(max_length=10_000)] | None = None
+    secrets_from: dict[str, str] | None = None
     last_tested_at: Ignored = None
     last_test_status: Ignored = None
+    last_test_message: Ignored = None
+    last_test_error_code: Ignored = None
 
     def changes(self) -> Document:
         """Return what was sent, secrets encrypted; an empty one keeps what is stored."""
@@ -93,6 +96,8 @@ class ConnectionCreate(ConnectionUpdate):
             "updated_at": moment,
             "last_tested_at": None,
             "last_test_status": None,
+            "last_test_message": None,
+            "last_test_error_code": None,
         }
         secrets = {name: crypto.encrypt(document[name]) for name in SECRETS if document[name]}
         return document | secrets
@@ -112,8 +117,11 @@ class Connection(Record):
     ssh_port: int = 22
     ssh_username: str | None = None
     ssh_host_key: str | None = None
+    secrets_from: dict[str, str] | None = None
     last_tested_at: Moment | None = None
     last_test_status: str | None = None
+    last_test_message: str | None = None
+    last_test_error_code: str | None = None
 
 
 connection_list = TypeAdapter(list[Connection])

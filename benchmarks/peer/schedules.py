@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import cache
-from typing import Annotated
+from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, available_timezones
 
 from cronsim import CronSim, CronSimError
@@ -23,7 +23,7 @@ from peer.records import (
     list_response,
     record_response,
 )
-from pydantic import AfterValidator, StrictBool, StringConstraints, TypeAdapter
+from pydantic import AfterValidator, Field, StrictBool, StringConstraints, TypeAdapter
 from pymongo.errors import DuplicateKeyError
 
 ALIASES = {
@@ -68,6 +68,9 @@ def known_timezone(name: str) -> str:
 
 Cron = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(fires)]
 Timezone = Annotated[str, AfterValidator(known_timezone)]
+Overlap = Literal["skip", "queue"]
+CatchUp = Literal["none", "latest", "all"]
+Seconds = Annotated[int, Field(ge=0, le=7 * 24 * 3600)]
 
 
 class ScheduleCreate(Body):
@@ -76,6 +79,14 @@ class ScheduleCreate(Body):
     cron_expression: Cron
     timezone: Timezone = "UTC"
     enabled: StrictBool = True
+    overlap: Overlap = "skip"
+    catch_up: CatchUp = "latest"
+    catch_up_window_s: Seconds = 3600
+    jitter_s: Seconds = 0
+    start_at: datetime | None = None
+    end_at: datetime | None = None
+    last_run_id: Ignored = None
+    last_run_status: Ignored = None
     last_run_at: Ignored = None
     next_run_at: Ignored = None
 
@@ -83,7 +94,8 @@ class ScheduleCreate(Body):
         moment = database.now()
         run = next_run(self.cron_expression, self.timezone, moment) if self.enabled else None
         moments = {"created_at": moment, "updated_at": moment}
-        return {**self.model_dump(), **moments, "last_run_at": None, "next_run_at": run}
+        last = dict.fromkeys(("last_run_id", "last_run_status", "last_run_at"))
+        return {**self.model_dump(), **moments, **last, "next_run_at": run}
 
 
 class Schedule(Record):
@@ -92,6 +104,14 @@ class Schedule(Record):
     cron_expression: str
     timezone: str = "UTC"
     enabled: bool = True
+    overlap: str = "skip"
+    catch_up: str = "latest"
+    catch_up_window_s: int = 3600
+    jitter_s: int = 0
+    start_at: Moment | None = None
+    end_at: Moment | None = None
+    last_run_id: Id | None = None
+    last_run_status: str | None = None
     last_run_at: Moment | None = None
     next_run_at: Moment | None = None
 

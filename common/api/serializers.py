@@ -165,7 +165,7 @@ class DocumentSerializer(StrictMixin, serializers.ModelSerializer):
         built = self._built_fields()
         if hasattr(self, "initial_data"):
             built = {name: field for name, field in built.items() if self._is_read(name, field)}
-        return copy.deepcopy(built)
+        return {name: _fresh(field) for name, field in built.items()}
 
     def _is_read(self, name: str, field: Any) -> bool:
         """Tell whether a body's field, or its absence, means something."""
@@ -286,6 +286,12 @@ class DocumentSerializer(StrictMixin, serializers.ModelSerializer):
         except ModelValidationError as wrong:
             raise serializers.ValidationError(self._detail(wrong)) from wrong
         return self.record
+
+
+def _fresh(field: Any) -> Any:
+    """Return a field that may be bound: of one without parts a copy of its attributes will do."""
+    has_parts = isinstance(field, serializers.BaseSerializer) or hasattr(field, "child")
+    return copy.deepcopy(field) if has_parts else copy.copy(field)
 
 
 def _model_field(model: type[models.Model], name: str) -> models.Field[Any, Any]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from engine.columns import unordered
 from engine.kinds import SourceColumn
 from engine.problems import Problem
 
@@ -144,8 +145,7 @@ def no_cursor(column: SourceColumn) -> Problem:
     """Return the problem of a cursor column whose values have no order that holds everywhere."""
     return Problem(
         "mapping_incomplete",
-        f'The cursor column "{column.name}" is {column.database_type or column.kind}, which is '
-        "neither number, date, timestamp nor text.",
+        unordered(column),
         hint="Choose another cursor column, or cast it in the query.",
         stage="plan",
     )

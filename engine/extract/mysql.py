@@ -280,8 +280,8 @@ class MySQLExtract(Extract):
 
     def _compared(self, column: int) -> str:
         field = self._fields[column]
-        is_word = field.flags & (FLAG.ENUM | FLAG.SET)
-        if self._statement.whole or is_word or field.type_code == T.GEOMETRY:
+        is_other = self._kinds[column] == "text" and not self.columns[column].has_order
+        if self._statement.whole or is_other:
             raise no_cursor(self.columns[column])
         return f"(c{column} + 0e0)" if field.type_code == T.FLOAT else f"c{column}"
 

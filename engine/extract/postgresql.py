@@ -41,7 +41,6 @@ _SHORT = {
     "pg_lsn", "tid",
 }  # fmt: skip
 _SIZED = {"varchar", "bpchar", "bit", "varbit"}
-_COMPARED = {"text", "varchar", "bpchar", "name", "citext"}
 _UTC = {"UTC", "ETC/UTC", "UCT", "ZULU", "ETC/UCT", "ETC/ZULU", "UNIVERSAL", "GMT", "ETC/GMT"}
 _MOST_WAITING = 2  # chunks between the thread that reads and the one that works
 
@@ -252,7 +251,7 @@ class PostgresExtract(Extract):
         field = self._fields[column] if self._fields else None
         if field is None or field.is_array:
             raise no_cursor(self.columns[column])
-        if field.kind == "text" and field.type_name not in _COMPARED:
+        if field.kind == "text" and not self.columns[column].has_order:
             raise no_cursor(self.columns[column])
         return field
 

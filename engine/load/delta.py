@@ -12,22 +12,17 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import random
-import re
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import unquote
 
 import pyarrow as pa
-import pyarrow.compute as pc
-from deltalake import DeltaTable, Field as DeltaField, Schema
+from deltalake import DeltaTable
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
-from deltalake.schema import PrimitiveType
 from deltalake.transaction import (
     AddAction,
     CommitProperties,
-    RemoveAction,
     Transaction,
     create_table_with_add_actions,
 )
@@ -39,45 +34,42 @@ from engine.load.contract import (
     Cursor,
     Refusal,
     Staged,
-    TableColumn,
     incompatible,
     own_name_problems,
     superseded,
     table_problems,
 )
-from engine.load.keys import any_of, beaten, key_column, losers, null_keys
+from engine.load.delta_table import (
+    COLOURS,
+    OWN_TYPES,
+    PARTITION,
+    TYPES,
+    ExistingFile,
+    columns_of,
+    existing_files,
+    has_unknown_features,
+    name_problems,
+    now_ms,
+    schema_of,
+    trouble,
+)
+from engine.load.keys import null_keys
 from engine.load.parquet import (
     DataFile,
     FileWriter,
     Folder,
-    batches,
-    key_range,
-    whole_range,
 )
+from engine.load.rewriting import ORDER, Rewriter
 from engine.plan import Plan
 from engine.problems import Problem
 
-TYPES = {
-    "string": "string",
-    "integer": "long",
-    "float": "double",
-    "boolean": "boolean",
-    "date": "date",
-    "timestamp": "timestamp",
-}
-OWN_TYPES = {"_mapping_id": "string", "_run_id": "string", "_loaded_at": "timestamp"}
-ORDER = "_etl_order"  # in staged files of an upsert with a cursor alone
-PARTITION = ["_mapping_id"]
-_FORBIDDEN = " ,;{}()\n\t\r="
 _MOST_TRIES = 50
 CHECKPOINT_EVERY = 10
 """After so many commits the log is summed up: each entry since then is a thread while it is read,
 and some ninety of them are more memory than a run may have.
 """
-COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 _MOST_MESSAGE = 500
 _SECRET_WORDS = ("key", "secret", "token", "password", "sas", "credential", "account")
-_UNREADABLE = ("delta.enableDeletionVectors", "delta.columnMapping.mode")
 
 
 class DeltaLoader:
@@ -95,6 +87,7 @@ class DeltaLoader:
         self._base: int | None = None
         self._partitioned = True
         self._folder_cache: Folder | None = None
+        self._rewriter = Rewriter(plan, lambda: self._folder)
         self._writer: FileWriter | None = None
         self._rows = 0
 
@@ -105,19 +98,19 @@ class DeltaLoader:
             return self._problems(self.open_table())
 
     def _problems(self, table: DeltaTable | None) -> list[Problem]:
-        problems = [*own_name_problems(self._plan), *_name_problems(self._plan)]
+        problems = [*own_name_problems(self._plan), *name_problems(self._plan)]
         if table is None:
             return problems
         if table.metadata().partition_columns not in ([], PARTITION):
             problems.append(incompatible(f'"{self._plan.table}" is partitioned by other columns.'))
-        if _has_unknown_features(table):
+        if has_unknown_features(table):
             problems.append(
                 incompatible(
                     f'"{self._plan.table}" uses deletion vectors or column mapping, '
                     "which cannot be written here."
                 )
             )
-        return problems + table_problems(self._plan, _columns(table), TYPES, OWN_TYPES)
+        return problems + table_problems(self._plan, columns_of(table), TYPES, OWN_TYPES)
 
     def begin(self) -> None:
         with self.translated("load"):
@@ -183,7 +176,7 @@ class DeltaLoader:
             attempt = _Attempt(
                 _digest(token), staged, cursor, self._keeps_rows(empty_source), fences=fences
             )
-            with self._distinct(staged.files) as (files, duplicates):
+            with self._rewriter.distinct(staged.files) as (files, duplicates):
                 attempt.files, attempt.duplicates = files, duplicates
                 return self._commit_until_it_holds(attempt)
 
@@ -270,7 +263,7 @@ class DeltaLoader:
         try:
             create_table_with_add_actions(
                 self._uri,
-                _schema(self._plan),
+                schema_of(self._plan),
                 actions,
                 mode="error",
                 partition_by=PARTITION,
@@ -289,8 +282,8 @@ class DeltaLoader:
             raise problems[0]
         if (table.metadata().partition_columns == PARTITION) != self._partitioned:
             raise incompatible(f'"{self._plan.table}" was partitioned anew while rows were read.')
-        there = {column.name for column in _columns(table)}
-        missing = [field for field in _schema(self._plan).fields if field.name not in there]
+        there = {column.name for column in columns_of(table)}
+        missing = [field for field in schema_of(self._plan).fields if field.name not in there]
         if missing:
             table.alter.add_columns(missing)
         return bool(missing)
@@ -350,8 +343,8 @@ class DeltaLoader:
         actions: list[Any] = [self._add(file) for file in attempt.files]
         rewritten: list[DataFile] = []
         try:
-            for old in self._touched(table, attempt):
-                new = self._without(old, attempt)
+            for old in self._rewriter.touched(table, attempt.files, attempt.keeps_rows):
+                new = self._rewriter.without(old, attempt.files)
                 if new is None:
                     continue
                 rewritten += new
@@ -362,118 +355,9 @@ class DeltaLoader:
                 self._folder.remove(file.path)
             raise
 
-    def _touched(self, table: DeltaTable | None, attempt: _Attempt) -> list[_Existing]:
-        if table is None or (self._upserts and not attempt.files):
-            return []
-        if attempt.keeps_rows and not self._upserts:
-            return []
-        files = _existing(table, self._plan.mapping_id, self._keys)
-        return [old for old in files if self._may_meet(old, attempt)]
-
-    def _may_meet(self, old: _Existing, attempt: _Attempt) -> bool:
-        """Tell whether a file's keys can be among those of the run, by the range of both."""
-        ranges = [key_range(file.stats, self._keys) for file in attempt.files]
-        if not self._upserts or old.key_range is None or None in ranges:
-            return True
-        least, most = old.key_range
-        return any(low <= most and least <= high for low, high in filter(None, ranges))
-
-    def _without(self, old: _Existing, attempt: _Attempt) -> list[DataFile] | None:
-        """Return the files that take the place of one; None where it stays as it is."""
-        if old.whole and not self._upserts:
-            return []
-        gone = self._gone(old, attempt)
-        if not pc.any(gone).as_py():
-            return None
-        return self._copied(old.path, gone)
-
-    def _gone(self, old: _Existing, attempt: _Attempt) -> pa.Array:
-        """Return a mask of the file's rows that this commit removes."""
-        with self._folder.parquet(old.path) as file:
-            ours = None if old.whole else self._ours(file)
-            if not self._upserts:
-                return ours
-            names = set(file.schema_arrow.names)
-            if not names.issuperset(self._keys):  # the key is younger than the file
-                return pa.array([False] * file.metadata.num_rows)
-            keys = key_column(file.read(self._keys), self._keys)
-        masks = [pc.is_in(keys, value_set=self._staged_keys(new)[0]) for new in attempt.files]
-        met = any_of(masks)
-        return met if ours is None else pc.and_(met, ours)
-
-    def _ours(self, file: Any) -> pa.Array:
-        owners = file.read(["_mapping_id"])["_mapping_id"].combine_chunks()
-        return pc.fill_null(pc.equal(owners.cast(pa.string()), self._plan.mapping_id), False)
-
-    def _copied(self, path: str, gone: pa.Array) -> list[DataFile]:
-        """Write a file's other rows anew."""
-        writer = FileWriter(self._folder, self._plan.mapping_id)
-        at = 0
-        try:
-            with self._folder.parquet(path) as file:
-                for batch in batches(file):
-                    left = batch.filter(pc.invert(gone.slice(at, batch.num_rows)))
-                    at += batch.num_rows
-                    if left.num_rows:
-                        writer.write(left)
-            return writer.close()
-        except BaseException:
-            writer.abort()
-            raise
-
-    @contextlib.contextmanager
-    def _distinct(self, files: list[DataFile]) -> Iterator[tuple[list[DataFile], int]]:
-        """Give files in which each key comes once, and how many rows gave way."""
-        if not self._upserts:
-            yield files, 0
-            return
-        masks = self._losing(files)
-        kept: list[DataFile] = []
-        made: list[DataFile] = []
-        replaced: list[DataFile] = []
-        for file, mask in zip(files, masks, strict=True):
-            if not mask.true_count:
-                kept.append(file)
-                continue
-            copies = self._copied(file.path, mask)
-            replaced.append(file)
-            made += copies
-            kept += copies
-        try:
-            yield kept, sum(mask.true_count for mask in masks)
-        except BaseException:
-            for file in made:
-                self._folder.remove(file.path)
-            raise
-        for file in replaced:
-            self._folder.remove(file.path)
-
-    def _losing(self, files: list[DataFile]) -> list[pa.Array]:
-        """Return for each file the rows that give way, two files at a time in memory."""
-        masks = [pa.array([False] * file.rows, pa.bool_()) for file in files]
-        for at in reversed(range(len(files))):
-            keys, order = self._staged_keys(files[at])
-            masks[at] = pc.or_(masks[at], _losers_among(keys, order, masks[at]))
-            for earlier in range(at):
-                left = pc.invert(masks[at])
-                met_keys, met_order = self._staged_keys(files[earlier])
-                lost, beaten_by = beaten(
-                    met_keys, met_order, keys.filter(left), _filtered(order, left)
-                )
-                masks[earlier] = pc.or_(masks[earlier], lost)
-                masks[at] = pc.replace_with_mask(masks[at], left, beaten_by)
-        return masks
-
-    def _staged_keys(self, file: DataFile) -> tuple[pa.Array, pa.Array | None]:
-        with self._folder.parquet(file.path) as parquet:
-            ordered = ORDER in parquet.schema_arrow.names
-            table = parquet.read([*self._keys, *([ORDER] if ordered else [])])
-        order = table[ORDER].combine_chunks() if ordered else None
-        return key_column(table, self._keys), order
-
-    def _add(self, file: DataFile, old: _Existing | None = None) -> AddAction:
+    def _add(self, file: DataFile, old: ExistingFile | None = None) -> AddAction:
         values = {"_mapping_id": self._plan.mapping_id} if self._partitioned else {}
-        return AddAction(file.path, file.size, values, _now_ms(), True, file.stats)
+        return AddAction(file.path, file.size, values, now_ms(), True, file.stats)
 
     # --- the cursor and the rest ---
 
@@ -489,13 +373,8 @@ class DeltaLoader:
             table = self.open_table()
             if table is None:
                 return False
-            return any(self._holds_rows(file) for file in _existing(table, self._plan.mapping_id))
-
-    def _holds_rows(self, existing: _Existing) -> bool:
-        if existing.whole:
-            return existing.rows != 0
-        with self._folder.parquet(existing.path) as file:
-            return bool(pc.any(self._ours(file)).as_py())
+            files = existing_files(table, self._plan.mapping_id)
+            return any(map(self._rewriter.holds_rows, files))
 
     @contextlib.contextmanager
     def translated(self, stage: str) -> Iterator[None]:
@@ -506,7 +385,7 @@ class DeltaLoader:
             message = (isinstance(exc, OSError) and exc.strerror) or str(exc)
             if unreached := proxy.trouble():
                 message = unreached.message
-            raise _trouble(self._plan.table, self._without_secrets(message), stage) from None
+            raise trouble(self._plan.table, self._without_secrets(message), stage) from None
 
     def _without_secrets(self, message: str) -> str:
         secrets = [
@@ -573,80 +452,6 @@ class _Attempt:
         }
 
 
-@dataclass(frozen=True)
-class _Existing:
-    """A file that the table has; `whole` where all its rows are the mapping's."""
-
-    encoded_path: str
-    size: int
-    rows: int | None
-    whole: bool
-    partition_values: dict[str, str | None]
-    key_range: tuple[int, int] | None = None
-
-    @property
-    def path(self) -> str:
-        return unquote(self.encoded_path)
-
-    def removal(self) -> RemoveAction:
-        return RemoveAction(self.encoded_path, True, _now_ms(), self.size, self.partition_values)
-
-
-def _existing(table: DeltaTable, mapping_id: str, keys: Sequence[str] = ()) -> list[_Existing]:
-    """Return the files that hold rows of the mapping, or may."""
-    partitioned = table.metadata().partition_columns == PARTITION
-    actions = pa.table(table.get_add_actions(flatten=True))
-    if partitioned:
-        owners = actions["partition._mapping_id"].cast(pa.string())
-        actions = actions.filter(pc.equal(owners, mapping_id))
-    values: dict[str, str | None] = {"_mapping_id": mapping_id} if partitioned else {}
-    least, most = (f"{end}.{keys[0]}" if len(keys) == 1 else "" for end in ("min", "max"))
-    wanted = ["path", "size_bytes", "num_records", least, most]
-    return [
-        _Existing(
-            row["path"], row["size_bytes"], row["num_records"], partitioned, values,
-            whole_range(row.get(least), row.get(most)),
-        )
-        for row in actions.select([n for n in wanted if n in actions.column_names]).to_pylist()
-    ]  # fmt: skip
-
-
-def _losers_among(keys: pa.Array, order: pa.Array | None, lost: pa.Array) -> pa.Array:
-    """Return which of the rows not lost yet give way to another of them."""
-    left = pc.invert(lost)
-    mask = losers(keys.filter(left), _filtered(order, left))
-    return pc.replace_with_mask(lost, left, mask)
-
-
-def _columns(table: DeltaTable) -> list[TableColumn]:
-    return [
-        TableColumn(field.name, getattr(field.type, "type", None) or str(field.type),
-                    required=not field.nullable)
-        for field in table.schema().fields
-    ]  # fmt: skip
-
-
-def _schema(plan: Plan) -> Schema:
-    types = {each.name: TYPES[each.data_type] for each in plan.columns} | OWN_TYPES
-    return Schema([DeltaField(name, PrimitiveType(kind)) for name, kind in types.items()])
-
-
-def _name_problems(plan: Plan) -> list[Problem]:
-    return [
-        incompatible(
-            f'The field "{each.name}" has a blank or one of ,;{{}}()= in its name, '
-            "which Delta tables cannot have."
-        )
-        for each in plan.columns
-        if any(letter in _FORBIDDEN for letter in each.name)
-    ]
-
-
-def _has_unknown_features(table: DeltaTable) -> bool:
-    configuration = table.metadata().configuration
-    return any(configuration.get(name, "none") not in ("none", "false") for name in _UNREADABLE)
-
-
 def _digest(text: str) -> int:
     """Return a text as a version that Delta takes: 63 bits, never 0."""
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8]) >> 1 or 1
@@ -661,50 +466,7 @@ def _overtaken(table: str) -> Problem:
     )
 
 
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
-
-
 def _pauses() -> Iterator[float]:
     """Return pauses that grow to a second, each by chance, so that writers do not march in step."""
     for number in range(_MOST_TRIES):
         yield random.uniform(0, min(1.0, 0.02 * 2 ** min(number, 6)))  # noqa: S311 - no secret
-
-
-def _filtered(order: pa.Array | None, left: pa.Array) -> pa.Array | None:
-    return None if order is None else order.filter(left)
-
-
-def _trouble(table: str, message: str, stage: str) -> Problem:
-    code, hint = next(
-        (found for words, *found in _TROUBLES if any(word in message.lower() for word in words)),
-        ("target_refused", "See that there is space and that files may be written there."),
-    )
-    return Problem(code, f'The table "{table}": {message}', hint=hint, stage=stage)
-
-
-_TROUBLES = [
-    (
-        ("may not connect",),
-        "target_refused",
-        "Take another endpoint, or have the operator change the networks.",
-    ),
-    (
-        (
-            "error sending request",
-            "connection",
-            "connect error",
-            "dns error",
-            "unreachable",
-            "cannot be reached",
-            '" was not found',
-        ),
-        "target_unreachable",
-        "See whether the store is up and its address is right; the run is tried again.",
-    ),
-    (
-        ("timed out", "timeout"),
-        "target_timeout",
-        "See whether the store answers; the run is tried again.",
-    ),
-]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from deltalake import DeltaTable
 from deltalake.exceptions import CommitFailedError, TableNotFoundError
 
-from engine.load.delta import PARTITION
+from engine.load.delta_table import PARTITION
 
 COMMITS = 100
 TARGET_BYTES = 64 * 1024 * 1024  # a few times this is in memory while files are put together

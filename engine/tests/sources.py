@@ -3,7 +3,8 @@
 import threading
 from datetime import UTC, datetime
 
-from engine import asking
+from engine import running
+from engine.messages import RunSpec
 from engine.plan import CursorWindow
 from engine.target import TargetParams
 from sources.contract import SourceParams
@@ -41,6 +42,6 @@ def a_run_plan(query, fields=TEXT_FIELDS, cursor=None, lag_s=0.0, **given):
 
 def ran(plan, source, target, token=FIRST, stop=None, on_note=None, lost=(), deadline=None):
     """Run a plan from a database into a target; return the report."""
-    spec = asking.RunSpec(plan, params_of(source), target_of(target), token, lost)
+    spec = RunSpec(plan, params_of(source), target_of(target), token, lost)
     notes = []
-    return asking.run(spec, on_note or notes.append, stop or threading.Event(), deadline)
+    return running.run(spec, on_note or notes.append, stop or threading.Event(), deadline)

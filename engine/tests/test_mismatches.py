@@ -1,6 +1,8 @@
+from collections import Counter
+
 import pytest
 
-from engine.columns import misplaced, nearest
+from engine.columns import misnamed, misplaced, nearest
 from engine.kinds import SourceColumn
 from engine.mismatches import kind_of, mismatches
 from engine.plan import Rule
@@ -41,15 +43,31 @@ def test_everything_that_does_not_fit_is_told_at_once():
         ),
         (
             "impossible_cast",
-            'The column "photo" is bytea, which never becomes the date of the field "day".',
+            'The column "photo" is bytea, which never becomes the date of the field "day"; cast it '
+            "in the query, or write it to another field.",
             "target_fields.0",
         ),
         (
             "impossible_cast",
-            'The column "id" is integer, which never becomes the date of the field "day".',
+            'The column "id" is integer, which never becomes the date of the field "day"; cast it '
+            "in the query, or write it to another field.",
             "target_fields.0",
         ),
     ]
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (["id", "name"], 'it returns "id", "name"'),
+        ([f"c{at}" for at in range(12)], 'it returns "c0", "c1", "c2", "c3", "c4", "c5", "c6", '
+         '"c7", "c8", "c9", …'),
+        ([], "it returns none"),
+    ],
+)  # fmt: skip
+def test_where_no_name_is_near_the_columns_are_told(names, said):
+    found = misnamed("zzz", Counter(names))
+    assert found == ("unknown_column", f'The query does not return the column "zzz"; {said}.')
 
 
 @pytest.mark.parametrize(
@@ -107,7 +125,8 @@ def test_columns_that_a_mapping_names_itself_are_of_the_query_and_have_an_order(
     (found,) = misplaced("photo", None, COLUMNS)
     assert (found.code, found.message) == (
         "mapping_incomplete",
-        'The cursor column "photo" is neither number, date, timestamp nor text.',
+        'The cursor column "photo" is bytea, which is neither number, date, timestamp nor text; '
+        "choose another, or cast it in the query.",
     )
 
 
@@ -120,6 +139,9 @@ def test_columns_that_a_mapping_names_itself_are_of_the_query_and_have_an_order(
         ("interval day to second", "text", False),
         ("int4range", "text", False),
         ("price_range", "text", True),
+        ("time(3) with time zone", "text", False),
+        ("multipoint", "text", False),
+        ("bit(3)", "text", True),
         ("text", "text", True),
     ],
 )
@@ -127,3 +149,32 @@ def test_what_is_text_alone_never_becomes_a_number(database_type, kind, is_possi
     column = SourceColumn("c", kind, database_type)
     assert column.can_become("integer") == is_possible
     assert column.can_become("string")
+
+
+@pytest.mark.parametrize("database_type", ["bit(3)", "bit varying(5)", "money", "json"])
+def test_what_is_a_number_at_most_never_becomes_a_moment(database_type):
+    column = SourceColumn("c", "text", database_type)
+    assert column.can_become("integer")
+    assert not column.can_become("date")
+    assert not column.can_become("timestamp")
+
+
+@pytest.mark.parametrize(
+    ("database_type", "kind", "has_order"),
+    [
+        ("numeric(10,2)", "decimal", True),
+        ("timestamp with time zone", "timestamptz", True),
+        ("character varying(20)", "text", True),
+        ("varchar", "text", True),
+        ("public.citext", "text", True),
+        ("uuid", "text", False),
+        ("interval", "text", False),
+        ("mood", "text", False),
+        ("enum", "text", False),
+        ("point", "text", False),
+        ("boolean", "boolean", False),
+        ("time", "time", False),
+    ],
+)
+def test_a_cursor_is_a_number_a_moment_or_text(database_type, kind, has_order):
+    assert SourceColumn("c", kind, database_type).has_order == has_order

@@ -6,9 +6,9 @@ from collections import Counter
 
 import pytest
 
-from engine import asking
-from engine.asking import RunProblem
+from engine import asking, running
 from engine.launchers.choice import Means
+from engine.messages import RunProblem, RunSpec
 
 from .sources import a_run_plan, params_of, target_of
 from .targets import FIRST, UPSERT
@@ -38,8 +38,8 @@ def numbers(postgres):
 
 
 def ran(plan, source, target, *, token=FIRST, means=MEANS, on_note=None):
-    spec = asking.RunSpec(plan, params_of(source), target_of(target), token, means=means)
-    return asking.run(spec, on_note or (lambda note: None), threading.Event())
+    spec = RunSpec(plan, params_of(source), target_of(target), token, means=means)
+    return running.run(spec, on_note or (lambda note: None), threading.Event())
 
 
 def messages(notes):

@@ -30,7 +30,7 @@ from .plans import a_plan, direct, join, split
         ),
         (
             {"write_mode": "upsert", "key_fields": ("x", "y")},
-            'No rule writes the key field "y".',
+            'No rule writes the key field "y"; add one that does, or choose another key.',
         ),
         ({"write_mode": "upsert", "key_fields": ("x", "x")}, "A key field is named twice."),
         (
@@ -86,12 +86,14 @@ def test_a_mapping_that_cannot_run_is_incomplete(given, message):
         (
             [("a", "binary")],
             "impossible_cast",
-            'The column "a" is bytea, which never becomes the date of the field "x".',
+            'The column "a" is bytea, which never becomes the date of the field "x"; cast it in '
+            "the query, or write it to another field.",
         ),
         (
             [("a", "boolean")],
             "mapping_incomplete",
-            'The cursor column "a" is neither number, date, timestamp nor text.',
+            'The cursor column "a" is bytea, which is neither number, date, timestamp nor text; '
+            "choose another, or cast it in the query.",
         ),
     ],
 )

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from engine import asking
-from engine.asking import RunProblem, Stopped
+from engine import asking, running
 from engine.launchers.choice import Means
+from engine.launchers.processes import RUN_LIMITS
+from engine.messages import RunProblem, Stopped
 from engine.problems import Problem
 
 from .sources import a_run_plan, params_of, ran, target_of
@@ -78,7 +79,7 @@ def test_it_tells_how_far_it_is(postgres, lake):
     report = ran(a_run_plan(sql), postgres, lake, on_note=notes.append)
     assert report.rows_read == 200_000
     stages = [note.stage for note in notes]
-    assert sorted(set(stages), key=stages.index) == list(asking.STAGES)
+    assert sorted(set(stages), key=stages.index) == list(running.STAGES)
     progress = [note.progress for note in notes if note.progress is not None]
     assert progress == sorted(progress)
     assert progress[-1] == 1.0
@@ -261,7 +262,7 @@ def test_a_fence_keeps_a_lost_worker_out(database, target):
     assert target.rows() == [(1, "Ada"), (1, "Ada")]
 
 
-def running(database):
+def queries_in(database):
     """Return the queries that run in a database, beside this one."""
     sql = {
         "postgresql": "SELECT query FROM pg_stat_activity WHERE query LIKE '%sleep(0.01)%'"
@@ -280,9 +281,9 @@ def test_a_stop_ends_the_query_in_the_database_too(database, lake):
         ran(a_run_plan(SLOW[database.kind]), database, lake, stop=stop)
     timer.join()
     until = time.monotonic() + 5
-    while running(database) and time.monotonic() < until:
+    while queries_in(database) and time.monotonic() < until:
         time.sleep(0.1)
-    assert running(database) == []
+    assert queries_in(database) == []
     assert not os.path.exists(f"{lake.folder}/people/_delta_log")  # noqa: PTH110
 
 
@@ -349,7 +350,7 @@ def test_a_child_that_is_killed_leaves_all_or_nothing(database, target):
 
 def kill_one(plan, database, target, tokens, after_s):
     """Begin a run of the newest token, unless an older one has done it, and kill its child."""
-    started = asking.host.start(asking.RUN_LIMITS)
+    started = asking.host.start(RUN_LIMITS)
     started.send("engine.serving:run", {
         "plan": plan.to_json(), "source": params_of(database).to_json(),
         "target": target_of(target).to_json(), "token": tokens[-1], "lost_tokens": tokens[:-1],

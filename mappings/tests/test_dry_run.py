@@ -64,7 +64,23 @@ def test_what_a_save_would_refuse_is_a_problem(api, body):
 
 def test_only_where_nothing_can_be_shown_it_is_a_400(api, body):
     assert api.post("mappings/dry-run", body).codes == {"column_mappings": "mapping_incomplete"}
+    rules = [direct("idd", "key"), {"type": "x"}, direct("nme", "first")]
+    assert api.post("mappings/dry-run", body | {"column_mappings": rules}).codes == {
+        "column_mappings.0": "unknown_column",
+        "column_mappings.1": "required",
+        "column_mappings.2": "unknown_column",
+    }
     refused = body | {"source_query": "SELECT nope FROM dried", "column_mappings": RULES}
     assert list(api.post("mappings/dry-run", refused).codes) == ["source_query"]
     assert api.post("mappings/dry-run", {}).status == 400
     assert api.post("mappings/dry-run", body | {"colums": 1}).codes == {"colums": "unknown_field"}
+
+
+def test_a_statement_that_no_mapping_runs_is_a_problem(api, server, body):
+    query = {"postgresql": "SHOW server_version", "mysql": "SHOW TABLES"}[server.kind]
+    given = {"source_connection_id": body["source_connection_id"], "source_query": query}
+    name = api.post("mappings/preview", given).json()["columns"][0]
+    asked = body | {"source_query": query, "column_mappings": [direct(name, "first")]}
+    (problem,) = shown(api.post("mappings/dry-run", asked))["problems"]
+    assert (problem["code"], problem["rule_id"]) == ("query_refused", None)
+    assert problem["message"].startswith("SHOW can be previewed")

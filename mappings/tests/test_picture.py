@@ -5,7 +5,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from mappings.picture import Rule, draw, layout, visible
+from mappings.picture import NARROW, Rule, draw, layout, visible
 
 FIELDS = {"id": "integer", "first": "string", "last": "string", "full": "string"}
 SVG = "{http://www.w3.org/2000/svg}"
@@ -51,6 +51,17 @@ def test_unmapped_fields_stand_out():
     unmapped = [name for name, _ in texts(picture, "box unmapped")]
     assert unmapped == ["first", "last", "full"]
     assert picture.get("aria-label") == "direct key to id; unmapped: first, last, full"
+
+
+def test_a_narrow_picture_has_both_sides_beside_each_other():
+    rules = [Rule("join", ["a_column_of_a_long_name", "b"], ["full"], ", ")]
+    picture = ElementTree.fromstring(draw(rules, FIELDS, size=NARROW))
+    assert picture.get("viewBox").startswith("0 0 400 ")
+    assert picture.get("class") == "etl-map etl-narrow"
+    ends = [float(box.get("x")) + float(box.get("width")) for box in picture.iter(f"{SVG}rect")]
+    assert max(ends) < NARROW.width
+    assert texts(picture, "box unmapped")[0] == ["id", "unmapped"]
+    assert texts(picture, "box source")[0] == ["a_column_of_a_l…", None]
 
 
 def test_a_field_that_the_schema_lacks_stands_out():

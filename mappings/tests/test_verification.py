@@ -263,3 +263,35 @@ def test_two_at_once_never_leave_a_rule_that_the_query_lacks(api, path):
         reads_it = any(rule["source_columns"] == ["name"] for rule in rules)
         assert not reads_it or "name" in mapping["source_query"]
     assert set(outcomes) <= {200, 201, 400}
+
+
+def test_an_upsert_whose_key_no_rule_writes_is_broken(api, body):
+    made_of = body | {"write_mode": "upsert", "key_fields": ["key"]}
+    path = f"mappings/{api.create('mappings', made_of)['id']}"
+    assert status_of(api, path) == "verified"
+    of_text = api.create(f"{path}/column-mappings", direct("name", "text"))
+    said = 'No rule writes the key field "key"; add one that does, or choose another key.'
+    found = api.get(path).json()["verification"]
+    assert found["status"] == "broken"
+    assert found["problems"] == [{"code": "mapping_incomplete", "message": said, "rule_id": None}]
+    of_key = api.create(f"{path}/column-mappings", direct("id", "key"))
+    assert status_of(api, path) == "verified"
+    api.delete(f"{path}/column-mappings/{of_key['id']}")
+    found = api.get(path).json()["verification"]
+    assert (found["status"], found["problems"][0]["message"]) == ("broken", said)
+    api.delete(f"{path}/column-mappings/{of_text['id']}")
+    assert status_of(api, path) == "verified"
+
+
+@pytest.mark.parametrize("column", ["enum_column", "uuid_column"])
+def test_a_cursor_without_an_order_is_refused_at_the_save(api, body, shop, column):
+    types = {"postgresql": ("mood", "uuid"), "mysql": ("enum('a', 'b')", "uuid")}[shop.kind]
+    if shop.kind == "postgresql":
+        shop.run("DROP TYPE IF EXISTS mood CASCADE")
+        shop.run("CREATE TYPE mood AS ENUM ('a', 'b')")
+    shop.run("DROP TABLE IF EXISTS unordered")
+    shop.run(f"CREATE TABLE unordered (id int, enum_column {types[0]}, uuid_column {types[1]})")
+    query = {"source_query": "SELECT * FROM unordered", "cursor_column": column}
+    answer = api.post("mappings", body | query)
+    assert answer.codes == {"cursor_column": "mapping_incomplete"}
+    assert f'"{column}" is' in answer.messages["cursor_column"]

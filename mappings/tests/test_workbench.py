@@ -78,6 +78,10 @@ def test_a_dry_run_marks_what_is_refused_and_says_why(operator, mapping):
     shown = operator.post(DRY_RUN, **fields_of(operator, mapping, **wrong)).content.decode()
     assert 'data-problem-of-row="0"' in shown
     assert "the nearest is &quot;id&quot;" in shown
+    fine = wrong | {"column_mappings-2-DELETE": "on"}
+    shown = operator.post(DRY_RUN, **fields_of(operator, mapping, **fine)).content.decode()
+    assert "a run would fail" in shown
+    assert "Refused because" not in shown
     nothing = operator.post(DRY_RUN, **fields_of(operator, mapping, source_query="SELECT"))
     assert "refused" in nothing.content.decode()
 

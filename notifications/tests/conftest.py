@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from engine.asking import RunReport
+from engine.messages import RunReport
 from mappings.models import Mapping
 from notifications.tests.receivers import Receiver, web_receiver
 from runs import claims, outcomes, queueing

@@ -50,6 +50,12 @@ def test_a_slot_that_is_due_is_queued_once(api, stored, leader):
     assert [one["id"] for one in runs(api, record) if one["slot"] == run["slot"]] == [run["id"]]
 
 
+@pytest.mark.parametrize(("at_ms", "pause_ms"), [(0, 200), (799, 200), (800, 200), (950, 50)])
+def test_it_looks_again_when_a_second_begins(at_ms, pause_ms):
+    at = datetime(2026, 1, 31, 11, 59, 59, at_ms * 1000, tzinfo=UTC)
+    assert round(scheduler.pause_s(at) * 1000) == pause_ms
+
+
 def test_what_is_due_together_is_queued_together(api, stored, leader):
     records = [due(api, stored) for _ in range(3)]
     gone = due(api, stored)

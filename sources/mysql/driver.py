@@ -210,7 +210,7 @@ class MySQLSession(Session):
         self, exact: str, cursor: SSCursor, fields: list[Any], timeout_s: float
     ) -> tuple[SSCursor, list[Any]]:
         """Run a query once more as `exact`: the text protocol shortens FLOATs, and DOUBLEs not."""
-        if not self._drained(cursor):
+        if ":=" in exact or not self._drained(cursor):  # its variables have counted already
             self._reopen(timeout_s)
         again, found = self._select(exact)
         for field, first in zip(found, fields, strict=True):
@@ -219,7 +219,8 @@ class MySQLSession(Session):
         return again, found
 
     def _reopen(self, timeout_s: float) -> None:
-        """Leave a connection on which too much is still to come, for a new one."""
+        """Leave a connection that cannot be asked once more for a new one."""
+        self.conn._result = None  # its cursor has nothing more to read
         self.close()
         clock = Clock(timeout_s)
         with ExitStack() as stack:

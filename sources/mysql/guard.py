@@ -25,7 +25,7 @@ MIN_STEPS = 20_000
 STEPS_PER_TOKEN = 8
 
 _QUERIES = {"select", "with", "values", "table"}
-_WRITES = {"insert", "update", "delete", "merge", "replace"}
+_WRITES = {"insert", "update", "delete", "replace"}
 # What may follow a column that is called "update" or "delete".
 _AFTER_A_VALUE = {
     "and", "or", "as", "is", "in", "like", "ilike", "not", "between", "similar", "isnull",
@@ -62,14 +62,22 @@ logging.getLogger("sqlglot").setLevel(logging.ERROR)
 
 @dataclass(frozen=True)
 class Statement:
-    """A statement that only reads; `whole` where it is no query that could stand in another."""
+    """A statement that only reads; `whole` where it is no query that could stand in another.
+
+    Its body starts behind the common table expressions.
+    """
 
     text: str
     whole: bool
+    body: int = 0
+
+    def limited(self, rows: int) -> str:
+        """Return the query of its first rows. MariaDB takes no WITH inside of parentheses."""
+        return f"{self.text[: self.body]}({self.text[self.body :]}\n) LIMIT {rows}"
 
     def without_rows(self) -> str:
         """Return the query of the same columns, and of no row."""
-        return f"({self.text}\n) LIMIT 0"
+        return self.limited(0)
 
     def around(self, cells: str, count: int, rest: str = "") -> str:
         """Return a query of `cells` over this one's columns, which are called c0, c1 and so on.
@@ -78,7 +86,7 @@ class Statement:
         """
         names = ", ".join(f"c{number}" for number in range(count))
         ordered = re.search(r"\border\b", self.text, re.IGNORECASE) is not None
-        inner = f"({self.text}\n)" + (f" LIMIT {2**64 - 1}" if ordered else "")
+        inner = self.limited(2**64 - 1) if ordered else f"{self.text}\n"
         return f"WITH w({names}) AS ({inner}) SELECT {cells} FROM w{rest}"  # noqa: S608
 
     def with_exact_floats(self, floats: list[bool], limit_rows: int) -> str:
@@ -91,7 +99,7 @@ class Statement:
             f"{name} + 0e0" if exact else name for name, exact in zip(names, floats, strict=True)
         )
         return (
-            f"WITH w({', '.join(names)}) AS (({self.text}\n) LIMIT {limit_rows})"  # noqa: S608
+            f"WITH w({', '.join(names)}) AS ({self.limited(limit_rows)})"  # noqa: S608
             f" SELECT {', '.join(cells)} FROM w"
         )
 
@@ -133,7 +141,7 @@ def read(sql: str, modes: Modes) -> Statement:
     whole = words.tokens[0].text in ("show", "explain")
     if not whole:
         _check_tree(scanned.plain)
-    return Statement(sql[: words.end], whole)
+    return Statement(sql[: words.end], whole, words.body())
 
 
 class _Words:
@@ -189,15 +197,30 @@ class _Words:
         if self.word(index) == "explain":
             index = self.after_explain(index + 1)
             if self.word(index) not in _QUERIES:
-                raise self.refuse("EXPLAIN is accepted of a SELECT alone", self.tokens[0])
+                reason = "EXPLAIN is accepted of a SELECT alone; SHOW COLUMNS FROM tells of a table"
+                raise self.refuse(reason, self.tokens[0])
         elif self.word(index) == "show" and index == 0:
             return
         elif self.word(index) not in _QUERIES:
             found = self.tokens[min(index, len(self.tokens) - 1)]
             if self.word(index) in ("describe", "desc"):
-                reason = "DESCRIBE is not accepted; SHOW COLUMNS FROM says the same of a table"
+                reason = (
+                    "DESCRIBE is not accepted; SHOW COLUMNS FROM says the same of a table, "
+                    "and EXPLAIN of a query"
+                )
                 raise self.refuse(reason, found)
             raise self.refuse(f"{ACCEPTED}; this one begins with {self.shown(found)}", found)
+
+    def body(self) -> int:
+        """Return where the query begins, behind its common table expressions."""
+        depth = 0
+        for index, token in enumerate(self.tokens if self.word(0) == "with" else ()):
+            opens = self.sign(index) == "("
+            begins = self.word(index) in _QUERIES or (opens and self.sign(index - 1) == ")")
+            if begins and index and not depth:
+                return token.start
+            depth += opens - (self.sign(index) == ")")
+        return 0
 
     def first_word(self, index: int = 0) -> int:
         while self.sign(index) == "(":
@@ -231,7 +254,7 @@ class _Words:
 
     def check_words(self) -> None:
         for index, token in enumerate(self.tokens):
-            if token.kind == "word" and not self.after_dot(index):
+            if token.kind == "word" and not self.is_name(index):
                 self.check_word(index, token)
             elif token.text == ":=" and token.kind == "sign" and not self.own_variable(index):
                 raise self.refuse("The query assigns a variable of the server with :=", token)
@@ -241,10 +264,10 @@ class _Words:
         before = self.sql[: self.tokens[index].start].rstrip()
         return re.search(r"(?<!@)@(\w[\w.$]*|`[^`]*`|'[^']*'|\"[^\"]*\")\Z", before) is not None
 
-    def after_dot(self, index: int) -> bool:
-        """A reserved word right after a dot is a column's name."""
+    def is_name(self, index: int) -> bool:
+        """A reserved word right after a dot is a column's name, and after @ a variable's."""
         return (
-            self.sign(index - 1) == "."
+            self.sign(index - 1) in (".", "@")
             and self.tokens[index - 1].start == self.tokens[index].start - 1
         )
 
@@ -252,7 +275,7 @@ class _Words:
         following = self.word(index + 1)
         if token.text == "into":
             raise self.refuse("The query writes its result INTO something", token)
-        if token.text == "for" and following in ("update", "share", "no", "key"):
+        if token.text == "for" and following in ("update", "share") and not self.counts(index):
             raise self.refuse(
                 f"The query locks rows with FOR {following.upper()}; leave that out", token
             )
@@ -260,6 +283,14 @@ class _Words:
             raise self.refuse("The query locks rows with LOCK IN SHARE MODE; leave that out", token)
         if token.text == "next" and following == "value" and self.word(index + 2) == "for":
             raise self.refuse("The query advances a sequence with NEXT VALUE FOR", token)
+
+    def counts(self, index: int) -> bool:
+        """Tell SUBSTRING(a FROM 1 FOR share), where FOR is followed by a number's name."""
+        depth = 1
+        while index > 0 and depth:
+            index -= 1
+            depth += (self.sign(index) == ")") - (self.sign(index) == "(")
+        return self.word(index - 1) in ("substring", "substr", "mid")
 
     def check_writes(self) -> None:
         """A write is a verb right after a parenthesis that is followed by what it writes to."""

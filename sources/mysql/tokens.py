@@ -12,10 +12,15 @@ from dataclasses import dataclass
 from functools import cache
 
 # What an executed comment may hold: it says how a query is run, and not what it is.
-_HINTS = {
-    "sql_no_cache", "sql_cache", "straight_join", "sql_big_result", "sql_small_result",
-    "sql_buffer_result", "sql_calc_found_rows", "high_priority",
-}  # fmt: skip
+_HINTS = re.compile(
+    r"""
+    (?:\s|sql_(?:no_)?cache|straight_join|sql_(?:big|small|buffer)_result|sql_calc_found_rows
+      |high_priority)*
+  | \s*(?:use|force|ignore)\s+(?:index|key)(?:\s+for\s+(?:join|order\s+by|group\s+by))?
+    \s*\([\w\s,`]*\)\s*
+    """,
+    re.VERBOSE | re.IGNORECASE,
+)
 
 MARK = "'x'"  # stands for a string whose content says nothing about the statement
 
@@ -166,7 +171,7 @@ def _plain(group: str, text: str) -> str:
 
 def _comment_end(sql: str, at: int) -> int:
     executed = re.compile(r"/\*M?!(\d*)(?P<content>[^*]*)\*/").match(sql, at)
-    if executed and set(executed["content"].lower().split()) <= _HINTS:
+    if executed and _HINTS.fullmatch(executed["content"]):
         return executed.end()
     if re.compile(r"/\*M?!").match(sql, at):
         raise Unreadable(

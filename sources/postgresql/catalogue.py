@@ -38,7 +38,7 @@ SELECT n.nspname, c.relname,
   CASE WHEN c.relkind = 'v' OR c.reltuples < 0 THEN NULL
     ELSE c.reltuples::bigint END
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND NOT c.relispartition
+WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND NOT c.relispartition AND c.relnatts > 0
   AND n.nspname !~ '^(pg_|information_schema$)'
   AND has_schema_privilege(n.oid, 'USAGE') AND has_any_column_privilege(c.oid, 'SELECT')
 ORDER BY 1, 2

@@ -50,8 +50,9 @@ _RAW = dict.fromkeys(extensions.string_types, extensions.BYTES)
 _NUMERIC = 1700
 _SIZED = (1042, 1043, 1560, 1562)  # char, varchar, bit, varbit
 
+# As each use finds them: psycopg2 has set a DateStyle of its own, which the first reset undoes.
 _OWN = """
-SELECT name, setting FROM pg_catalog.pg_settings WHERE name IN ('statement_timeout', 'DateStyle',
+SELECT name, reset_val FROM pg_catalog.pg_settings WHERE name IN ('statement_timeout', 'DateStyle',
   'extra_float_digits', 'client_connection_check_interval', 'jit')
 """
 _DECLARE = "DECLARE etl_preview NO SCROLL CURSOR FOR "
@@ -368,7 +369,7 @@ class PostgresSession(Session):
                 hint="See the server's log.",
                 stage="query",
             )
-        words = without_secrets(diag.message_primary or str(exc), self.params)[:MAX_MESSAGE]
+        words = self._said(diag.message_primary or str(exc))
         if code == "57014":
             return SourceTimeout(f"The database ended the query: {words}.", stage="query")
         if code.startswith(("08", "57P")):
@@ -380,15 +381,19 @@ class PostgresSession(Session):
         return QueryFailed(
             self._query_message(words, diag, code, offset),
             database_code=code,
-            hint=diag.message_hint or "",
+            hint=self._said(diag.message_hint or ""),
             stage="query",
         )
+
+    def _said(self, words: str) -> str:
+        """Return the server's words, in the database's letters and without secrets."""
+        read = words.encode(self.charset, "replace").decode("utf-8", "backslashreplace")
+        return without_secrets(read, self.params)[:MAX_MESSAGE]
 
     def _query_message(self, words: str, diag: Any, code: str, offset: int) -> str:
         """Return the database's message, its detail, and where in the query it points."""
         if diag.message_detail:
-            detail = without_secrets(diag.message_detail, self.params)
-            words += f" ({detail.rstrip('.')[:MAX_MESSAGE]})"
+            words += f" ({self._said(diag.message_detail).rstrip('.')})"
         if code == "25006":
             words = f"The session is read-only: {words}"
         position = int(diag.statement_position or 0) - offset

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
@@ -32,35 +33,53 @@ _WORD = re.compile(r"(?:\s|--[^\n]*(?:\n|$)|/\*.*?\*/)*(\S\w*)", re.DOTALL)
 # The grammar takes a second for ten thousand of them.
 _LEADING_COMMENTS = re.compile(r"\A(?:\s+|--[^\n]*\n|/\*[^*/]*\*/)+")
 
-# Functions of PostgreSQL and its usual extensions that change something outside the query, or
-# wait for others. What the server itself says of a function outdoes this list.
+# Functions of PostgreSQL that change something outside the query, or wait for others. What the
+# server itself says of a function outdoes this list.
 _SIDE_EFFECTS = re.compile(
     r"""
     pg_(terminate|cancel)_backend | pg_(reload_conf|promote|nextoid|notify|export_snapshot)
   | pg_rotate_logfile\w* | pg_read_(binary_)?file\w* | pg_stat_file | pg_ls_\w+ | pg_file_\w+
   | pg_(try_)?advisory_\w+ | pg_logical_\w+ | pg_replication_\w+ | pg_copy_\w+_replication_slot
   | pg_create_\w+ | pg_drop_replication_slot | pg_switch_(wal|xlog) | pg_wal_replay_\w+
-  | pg_(start|stop)_backup | pg_backup_(start|stop) | pg_stat_reset\w* | pg_stat_statements_reset
+  | pg_(start|stop)_backup | pg_backup_(start|stop) | pg_stat_reset\w*
   | pg_log_(backend_memory_contexts|standby_snapshot) | pg_import_system_collations
   | pg_extension_config_dump | pg_stop_making_pinned_objects | pg_sync_replication_slots
-  | pg_(restore|clear)_(relation|attribute)_stats | pg_prewarm | autoprewarm_\w+
-  | pg_buffercache_evict\w* | pg_truncate_visibility_map | binary_upgrade_\w+ | heap_force_\w+
+  | pg_(restore|clear)_(relation|attribute)_stats | binary_upgrade_\w+
   | brin_(de)?summarize\w* | gin_clean_pending_list
-  | lo_(import|export|from_bytea|put|create|creat|unlink|open|truncate|truncate64|manage)
-  | loread | lowrite | nextval | setval | set_config | dblink\w* | postgres_fdw_disconnect\w*
-  | (table|schema|database)_to_xml\w* | ts_rewrite | connectby | xpath_table
+  | lo_(import|export|from_bytea|put|create|creat|unlink|open|truncate|truncate64)
+  | loread | lowrite | nextval | setval | set_config | (table|schema|database)_to_xml\w*
   | plpgsql_(call|inline)_handler
     """,
     re.VERBOSE,
 )
-# They run text as SQL: it is judged in its turn, where it is written out in the statement.
-_RUNS_TEXT = re.compile(r"crosstab\w* | ts_stat | query_to_xml\w* | cursor_to_xml\w*", re.VERBOSE)
+# The same of extensions, which are in a schema of the account's choice.
+_SIDE_EFFECTS_OF_EXTENSIONS = re.compile(
+    r"""
+    dblink(_(connect(_u)?|disconnect|exec|open|fetch|close|send_query|is_busy|cancel_query
+      | get_\w+|error_message|current_query|build_sql_\w+|fdw_validator))?
+  | postgres_fdw_disconnect\w* | pg_prewarm | autoprewarm_\w+ | heap_force_\w+ | lo_manage
+  | pg_truncate_visibility_map | pg_buffercache_evict\w* | pg_stat_statements_reset
+    """,
+    re.VERBOSE,
+)
+# They run these of their arguments as SQL: it is judged in its turn.
+_CROSSTAB = slice(0, 2)
+_RUN_STATEMENTS = {
+    **dict.fromkeys(("crosstab", "crosstab2", "crosstab3", "crosstab4"), _CROSSTAB),
+    **dict.fromkeys(
+        ("query_to_xml", "query_to_xmlschema", "query_to_xml_and_xmlschema", "ts_stat"), slice(0, 1)
+    ),
+    "ts_rewrite": slice(1, 2),
+}
+# They make SQL of the names and conditions that they are given as texts.
+_RUN_PIECES = {"connectby": "WITH RECURSIVE", "xpath_table": "XMLTABLE"}  # what says the same
 
 # Volatile functions in C that are harmless: they tell a time, a chance, a size, or wait.
 _HARMLESS = re.compile(
     r"""
     random(_normal)? | clock_timestamp | timeofday | pg_sleep(_for|_until)? | setseed | normal_rand
-  | gen_random_(uuid|bytes) | gen_salt | uuidv[47] | uuid_generate_v(1|1mc|4) | currval | lastval
+  | gen_random_(uuid|bytes) | gen_salt | pgp_(sym|pub)_encrypt(_bytea)? | uuidv[47]
+  | uuid_generate_v(1|1mc|4|7) | st_generatepoints | currval | lastval | cursor_to_xml(schema)?
   | lo_get | pg_(relation|table|indexes|total_relation|database|tablespace)_size
   | pg_current_wal_(lsn|insert_lsn|flush_lsn) | pg_last_wal_(receive|replay)_lsn
   | pg_last_xact_replay_timestamp | pg_is_in_recovery | pg_is_wal_replay_paused
@@ -71,7 +90,9 @@ _HARMLESS = re.compile(
   | pg_get_(shmem_allocations|backend_memory_contexts|multixact_members|wal_\w+)
   | pg_show_all_file_settings | pg_(hba|ident)_file_\w+ | pg_current_logfile | current_query
   | pg_(database_)?collation_actual_version | pg_show_replication_origin_status | bt_metap
-  | pgstattuple
+  | pgstat(tuple(_approx)?|index|ginindex|hashindex) | pg_relpages | pg_freespace | pgrowlocks
+  | pg_visibility(_map(_summary)?)? | pg_buffercache_pages | pg_stat_clear_snapshot
+  | ssl_(is_used|version|cipher|client_\w+|issuer_\w+|extension_info)
     """,
     re.VERBOSE,
 )
@@ -85,7 +106,8 @@ class Call:
     schema: str | None
     start: int
     attribute: bool
-    texts: tuple[str | None, ...] = ()  # its arguments, None for what is no plain text
+    texts: tuple[str | None, ...] = ()  # its arguments, None for what is not written out
+    judged: bool = False  # what it runs as SQL, if it does
 
 
 @dataclass
@@ -121,7 +143,9 @@ def check(sql: str) -> None:
             raise
         return
     for call in calls:
-        if _SIDE_EFFECTS.fullmatch(call.name):
+        own = call.schema not in (None, "pg_catalog")
+        listed = not own and _SIDE_EFFECTS.fullmatch(call.name)
+        if listed or _SIDE_EFFECTS_OF_EXTENSIONS.fullmatch(call.name):
             raise refused_call(sql, call)
 
 
@@ -141,9 +165,7 @@ def read(sql: str) -> Statement:
     if kind != "SelectStmt":
         reason = "EXPLAIN is accepted of a SELECT alone" if whole else _kind_refused(sql)
         raise refusal(sql, reason, _beginning(sql))
-    calls = list(_walk(sql, body))
-    for call in calls:
-        _check_text_that_runs(sql, call)
+    calls = [each for call in _walk(sql, body) for each in _judged(sql, call)]
     return Statement(sql, whole, calls, _bare(sql, found))
 
 
@@ -286,41 +308,75 @@ def _names(nodes: list[Node]) -> list[str]:
 
 
 def _text(node: Node) -> str | None:
-    """Return the content of a plain text, perhaps with a cast around it."""
+    """Return the content of a text that is written out, perhaps with a cast around it.
+
+    It is empty of another constant.
+    """
     while "TypeCast" in node:
         node = node["TypeCast"]["arg"]
-    content = node.get("A_Const", {}).get("sval")
-    return content.get("sval", "") if content is not None else None
+    if "A_Const" not in node:
+        return None
+    content: str = node["A_Const"].get("sval", {}).get("sval", "")
+    return content
 
 
-def _check_text_that_runs(sql: str, call: Call) -> None:
-    if call.attribute or not _RUNS_TEXT.fullmatch(call.name):
-        if call.attribute and _RUNS_TEXT.fullmatch(call.name):
-            raise refused_call(sql, call)
-        return
-    texts = [text for text in call.texts if text is not None]
-    if not texts or (call.texts and call.texts[0] is None):
+def _judged(sql: str, call: Call) -> list[Call]:
+    """Return a call, and the calls in the statements that it runs."""
+    if call.attribute and (call.name in _RUN_STATEMENTS or call.name in _RUN_PIECES):
+        raise refused_call(sql, call)
+    if call.name in _RUN_PIECES:
+        _check_pieces(sql, call)
+    elif call.name in _RUN_STATEMENTS:
+        runs = call.texts[_RUN_STATEMENTS[call.name]]
+        if call.name != "ts_rewrite" or len(call.texts) == 2:
+            return [replace(call, judged=True), *_inner(sql, call, runs)]
+    elif call.name.startswith("crosstab"):  # somebody's own, perhaps by the extension's C
+        with suppress(StatementRefused):
+            inner = list(_inner(sql, call, call.texts[_CROSSTAB]))
+            return [replace(call, judged=True), *inner]
+        return [call]
+    else:
+        return [call]
+    return [replace(call, judged=True)]
+
+
+def _inner(sql: str, call: Call, texts: tuple[str | None, ...]) -> Iterator[Call]:
+    if not texts or None in texts:
         raise refusal(
             sql,
             f"The query calls {call.name}() with a statement that is not written out; "
             "give it as one text in quotes",
             call.start,
         )
-    for text in texts:
-        if _looks_like_a_query(text):
-            check(text)
+    for text in filter(None, texts):
+        try:
+            calls = read(text).calls
+        except StatementRefused as exc:
+            words = exc.message.partition(" (line ")[0].rstrip(".")  # it counts in that text
+            reason = f"{call.name}() runs a text that is refused: {words}"
+            raise refusal(sql, reason, call.start) from exc
+        yield from (replace(each, start=call.start) for each in calls)
 
 
-def _looks_like_a_query(text: str) -> bool:
-    """Tell a statement from a weight or an option such as 'ab'; every SQL statement has a blank."""
-    return len(text.split()) > 1 or "(" in text or ";" in text
+def _check_pieces(sql: str, call: Call) -> None:
+    """Refuse what could call a function: it takes a parenthesis."""
+    if None in call.texts or re.search(r"[(;]", "".join(map(str, call.texts))):
+        raise refusal(
+            sql,
+            f"The query calls {call.name}() with more than names in quotes; "
+            f"{_RUN_PIECES[call.name]} says the same",
+            call.start,
+        )
 
 
 def refused_call(sql: str, call: Call) -> StatementRefused:
     """Return the verdict on a function that does more than read."""
-    how = "" if not call.attribute else ", written as an attribute"
+    how = way = ""
+    if call.attribute:
+        how = ", written as an attribute"
+        way = "; if it is a column, leave out the name of its table"
     return refusal(
-        sql, f"The query calls {call.name}(){how}, which does more than read", call.start
+        sql, f"The query calls {call.name}(){how}, which does more than read{way}", call.start
     )
 
 
@@ -328,7 +384,9 @@ def refused_call(sql: str, call: Call) -> StatementRefused:
 VERDICTS = """
 SELECT p.proname, n.nspname, p.pronargs - p.pronargdefaults <= 1 AND p.pronargs >= 1,
   p.provolatile = 'v' AND l.lanname IN ('c', 'internal') OR NOT l.lanpltrusted
-    AND l.lanname NOT IN ('c', 'internal')
+    AND l.lanname NOT IN ('c', 'internal'),
+  l.lanname IN ('c', 'internal')
+    AND p.prosrc ~ '^(crosstab|connectby|xpath_table|ts_stat|query_to_xml|tsquery_rewrite_query)'
 FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
 JOIN pg_catalog.pg_language l ON l.oid = p.prolang WHERE p.proname IN ({names})
 """
@@ -338,7 +396,7 @@ JOIN pg_catalog.pg_language l ON l.oid = p.prolang WHERE p.proname IN ({names})
 class Verdicts:
     """What this server says of the functions that came up so far, by name."""
 
-    known: dict[str, list[tuple[str, bool, bool]]] = field(default_factory=dict)
+    known: dict[str, list[tuple[str, bool, bool, bool]]] = field(default_factory=dict)
 
     def check(self, statement: Statement, ask: Callable[[str], list[list[str | None]]]) -> None:
         """Raise StatementRefused for a call that does more than read."""
@@ -355,16 +413,16 @@ class Verdicts:
         literals = ", ".join(
             "E'{}'".format(n.replace("\\", "\\\\").replace("'", "''")) for n in names
         )
-        for name, schema, as_attribute, bad in ask(VERDICTS.format(names=literals)):
-            self.known[str(name)].append((str(schema), as_attribute == "t", bad == "t"))
+        for name, schema, *told in ask(VERDICTS.format(names=literals)):
+            as_attribute, bad, runs = (word == "t" for word in told)
+            self.known[str(name)].append((str(schema), as_attribute, bad, runs))
 
     @staticmethod
-    def _bad(call: Call, schema: str, as_attribute: bool, bad: bool) -> bool:
+    def _bad(call: Call, schema: str, as_attribute: bool, bad: bool, runs: bool) -> bool:
         if call.attribute and not as_attribute:
             return False
         if call.schema is not None and call.schema != schema:
             return False
-        listed = bool(_SIDE_EFFECTS.fullmatch(call.name))
-        if schema == "pg_catalog" and listed:
+        if schema == "pg_catalog" and _SIDE_EFFECTS.fullmatch(call.name):
             return True
-        return bad and not any(words.fullmatch(call.name) for words in (_HARMLESS, _RUNS_TEXT))
+        return (bad or runs) and not call.judged and not _HARMLESS.fullmatch(call.name)

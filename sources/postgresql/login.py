@@ -156,4 +156,4 @@ def _without_preamble(text: str) -> str:
 def said(exc: psycopg2.Error, params: SourceParams) -> str:
     """Return the server's words on one line, without libpq's preamble and the secrets."""
     words = re.sub(r"(?:FATAL|ERROR):\s+", "", _without_preamble(str(exc)))
-    return in_brief(words, params) + "."
+    return (in_brief(words, params) or "it is closed") + "."

@@ -178,6 +178,7 @@ def looked_up(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable]:
     def make(name: str, *addresses: str) -> None:
         names.append(f"{name}={','.join(addresses)}")
         made = Host([asking.SERVING, "sources.tests.names"], {"TEST_NAMES": " ".join(names)})
+        made.warm()  # which is not what the tests have little time for
         hosts.append(made)
         monkeypatch.setattr(asking, "host", made)
         monkeypatch.setattr(asking.pool, "host", made)

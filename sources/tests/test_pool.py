@@ -118,6 +118,28 @@ def test_a_source_with_room_for_one_connection_is_shared_by_all_processes(postgr
         other.close_idle()
 
 
+def allow_connections(server, most: int) -> None:
+    """Set how many connections the reading account may have at once; 0 is any number."""
+    name = server.reader.username
+    if server.kind == "postgresql":
+        server.run(f"ALTER ROLE {name} CONNECTION LIMIT {most or -1}")
+        return
+    for host in ("%", "localhost"):
+        server.run(f"ALTER USER {name}@'{host}' WITH MAX_USER_CONNECTIONS {most}")
+
+
+def test_those_who_ask_at_once_take_turns_with_the_one_connection_there_is(server, pool):
+    allow_connections(server, 1)
+    try:
+        with ThreadPoolExecutor(5) as executor:
+            found = list(executor.map(lambda _: who(server), range(5)))
+    finally:
+        allow_connections(server, 0)
+
+    assert len(found) == 5
+    assert pool.count(server.reader) == 0
+
+
 def test_no_more_sessions_than_the_limit_and_the_rest_wait(server, pool):
     pool.limits = PoolLimits(per_key=2)
     most = []

@@ -217,15 +217,22 @@ POSTGRES_BY_THE_SERVER_S_WORD = [
     'SELECT "my_own_reload"(1)',
     "SELECT pg_catalog.pg_advisory_lock(77)",
     "SELECT (77).pg_advisory_lock",
+    "SELECT query_to_xml('SELECT my_own_reload()', true, true, '')",
+    "SELECT * FROM ts_stat('SELECT to_tsvector(my_own_reload()::text)')",
+    "SELECT * FROM my_own_stat('SELECT to_tsvector(pg_reload_conf()::text)')",
 ]
 
 
 @pytest.mark.parametrize("sql", POSTGRES_BY_THE_SERVER_S_WORD)
 def test_a_function_is_judged_by_what_the_server_says_of_it(postgres, sql):
-    """A name on no list: volatile, in C."""
+    """A name on no list: volatile, in C; or one that runs what it is given as SQL."""
     postgres.run(
         "CREATE OR REPLACE FUNCTION my_own_reload(int DEFAULT 1) RETURNS bool VOLATILE"
         " LANGUAGE internal AS 'pg_reload_conf'"
+    )
+    postgres.run(
+        "CREATE OR REPLACE FUNCTION my_own_stat(text, OUT word text, OUT ndoc int, OUT nentry int)"
+        " RETURNS SETOF record STABLE LANGUAGE internal AS 'ts_stat1'"
     )
     with pytest.raises(StatementRefused, match="does more than read"):
         run_preview(postgres.params, sql)
@@ -236,6 +243,13 @@ def test_a_function_of_one_s_own_may_have_a_name_of_the_list(postgres):
     postgres.run("CREATE OR REPLACE FUNCTION pg_ls_mine() RETURNS int LANGUAGE sql AS 'SELECT 42'")
 
     assert run_preview(postgres.params, "SELECT pg_ls_mine()").rows == [[42]]
+
+
+def test_a_function_that_is_volatile_for_its_chance_alone_is_called(postgres):
+    postgres.run("CREATE EXTENSION IF NOT EXISTS pgcrypto")
+
+    shown = run_preview(postgres.reader, "SELECT pgp_sym_decrypt(pgp_sym_encrypt('a', 'b'), 'b')")
+    assert shown.rows == [["a"]]
 
 
 def test_a_mode_that_moves_the_end_of_a_text_is_read_as_the_account_does(mysql):
@@ -555,13 +569,14 @@ def test_a_statement_is_described_in_the_types_of_the_database(server):
 def test_what_the_account_may_read_a_part_of_is_shown_in_part(postgres):
     reader = postgres.reader.username
     postgres.run("CREATE TABLE partly (id int, name text, secret text)")
-    postgres.run("CREATE TABLE hidden (id int)")
+    postgres.run("CREATE TABLE hidden (id int); CREATE TABLE without_columns ()")
     postgres.run(f"REVOKE SELECT ON partly, hidden FROM {reader}")
     postgres.run(f"GRANT SELECT (id, name) ON partly TO {reader}")
 
     names = [table.name for table in list_tables(postgres.reader)]
     assert "partly" in names
     assert "hidden" not in names
+    assert "without_columns" not in names
     assert [column.name for column in describe_table(postgres.reader, "partly")] == ["id", "name"]
     assert describe_table(postgres.reader, "hidden") == []
 

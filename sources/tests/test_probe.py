@@ -139,6 +139,13 @@ def test_an_ipv6_address_may_stand_in_brackets():
     assert "[::1]:1" in result.message
 
 
+def test_a_process_that_is_not_ready_in_time_is_not_the_source_s_fault(server):
+    result = probe(server.reader, timeout_s=0)
+
+    assert (result.details["error_code"], result.details["stage"]) == ("timeout", "start")
+    assert result.message.startswith("No process was ready in time to ask ")
+
+
 # -- hosts that misbehave
 
 
@@ -511,3 +518,18 @@ def test_a_server_that_floods_the_login_is_left(listen):
 
     assert seconds < 5.5
     assert result.details["error_code"] in ("not_this_database", "timeout")
+
+
+def refuse_at_length(sock: socket.socket) -> None:
+    """Begins a refusal of half a gigabyte."""
+    sock.recv(8)
+    sock.sendall(b"N")
+    sock.recv(4096)
+    sock.sendall(b"E" + (2**29).to_bytes(4, "big") + b"SFATAL\0" + b"x" * 100_000)
+
+
+def test_a_refusal_without_words_is_told_in_ours(listen):
+    with listen(refuse_at_length) as port:
+        result = probe(params_for("postgresql", port), 2.0)
+
+    assert result.message == f"127.0.0.1:{port} ended the connection: it is closed."

@@ -7,6 +7,7 @@ import psycopg2
 import pytest
 
 from sources.asking import pool
+from sources.errors import QueryFailed
 from sources.preview import describe_table, list_tables, run_preview
 
 
@@ -46,3 +47,8 @@ def test_odd_names_do_not_keep_the_list_from_being_shown(bytes_of_any_kind):
 
 def test_a_table_of_which_the_name_is_text_is_described(bytes_of_any_kind):
     assert describe_table(bytes_of_any_kind, "größe") == []
+
+
+def test_what_the_database_says_is_in_its_letters(bytes_of_any_kind):
+    with pytest.raises(QueryFailed, match='column "größe" does not exist'):
+        run_preview(bytes_of_any_kind, "SELECT größe")

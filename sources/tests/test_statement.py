@@ -214,6 +214,9 @@ MYSQL_WRITES = [
     "SELECT 1 /*! INTO OUTFILE '/tmp/x' */",
     "SELECT 1 /*M! INTO OUTFILE '/tmp/x' */",
     "SELECT 1 /*!99999 hidden */",
+    "SELECT 1 FROM t /*!50000 USE INDEX (i) INTO OUTFILE '/tmp/x' */",
+    "SELECT @ INTO OUTFILE '/tmp/x'",
+    "SELECT SUBSTRING((SELECT a FROM t FOR SHARE), 1)",
     "SELECT 1 --1 INTO OUTFILE '/tmp/x'",
     r"SELECT '\' INTO OUTFILE \'/tmp/x', '",
     r'SELECT "\\", 1 INTO OUTFILE "/tmp/x" -- "',
@@ -282,6 +285,18 @@ def test_mysql_refuses_what_does_more_than_read(sql):
         (
             "SELECT 'x",
             'The query was not run: unterminated quoted string at or near "\'x" (line 1, column 8).',
+            (1, 8),
+        ),
+        (
+            "SELECT t.nextval FROM t",
+            "The query calls nextval(), written as an attribute, which does more than read; "
+            "if it is a column, leave out the name of its table (line 1, column 8).",
+            (1, 8),
+        ),
+        (
+            "SELECT query_to_xml('select 1; select 2', true, true, '')",
+            "query_to_xml() runs a text that is refused: A query is one statement; found 2 "
+            "(line 1, column 8).",
             (1, 8),
         ),
         ("", "The query is empty.", (None, None)),
@@ -384,6 +399,16 @@ ATTRIBUTES = [
     "SELECT * FROM ts_stat('delete from t')",
     "SELECT ('delete from t').ts_stat",
     "SELECT query_to_xml('select lo_import(''/etc/passwd'')', true, true, '')",
+    "SELECT query_to_xml(nulls => true, query => 'select 1', tableforest => true, targetns => '')",
+    "SELECT query_to_xml('select 1; select 2', true, true, '')",
+    "SELECT query_to_xml('selct 1', true, true, '')",
+    "SELECT * FROM crosstab('select 1, 2, 3', 'sel' || 'ect 1') AS t(a int, b int)",
+    "SELECT ts_rewrite('a & b', 'select pg_reload_conf()')",
+    "SELECT ts_rewrite('a & b', 'sel' || 'ect pg_reload_conf()')",
+    "SELECT * FROM connectby('(select pg_reload_conf()) x', 'a', 'b', '1', 0) AS t(a int)",
+    "SELECT * FROM connectby('t', 'a', 'b' || x, '1', 0) AS t(a int)",
+    "SELECT * FROM xpath_table('a', 'b', 't', '/x', 'pg_reload_conf()') AS t(a int)",
+    "SELECT ('a').connectby",
 ]
 
 
@@ -401,6 +426,9 @@ POSTGRES_FALSELY_REFUSED = [
     "SELECT * FROM crosstab('select 1, 2, 3', 'values (1)') AS t(a int, b int)",
     "SELECT * FROM ts_stat('select v from t', 'ab')",
     "SELECT lo_get(1)",
+    "SELECT crosstab_of(2024), crosstab_mine('north'), dblink_count(1), shop.set_config('x')",
+    "SELECT ts_rewrite('a & b', 'a', 'c'), ts_rewrite('a', 'SELECT t, s FROM aliases')",
+    "SELECT * FROM connectby('t', 'id', 'parent', 'pos desc', '1', 0, '~') AS t(id int)",
     "\ufeffSELECT 1",
     "SELECT (row(1, 2)).f1, (t).name, t.key, t.update FROM t",
     "WITH x AS (SELECT 1) (SELECT * FROM x) UNION ALL VALUES (2)",
@@ -411,6 +439,10 @@ MYSQL_FALSELY_REFUSED = [
     "WITH http_log AS (SELECT 1), audit_x(a) AS (SELECT 2) SELECT * FROM http_log, audit_x",
     "SELECT @n := @n + 1 AS n FROM t, (SELECT @n := 0) x",
     "SELECT /*!40001 SQL_NO_CACHE */ a FROM t",
+    "SELECT a FROM t /*!50000 FORCE INDEX FOR ORDER BY (i, `j`) */ WHERE b = 1",
+    "SELECT @into := 1, @update FROM t",
+    "SELECT GROUP_CONCAT(merge ORDER BY merge) FROM t",
+    "SELECT SUBSTRING(a FROM 1 FOR no), SUBSTR(a FROM (1) FOR share) FROM t",
     "\ufeffSELECT 1",
     "SELECT t.update, t.delete FROM t",
 ]
@@ -428,7 +460,12 @@ def test_mysql_reads_that_look_like_more_are_accepted(sql):
 
 @pytest.mark.parametrize(
     ("sql", "way"),
-    [("DESCRIBE t", "SHOW COLUMNS FROM"), ("SELECT * FROM t LOCK IN SHARE MODE", "leave that out")],
+    [
+        ("DESCRIBE t", "SHOW COLUMNS FROM"),
+        ("DESC SELECT 1", "EXPLAIN of a query"),
+        ("EXPLAIN t", "SHOW COLUMNS FROM"),
+        ("SELECT * FROM t LOCK IN SHARE MODE", "leave that out"),
+    ],
 )
 def test_a_refusal_offers_the_way_out(sql, way):
     with pytest.raises(StatementRefused, match=way):

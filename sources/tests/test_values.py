@@ -270,6 +270,20 @@ def test_an_account_s_own_formats_do_not_change_the_values(postgres):
     assert shown == [["2024-02-29", "/1xB", 0.30000000000000004]]
 
 
+def test_they_do_not_in_a_session_that_was_used_before_either(postgres):
+    role = postgres.reader.username
+    postgres.run(f"ALTER ROLE {role} SET datestyle = 'SQL, DMY'")
+    pool.close_idle()
+    sql = "SELECT DATE '2024-02-29', ARRAY[TIMESTAMP '2024-01-02 03:04:05'], '05/06/23'::date"
+    try:
+        shown = [run_preview(postgres.reader, sql).rows for _ in range(3)]
+    finally:
+        postgres.run(f"ALTER ROLE {role} RESET ALL")
+        pool.close_idle()
+
+    assert shown == [[["2024-02-29", ["2024-01-02T03:04:05"], "2023-06-05"]]] * 3
+
+
 @pytest.mark.parametrize(
     ("style", "meant"),
     [
@@ -311,6 +325,33 @@ def test_a_float_of_mysql_is_exact(mysql, number):
     assert struct.unpack("f", struct.pack("f", shown.rows[0][0]))[0] == expected
     assert len(str(shown.rows[0][0])) <= 14
     assert shown.rows[1] == [None, None, 1]
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "WITH x AS (SELECT f FROM few_floats) SELECT f FROM x ORDER BY f DESC",
+        "WITH RECURSIVE x(a, f) AS (SELECT f, f FROM few_floats), y AS (SELECT f FROM x) "
+        "(SELECT f FROM y) ORDER BY f DESC",
+        "WITH w(c0) AS (SELECT f FROM few_floats) SELECT c0 AS f FROM w ORDER BY c0 DESC -- all",
+    ],
+)
+def test_a_float_is_exact_behind_common_table_expressions(mysql, sql):
+    mysql.run("CREATE OR REPLACE TABLE few_floats (f float)")
+    mysql.run("INSERT INTO few_floats VALUES (0.1), (16777216)")
+
+    shown = run_preview(mysql.reader, sql)
+
+    assert (shown.columns, shown.rows) == (["f"], [[16777216], [0.1]])
+
+
+def test_a_query_that_is_run_again_for_its_floats_counts_from_its_start(mysql):
+    mysql.run("CREATE OR REPLACE TABLE few_floats (f float)")
+    mysql.run("INSERT INTO few_floats VALUES (0.5)")
+
+    shown = run_preview(mysql.reader, "SELECT @n IS NULL, @n := 5, f FROM few_floats")
+
+    assert shown.rows == [[1, 5, 0.5]]
 
 
 def test_tinyint_1_is_a_boolean_unless_it_holds_another_number(mysql):

@@ -27,6 +27,7 @@
             if (turns.get(target) !== turn) return;
             if (answer.ok) {
                 target.innerHTML = text;
+                if (!isQuiet) target.scrollIntoView({block: "nearest"});
             } else {
                 target.textContent = `The service refused (${answer.status}); reload the page and try again.`;
             }

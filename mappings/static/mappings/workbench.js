@@ -178,8 +178,13 @@ document.addEventListener("DOMContentLoaded", () => {
             query.value = editor.getValue();
             query.dispatchEvent(new Event("input", {bubbles: true}));
         });
-        editor.commands.addCommand({name: "preview", bindKey: "Ctrl-Enter|Command-Enter", exec: () => show?.click()});
-        editor.commands.addCommand({name: "dry run", bindKey: "Ctrl-Shift-Enter|Command-Shift-Enter", exec: () => dryRun?.click()});
+        // Also while one is at the editor, and not in it: there it would take Enter for going in.
+        place.addEventListener("keydown", (event) => {
+            if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey)) return;
+            event.preventDefault();
+            event.stopPropagation();
+            (event.shiftKey ? dryRun : show)?.click();
+        }, {capture: true});
         const look = () => editor.setTheme(document.documentElement.classList.contains("dark") ? "ace/theme/tomorrow_night" : "ace/theme/sqlserver");
         new MutationObserver(look).observe(document.documentElement, {attributeFilter: ["class"]});
         look();
@@ -224,8 +229,11 @@ document.addEventListener("DOMContentLoaded", () => {
         showPicked();
     };
 
+    const isNarrow = matchMedia("(max-width: 640px)");
+
     const draw = async () => {
         const data = new FormData(form);
+        if (isNarrow.matches) data.append("narrow", "1");
         for (const column of columns) data.append("columns", column);
         const focused = boxOf(document.activeElement)?.dataset;
         const answer = await fetch(picture.dataset.address, {method: "POST", body: data, redirect: "error"}).catch(() => null);
@@ -265,12 +273,20 @@ document.addEventListener("DOMContentLoaded", () => {
             field(row, name).dispatchEvent(new Event("change", {bubbles: true}));
         }
         made = `Made a ${kind} rule: ${values.source_columns} to ${values.target_fields}.`;
+        const from = picked.source[0];
         picked.source = picked.target = [];
         if (kind !== "direct") field(row, "option").focus();
-        draw();
+        drawAndStay("source", from);
+    };
+
+    // A button that is idle again loses the focus: it goes on from the box of a name.
+    const drawAndStay = async (side, name) => {
+        await draw();
+        if ([document.body, connect, disconnect].includes(document.activeElement)) boxes().find((box) => box.dataset.side === side && box.dataset.name === name)?.focus();
     };
 
     const dropRules = () => {
+        const [side, name] = picked.source.length ? ["source", picked.source[0]] : ["target", picked.target[0]];
         for (const row of rowsPicked()) {
             const mark = field(row, "DELETE");
             if (mark) mark.click();
@@ -278,7 +294,7 @@ document.addEventListener("DOMContentLoaded", () => {
         }
         made = "The rule is removed, once this is saved.";
         picked.source = picked.target = [];
-        draw();
+        drawAndStay(side, name);
     };
 
     if (picture?.dataset.address && rules) {
@@ -303,6 +319,7 @@ document.addEventListener("DOMContentLoaded", () => {
         const redraw = later(draw);
         for (const kind of ["input", "change", "click"]) rules.addEventListener(kind, redraw);
         whenChosen(schema, draw);
+        isNarrow.addEventListener("change", draw);
         draw();
     }
 
@@ -330,8 +347,9 @@ document.addEventListener("DOMContentLoaded", () => {
         const part = document.getElementById(id);
         if (part) new MutationObserver(() => { if (!part.hasAttribute("aria-busy")) tellRules(part, attribute, listOf); }).observe(part, {childList: true, attributeFilter: ["aria-busy"]});
     };
-    watch("etl-target-rows", "data-problem-of-row", (row) => field(row, "type")?.closest("tr").querySelector(".etl-problems"));
-    watch("etl-problems", "data-problem-of", (rule) => document.querySelector(`.etl-problems[data-rule="${CSS.escape(rule)}"]`));
+    const listOfRule = (rule) => document.querySelector(`.etl-problems[data-rule="${CSS.escape(rule)}"]`);
+    watch("etl-target-rows", "data-problem-of-row", (row) => field(row, "type")?.closest("tr").querySelector(".etl-problems") ?? listOfRule(row));
+    watch("etl-problems", "data-problem-of", listOfRule);
 
     // --- Columns from the query --------------------------------------------------------------------------------------
 
@@ -375,6 +393,8 @@ document.addEventListener("DOMContentLoaded", () => {
                     ? await ask(`schemas/${stored.said.id}`, {method: "PUT", headers: {"If-Match": stored.etag}, body: {columns: [...stored.said.columns, ...missing]}})
                     : await ask("schemas", {method: "POST", body: {name: name.value, columns: missing}});
                 proposal.textContent = `The schema "${kept.said.name}" has ${kept.said.columns.length} columns now.`;
+                // The button that was pressed is gone.
+                document.getElementById("etl-from-query").focus();
                 if (stored) draw();
                 else choose(kept.said);
             } catch (refusal) {
