@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 from collections.abc import Sequence
 from typing import Any
@@ -84,6 +85,9 @@ class PostgresLoader(SqlLoader):
                 " SET lock_timeout = '60s'; SET idle_in_transaction_session_timeout = 0;"
                 " SET standard_conforming_strings = on; SET search_path = pg_catalog, pg_temp"
             )
+        with contextlib.suppress(psycopg2.Error), session.cursor() as cursor:
+            # From PostgreSQL 14 on: a session whose child is gone ends, whatever lock it waits for.
+            cursor.execute("SET client_connection_check_interval = '2s'")
 
     def relation_problems(self) -> list[Problem]:
         ((has_schema, kind),) = self.run(_RELATION, self._schema, self._plan.table)

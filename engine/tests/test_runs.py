@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,12 @@ SLOW = {
     "postgresql": "SELECT n AS id, pg_sleep(0.01)::text AS name FROM generate_series(1, 100000) n",
     "mysql": "SELECT seq AS id, sleep(0.01) AS name FROM seq_1_to_100000",
 }
+LOCKED = {"postgresql": "LOCK TABLE people", "mysql": "LOCK TABLES people WRITE"}
+WAITING = {
+    "postgresql": "SELECT pid FROM pg_locks WHERE NOT granted",
+    "mysql": "SELECT id FROM information_schema.processlist WHERE state LIKE '%metadata lock'",
+}
+LOCK_S = 60  # what a loader waits for a lock
 SAME = {
     "postgresql": "SELECT n AS id, 'x' AS name FROM generate_series(1, {}) n",
     "mysql": "SELECT seq AS id, 'x' AS name FROM seq_1_to_{}",
@@ -278,6 +285,30 @@ def test_a_stop_ends_the_query_in_the_database_too(database, lake):
         time.sleep(0.1)
     assert queries_in(database) == []
     assert not os.path.exists(f"{lake.folder}/people/_delta_log")  # noqa: PTH110
+
+
+@pytest.mark.parametrize("kind", ["postgres", "mysql"])
+def test_a_stop_ends_what_waits_in_the_target_too(kind, postgres, request):
+    target = request.getfixturevalue(kind)
+    people(postgres, (1, "Ada"))
+    ran(a_run_plan(PEOPLE), postgres, target)
+    stop, told_at = threading.Event(), []
+
+    def wait(note):
+        if note.stage == "commit":
+            until = time.monotonic() + LOCK_S / 2
+            while not target.run(WAITING[target.kind]) and time.monotonic() < until:
+                time.sleep(0.05)
+            stop.set()
+            told_at.append(time.monotonic())
+
+    with closing(target.connect(target.name)) as session:
+        session.cursor().execute(LOCKED[target.kind])
+        with pytest.raises(Stopped):
+            ran(a_run_plan(PEOPLE), postgres, target, "t2", stop=stop, on_note=wait)
+        assert time.monotonic() - told_at[0] < LOCK_S / 2
+        assert target.run(WAITING[target.kind]) == []
+    assert target.rows() == [(1, "Ada")]
 
 
 def test_what_was_committed_before_a_stop_was_heard_is_told(postgres, lake):
