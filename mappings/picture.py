@@ -41,7 +41,7 @@ class Size:
 
 
 WIDE = Size(width=860, box=250, node=96, names=26, notes=18, signs=13, share=0.5)
-NARROW = Size(width=400, box=148, node=72, names=16, notes=9, signs=9, share=0.9)
+NARROW = Size(width=400, box=140, node=60, names=15, notes=9, signs=8, share=0.9)
 """Both sides fit beside each other on a phone."""
 
 

@@ -35,6 +35,7 @@ def test_no_page_has_a_serious_violation(browser, api, stored, postgres):
         api, "mappings", name="orders", source_connection_id=connection, source_query=ROWS
     )
     api.create(f"mappings/{mapping['id']}/column-mappings", direct("a", "id"))
+    run = api.post(f"mappings/{mapping['id']}/runs").json()["id"]
     schedule = document(stored, "schedules", mapping_id=stored.mappings.find_one()["_id"])
     pages = [
         "",
@@ -43,7 +44,10 @@ def test_no_page_has_a_serious_violation(browser, api, stored, postgres):
         f"schemas/schema/{mapping['target_schema_id']}/change/",
         f"mappings/mapping/{mapping['id']}/change/",
         f"schedules/schedule/{schedule['_id']}/change/",
+        f"mappings/mapping/{mapping['id']}/history/",
+        f"mappings/mapping/{mapping['id']}/lineage/",
         "runs/run/",
+        f"runs/run/{run}/change/",
         "runs/run/timeline/",
     ]
     browser.open("")
@@ -59,7 +63,9 @@ def test_no_page_has_a_serious_violation(browser, api, stored, postgres):
         found[path] = violations(browser.page)
     browser.page.emulate_media(color_scheme="dark")
     browser.page.set_viewport_size(NARROW)
-    browser.open(pages[4])
-    found["dark and narrow"] = violations(browser.page)
+    for path in (pages[4], pages[5], pages[6], pages[9]):
+        browser.open(path)
+        assert not browser.is_wider_than_its_window(), path
+        found[f"{path}, dark and narrow"] = violations(browser.page)
     assert {path: one for path, one in found.items() if one} == {}
     assert browser.troubles == []

@@ -49,6 +49,16 @@ def test_ctrl_enter_previews_in_the_editor_and_at_it(page):
         page.locator("#etl-preview").evaluate("part => part.replaceChildren()")
 
 
+def test_a_preview_closes_what_the_editor_proposes(page):
+    page.locator(".ace_text-input").focus()
+    page.keyboard.press("Control+End")
+    page.keyboard.type(" wh")
+    expect(page.locator(".ace_autocomplete")).to_be_visible()
+    page.keyboard.press("Control+Enter")
+    expect(page.locator(".ace_autocomplete")).to_be_hidden()
+    expect(page.locator("#etl-preview")).to_contain_text("refused")
+
+
 def test_what_was_asked_for_is_not_behind_the_bar_of_buttons(page):
     button = page.locator("#etl-dry-run")
     page.evaluate("scrollTo(0, 0)")

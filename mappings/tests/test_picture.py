@@ -61,7 +61,7 @@ def test_a_narrow_picture_has_both_sides_beside_each_other():
     ends = [float(box.get("x")) + float(box.get("width")) for box in picture.iter(f"{SVG}rect")]
     assert max(ends) < NARROW.width
     assert texts(picture, "box unmapped")[0] == ["id", "unmapped"]
-    assert texts(picture, "box source")[0] == ["a_column_of_a_l…", None]
+    assert texts(picture, "box source")[0] == ["a_column_of_a_…", None]
 
 
 def test_a_field_that_the_schema_lacks_stands_out():

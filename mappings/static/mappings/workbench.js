@@ -183,6 +183,7 @@ document.addEventListener("DOMContentLoaded", () => {
             if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey)) return;
             event.preventDefault();
             event.stopPropagation();
+            editor.completer?.detach();
             (event.shiftKey ? dryRun : show)?.click();
         }, {capture: true});
         const look = () => editor.setTheme(document.documentElement.classList.contains("dark") ? "ace/theme/tomorrow_night" : "ace/theme/sqlserver");
