@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import Any
@@ -30,6 +31,13 @@ _WRITES = {"insert", "update", "delete", "replace"}
 _AFTER_A_VALUE = {
     "and", "or", "as", "is", "in", "like", "ilike", "not", "between", "similar", "isnull",
     "notnull", "desc", "asc", "collate", "at", "end", "then",
+}  # fmt: skip
+# What may follow a SELECT: in no query that stands in another, and in any.
+_OUTERMOST = {
+    "sql_no_cache", "sql_cache", "sql_buffer_result", "sql_calc_found_rows", "high_priority",
+}  # fmt: skip
+_ANYWHERE = {
+    "all", "distinct", "distinctrow", "straight_join", "sql_small_result", "sql_big_result",
 }  # fmt: skip
 _EXPLAIN_WORDS = {"verbose", "extended", "partitions", "format", "json", "tree", "traditional"}
 
@@ -64,7 +72,8 @@ logging.getLogger("sqlglot").setLevel(logging.ERROR)
 class Statement:
     """A statement that only reads; `whole` where it is no query that could stand in another.
 
-    Its body starts behind the common table expressions.
+    Its body starts behind the common table expressions, and it is without the words that only an
+    outermost query may have.
     """
 
     text: str
@@ -141,7 +150,7 @@ def read(sql: str, modes: Modes) -> Statement:
     whole = words.tokens[0].text in ("show", "explain")
     if not whole:
         _check_tree(scanned.plain)
-    return Statement(sql[: words.end], whole, words.body())
+    return Statement(words.inner(), whole, words.body())
 
 
 class _Words:
@@ -151,6 +160,7 @@ class _Words:
         self.sql = sql
         self.end = len(sql)
         self.hints = scanned.hints
+        self.executed = scanned.executed
         self.tokens = scanned.tokens
 
     def check(self) -> None:
@@ -210,6 +220,23 @@ class _Words:
                 )
                 raise self.refuse(reason, found)
             raise self.refuse(f"{ACCEPTED}; this one begins with {self.shown(found)}", found)
+
+    def inner(self) -> str:
+        """Return the text that can stand in another query; what it lacks are blanks."""
+        text = self.sql[: self.end]
+        for start, end in [*self.outermost(), *self.executed]:
+            if not re.search(r"\b(use|force|ignore)\b", text[start:end], re.IGNORECASE):
+                text = text[:start] + " " * (end - start) + text[end:]
+        return text
+
+    def outermost(self) -> Iterator[tuple[int, int]]:
+        for index in range(len(self.tokens)):
+            at = index + 1
+            while self.word(index) == "select" and self.word(at) in _OUTERMOST | _ANYWHERE:
+                token = self.tokens[at]
+                if token.text in _OUTERMOST:
+                    yield token.start, token.start + len(token.text)
+                at += 1
 
     def body(self) -> int:
         """Return where the query begins, behind its common table expressions."""

@@ -48,11 +48,15 @@ class Unreadable(Exception):
 
 @dataclass(frozen=True)
 class Scan:
-    """The tokens, and the text with comments blanked and strings reduced to the harmless."""
+    """The tokens, and the text with comments blanked and strings reduced to the harmless.
+
+    `executed` are the places of comments that are executed, as start and end.
+    """
 
     tokens: list[Token]
     plain: str
     hints: tuple[str, ...] = ()
+    executed: tuple[tuple[int, int], ...] = ()
 
 
 _WORD = r"[A-Za-z_\u0080-\U0010ffff][A-Za-z0-9_$\u0080-\U0010ffff]*"
@@ -112,14 +116,17 @@ def scan(sql: str, modes: Modes) -> Scan:
     tokens: list[Token] = []
     plain: list[str] = []
     hints: list[str] = []
-    for token, text in _pieces(sql, modes, hints):
+    executed: list[tuple[int, int]] = []
+    for token, text in _pieces(sql, modes, hints, executed):
         plain.append(text)
         if token is not None:
             tokens.append(token)
-    return Scan(tokens, "".join(plain), tuple(hints))
+    return Scan(tokens, "".join(plain), tuple(hints), tuple(executed))
 
 
-def _pieces(sql: str, modes: Modes, hints: list[str]) -> Iterator[tuple[Token | None, str]]:
+def _pieces(
+    sql: str, modes: Modes, hints: list[str], executed: list[tuple[int, int]]
+) -> Iterator[tuple[Token | None, str]]:
     match = _pattern(modes).match
     at = 0
     while at < len(sql):
@@ -139,6 +146,8 @@ def _pieces(sql: str, modes: Modes, hints: list[str]) -> Iterator[tuple[Token | 
             end = _comment_end(sql, at)
             if sql.startswith("/*+", at):
                 hints.append(sql[at:end].lower())
+            elif sql.startswith(("/*!", "/*M!"), at):
+                executed.append((at, end))
             yield None, " "
         else:
             yield _quoted(group, found, at), _plain(group, text)

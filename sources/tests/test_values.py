@@ -334,9 +334,12 @@ def test_a_float_of_mysql_is_exact(mysql, number):
         "WITH RECURSIVE x(a, f) AS (SELECT f, f FROM few_floats), y AS (SELECT f FROM x) "
         "(SELECT f FROM y) ORDER BY f DESC",
         "WITH w(c0) AS (SELECT f FROM few_floats) SELECT c0 AS f FROM w ORDER BY c0 DESC -- all",
+        "SELECT DISTINCT SQL_NO_CACHE HIGH_PRIORITY f FROM few_floats ORDER BY f DESC",
+        "SELECT /*!40001 SQL_NO_CACHE */ f FROM few_floats ORDER BY f DESC",
+        "SELECT SQL_CALC_FOUND_ROWS SQL_BUFFER_RESULT f FROM few_floats ORDER BY f DESC",
     ],
 )
-def test_a_float_is_exact_behind_common_table_expressions(mysql, sql):
+def test_a_float_is_exact_in_a_query_that_is_not_put_into_another_as_it_is(mysql, sql):
     mysql.run("CREATE OR REPLACE TABLE few_floats (f float)")
     mysql.run("INSERT INTO few_floats VALUES (0.1), (16777216)")
 
