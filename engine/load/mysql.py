@@ -12,7 +12,16 @@ import pyarrow.compute as pc
 import pymysql
 
 from engine.load.contract import Refusal, TableColumn, incompatible
-from engine.load.sql import LOADS, ORDER, SEQUENCE, STAGE, Connect, SqlLoader, marked
+from engine.load.sql import (
+    LOADS,
+    ORDER,
+    SEQUENCE,
+    STAGE,
+    TOO_WIDE,
+    Connect,
+    SqlLoader,
+    marked,
+)
 from engine.plan import Plan
 from engine.problems import Problem
 
@@ -238,14 +247,17 @@ class MysqlLoader(SqlLoader):
             return "target_unreachable", "See whether the database is up; the run is tried again."
         if number in _SLOW:
             return "target_timeout", "See what holds the table; the run is tried again."
+        if number in _WIDE or "Too many columns" in str(exc):
+            return "target_refused", TOO_WIDE
         return "target_refused", "Give the account the right to do this, or the server the space."
 
 
 # Numbers of errors: a deadlock, what another made meanwhile; a lost server, or one that is full or
-# ends; a lock that was not given, a statement that took too long.
+# ends; a lock that was not given, a statement that took too long; columns that are too many.
 _AGAIN = (1213, 1050, 1060, 1062)
 _LOST = (1040, 1053, 1203, 1226, 1927, 2002, 2003, 2006, 2013)
 _SLOW = (1205, 1969, 3024)
+_WIDE = (1117, 1118)
 
 
 def _table_column(

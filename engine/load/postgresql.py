@@ -13,7 +13,16 @@ import pyarrow.compute as pc
 
 from engine.load import pgcopy
 from engine.load.contract import Refusal, TableColumn, incompatible
-from engine.load.sql import LOADS, ORDER, SEQUENCE, STAGE, Connect, SqlLoader, marked
+from engine.load.sql import (
+    LOADS,
+    ORDER,
+    SEQUENCE,
+    STAGE,
+    TOO_WIDE,
+    Connect,
+    SqlLoader,
+    marked,
+)
 from engine.plan import Plan
 from engine.problems import Problem
 
@@ -211,4 +220,6 @@ class PostgresLoader(SqlLoader):
             return "target_unreachable", "See whether the database is up; the run is tried again."
         if state in ("55P03", "57014", "25P03"):
             return "target_timeout", "See what holds the table; the run is tried again."
+        if state[:2] == "54":  # a limit of the server: columns of a table, bytes of a row
+            return "target_refused", TOO_WIDE
         return "target_refused", "Give the account the right to do this, or the server the space."

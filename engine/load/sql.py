@@ -41,6 +41,7 @@ STAGED_BYTES = 8 * 1024 * 1024
 _MOST_TRIES = 8
 
 Connect = Callable[[], Any]
+TOO_WIDE = "Let the mapping write fewer columns here, or all of them into a Delta table."
 
 
 class Again(Exception):

@@ -209,6 +209,14 @@ def end_other_sessions(database):
         database.run(f"KILL {number}")
 
 
+def test_more_columns_than_a_table_has_room_for_say_what_to_do(database):
+    fields = dict.fromkeys((f"c{number}" for number in range(1700)), "integer")
+    with pytest.raises(Problem) as caught:
+        run(database, tuple(range(1700)), fields=fields)
+    assert (caught.value.code, caught.value.stage) == ("target_refused", "load")
+    assert "fewer columns" in caught.value.hint
+
+
 def test_what_the_account_may_not_do_is_the_targets_refusal(postgres):
     postgres.run("DROP ROLE IF EXISTS etl_reader", "CREATE ROLE etl_reader")
 
