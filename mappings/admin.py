@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from bson import ObjectId
 from django import forms
@@ -11,7 +11,7 @@ from django.conf import settings
 from django.contrib import admin, messages
 from django.core.exceptions import NON_FIELD_ERRORS, PermissionDenied, ValidationError
 from django.db import models
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import render
 from django.template.response import TemplateResponse
 from django.urls import path
@@ -37,6 +37,7 @@ from common.admin.records import (
 )
 from common.api.problems import translated
 from common.documents import store, writes
+from common.documents.models import RuleErrors
 from common.exceptions import ServiceError
 from connections.models import Connection
 from mappings import dryrun, lineage_pages, posted, proof, rules, source, verify
@@ -52,6 +53,7 @@ from mappings.models import (
 )
 from mappings.picture import NARROW, WIDE, Rule, draw, visible
 from mappings.preview_table import preview_context
+from mappings.proof import Proof
 from mappings.rule_forms import LoneRuleForm, RuleForm, RulesFormSet
 from schemas.evolution import stored_columns
 from schemas.models import Schema
@@ -88,6 +90,8 @@ class RuleInline(TabularInline):
 
 
 class MappingForm(DocumentForm):
+    instance: Mapping
+
     source_query = LinesField(
         max_length=100_000,
         widget=forms.Textarea({"rows": 8, "class": f"{TEXTAREA} {MONO}", "spellcheck": "false"}),
@@ -105,6 +109,12 @@ class MappingForm(DocumentForm):
             "django_ace/ace/ext-language_tools.js",
             "mappings/workbench.js",
         ]
+
+    def clean(self) -> dict[str, Any] | None:
+        if f"{posted.PREFIX}-TOTAL_FORMS" in self.data:
+            rows = posted.rules(cast("QueryDict", self.data))
+            self.instance.writes = {name for _, rule in rows for name in rule["target_fields"]}
+        return super().clean()
 
     @property
     def page_version(self) -> str:
@@ -197,6 +207,7 @@ class MappingAdmin(AuditedHistory, DocumentAdmin):
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
+        tell_unproven(context)
         record = context["original"]
         may_write = (
             self.has_change_permission(request, record)
@@ -379,6 +390,7 @@ class MappingAdmin(AuditedHistory, DocumentAdmin):
 LINES = ("identity", "expression", "aggregate", "window", "unknown")
 """The kinds of lines that a picture of lineage has."""
 FORM_ASKS = ("source_connection", "target_schema")
+ASKED = ("source_query", *FORM_ASKS)
 
 
 def refuse_unproven(mapping: Mapping, kept: Sequence[ColumnMapping]) -> None:
@@ -388,12 +400,35 @@ def refuse_unproven(mapping: Mapping, kept: Sequence[ColumnMapping]) -> None:
     """
     answer = source.ask(mapping.source_connection_id, mapping.source_query)
     proven = proof.prove(mapping, kept, answer)
+    if errors := _errors(mapping, kept, proven):
+        raise ValidationError(errors)
+    proven.note_on(mapping)
+
+
+def _errors(mapping: Mapping, kept: Sequence[ColumnMapping], proven: Proof) -> RuleErrors:
     errors = proof.mapping_errors(mapping, proven)
     if not errors and (found := proof.new_mismatches(kept, proven)):
         errors = {NON_FIELD_ERRORS: ValidationError(found)}
-    if errors:
-        raise ValidationError(errors)
-    proven.note_on(mapping)
+    return errors
+
+
+def tell_unproven(context: dict[str, Any]) -> None:
+    """Tell on a page that is refused what the source says of it, too: problems of rules in their
+    rows.
+    """
+    form: MappingForm = context["adminform"].form
+    formsets: list[RulesFormSet] = [each.formset for each in context["inline_admin_formsets"]]
+    is_refused = form.is_bound and (form.errors or any(one.total_error_count() for one in formsets))
+    if not is_refused or (not form.refusal and {*ASKED} & {*form.errors}):
+        return
+    mapping, kept = form.instance, [rule for one in formsets for rule in one.sound_rules()]
+    answer = source.ask(mapping.source_connection_id, mapping.source_query)
+    proven = proof.prove(mapping, kept, answer)
+    for rule, planned in zip(kept, proof.plan_rules(kept), strict=True):
+        found = [one.message for one in proven.mismatches if one.rule.id == planned.id]
+        rule.told = found  # type: ignore[attr-defined]
+    if not form.refusal and (errors := _errors(mapping, kept, proven)):
+        form.add_refused(ValidationError(errors))
 
 
 def written_fields(identifiers: list[ObjectId]) -> dict[ObjectId, tuple[int, int]]:

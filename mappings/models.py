@@ -1,6 +1,6 @@
 """Mappings: what is read from a source, and which column goes into which target field."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 from bson import ObjectId
@@ -158,6 +158,9 @@ class Mapping(Document):
             page_index("mappings_write_mode", "write_mode"),
         ]
 
+    writes: Collection[str] | None = None
+    """What its rules write once it is saved; asked of the store unless given by who saves both."""
+
     def rule_errors(self) -> RuleErrors:
         self._take_defaults()
         errors = super().rule_errors()
@@ -207,10 +210,15 @@ class Mapping(Document):
         columns = column_names(self.target_schema_id)
         if columns and (lacking := [name for name in keys if name not in columns]):
             return " ".join(validation.no_such_field(name, columns) for name in lacking)
-        written = written_fields(self.pk) if self.is_stored else {}
+        written = self._written()
         if written and (idle := [name for name in keys if name not in written]):
             return f"No rule writes {', '.join(idle)}: a key has a value in every row."
         return ""
+
+    def _written(self) -> Collection[str]:
+        if self.writes is not None:
+            return self.writes
+        return written_fields(self.pk) if self.is_stored else ()
 
     def _query_errors(self) -> RuleErrors:
         kind = connection_kind(self.source_connection_id) if self._query_is_new() else None

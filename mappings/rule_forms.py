@@ -204,6 +204,16 @@ class RulesFormSet(PaginationInlineFormSet):
         live = [form for form in self.forms if form not in self.deleted_forms]
         return [one.instance for one in live if one.has_changed() or one.instance.is_stored]
 
+    def sound_rules(self) -> list[ColumnMapping]:
+        """Return those of the rules that a page keeps of which the form itself refuses nothing."""
+        return [
+            form.instance
+            for form in self.forms
+            if not form.errors
+            and not form.cleaned_data.get(DELETION_FIELD_NAME)
+            and (form.has_changed() or form.instance.is_stored)
+        ]
+
     def save(self, commit: bool = True) -> list[Any]:
         deleted = self.deleted_forms
         live = [form for form in self.forms if form.has_changed() and form not in deleted]

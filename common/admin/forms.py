@@ -119,6 +119,10 @@ class DocumentForm(forms.ModelForm):
             if self.field_of(path) not in self.errors:
                 self.add_path_error(path, ValidationError(found))
 
+    def add_refused(self, errors: ValidationError) -> None:
+        """Show what is found wrong once the form was read, on fields that have no error yet."""
+        self._update_errors(errors)
+
     def field_of(self, path: str) -> str | None:
         """Return the field that shows what is wrong at a path such as `columns.2.name`."""
         head = path.partition(".")[0]

@@ -3,9 +3,12 @@
 import pytest
 
 from common.tests.client import direct, mapping_body
+from common.tests.operator import form_fields
 from mappings.tests.conftest import connection_to
 from portability.plan import plan
 from portability.text import Problems
+
+PAGE = "mappings_mapping_change"
 
 
 @pytest.fixture
@@ -65,3 +68,24 @@ def test_the_admin_refuses_what_the_source_refuses(api, operator, record):
     said = operator.save(page, record["id"], **{"column_mappings-0-source_columns": "nam"})
     assert 'the nearest is "name"' in str(said)
     assert api.get(f"mappings/{record['id']}").json()["source_query"] == "SELECT * FROM doors"
+
+
+def test_the_admin_tells_all_problems_at_once_each_rules_in_its_row(api, operator, record):
+    (rule,) = api.get(f"mappings/{record['id']}/column-mappings").json()
+    wrong = {"write_mode": "upsert", "key_fields": "id", "cursor_column": "when"}
+    fields = form_fields(operator.html(PAGE, record["id"])) | wrong
+    fields["column_mappings-0-source_columns"] = "nam"
+    shown = operator.post(PAGE, record["id"], **fields).content.decode()
+    assert "No rule writes id" in shown
+    assert "does not return the column &quot;when&quot;" in shown
+    row = f'<ul class="etl-problems" data-rule="{rule["id"]}"><li>The query does not return'
+    assert row in shown
+    fields |= {"key_fields": "name", "cursor_column": ""}
+    assert row in operator.post(PAGE, record["id"], **fields).content.decode()
+
+
+def test_the_admin_takes_a_key_and_the_rule_that_writes_it_together(operator, record):
+    fields = {"write_mode": "upsert", "key_fields": "id", "column_mappings-TOTAL_FORMS": "2"}
+    rule = {"type": "direct", "source_columns": "id", "target_fields": "id"}
+    fields |= {f"column_mappings-1-{name}": value for name, value in rule.items()}
+    assert operator.save(PAGE, record["id"], **fields) == {}
