@@ -90,6 +90,8 @@ class RuleInline(TabularInline):
 
 
 class MappingForm(DocumentForm):
+    instance: Mapping
+
     source_query = LinesField(
         max_length=100_000,
         widget=forms.Textarea({"rows": 8, "class": f"{TEXTAREA} {MONO}", "spellcheck": "false"}),
