@@ -35,7 +35,7 @@ SERVING = "sources.serving"
 # Other processes end what they keep idle within a quarter of a second. The pauses differ, so that
 # those who wait for the one connection of an account do not all ask at once again.
 FULL_PAUSE_S = (0.1, 0.5)
-FULL_PATIENCE_S = 2.5
+FULL_PATIENCE_S = 3.5
 
 marks = Marks()
 host = Host([SERVING])
