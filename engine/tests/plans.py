@@ -40,4 +40,4 @@ def a_plan(rules, fields, **given):
 def a_batch(**columns):
     """Return a batch of text columns and their description."""
     arrays = {name: pa.array(values, pa.string()) for name, values in columns.items()}
-    return pa.record_batch(arrays), [SourceColumn(name, "text") for name in columns]
+    return pa.record_batch(arrays), [SourceColumn(name, "text", "text") for name in columns]

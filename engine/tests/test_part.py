@@ -36,7 +36,9 @@ def people(*rows, kinds=("integer", "text")):
     """Return batches of one row each, and their description."""
     batches = [pa.record_batch({"id": [row[0]], "name": [row[1]]}) for row in rows]
     schema = pa.schema([("id", pa.string()), ("name", pa.string())])
-    source = [SourceColumn(name, kind) for name, kind in zip(("id", "name"), kinds, strict=True)]
+    source = [
+        SourceColumn(name, kind, kind) for name, kind in zip(("id", "name"), kinds, strict=True)
+    ]
     return source, [batch.cast(schema) for batch in batches]
 
 
@@ -289,7 +291,11 @@ def test_of_one_key_the_row_with_the_greatest_cursor_stays(
         cursor=CursorWindow("at", None, greatest),
     )
     rows = [(greatest, "greatest"), (least, "least")]
-    source = [SourceColumn("key", "text"), SourceColumn("label", "text"), SourceColumn("at", kind)]
+    source = [
+        SourceColumn("key", "text"),
+        SourceColumn("label", "text"),
+        SourceColumn("at", kind, kind),
+    ]
     batches = [
         pa.record_batch({"key": ["k"], "label": [label], "at": [value]})
         for value, label in (rows if greatest_first else rows[::-1])
