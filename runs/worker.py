@@ -28,23 +28,21 @@ from common.exceptions import ServiceError
 from engine import asking
 from runs import claims, duties, log, outcomes, routing, upkeep
 from runs.attempt import Attempt, StopReason
-from runs.bell import Bell
 from runs.claims import Claim, Watch
 from runs.duties import Duty
 from runs.models import WORKERS
 from runs.outside import HandedOver
 from runs.queueing import naive
 
-IDLE_S = 0.1
-RUNG_S = 0.5
-"""How often an idle worker looks for runs; the latter while it is rung for those that are new."""
+IDLE_S = 0.05
+"""How often an idle worker looks for runs."""
 ORDERS_EVERY_S = 0.5
 BEAT_EVERY_S = 2.0
 LOOK_EVERY_S = 2.0
 UPKEEP_EVERY_S = 600.0
 DOWN_S = 1.0
 LOOK_SHARE = 5
-"""Looking for runs takes at most a fifth of a worker's time, however many wait or ring."""
+"""Looking for runs takes at most a fifth of a worker's time, however many wait."""
 T = TypeVar("T")
 STORE_TROUBLE = (PyMongoError, DatabaseError, ServiceError)
 
@@ -69,7 +67,6 @@ class Worker:
         self.lock = threading.Lock()
         self.watch = Watch()
         self.complaints = Complaints()
-        self.bell = Bell(self.woken.set)
 
     # --- From its start to its end ----------------------------------------------------------------
 
@@ -81,7 +78,6 @@ class Worker:
         self._take_on_duties()
         while not self.stopping.is_set():
             self._wait(self._turn())
-        self.bell.take_down()
         self._wind_up(grace_s)
         self.left.set()
         tender.join(5)
@@ -89,8 +85,6 @@ class Worker:
 
     def _prepare(self) -> None:
         asking.warm()
-        if self.only is None:
-            self.bell.hang()
 
     def stop(self) -> None:
         """End soon. Told twice, at once: what runs is handed back."""
@@ -125,8 +119,7 @@ class Worker:
         if claim:
             self._begin(claim)
             return 0.0
-        self.stopping.wait((time.monotonic() - started) * (LOOK_SHARE - 1))
-        return RUNG_S if self.bell.hangs else IDLE_S
+        return max(IDLE_S, (time.monotonic() - started) * LOOK_SHARE)
 
     def _claim(self) -> Claim | None:
         live = claims.live_runs()
