@@ -15,7 +15,6 @@ import psycopg2
 import pytest
 from bson import ObjectId
 
-from engine.tests.plans import a_plan, direct
 from runs.tests.pipelines import broken, pipeline, source_body
 from runs.tests.workers import ended, running, started, state, until, worker
 
@@ -201,7 +200,9 @@ def test_what_a_killed_worker_had_is_found_or_taken_up(api, tmp_path, warehouse)
 
 def test_a_table_of_many_small_commits_is_put_together(api, tmp_path):
     mapping = pipeline(api, TEN, target_table="small")
-    plan = a_plan([direct("id", "id")], {"id": "integer"}, table="small", mapping_id=mapping["id"])
+    plans = import_module("engine.tests.plans")
+    rules = [plans.direct("id", "id")]
+    plan = plans.a_plan(rules, {"id": "integer"}, table="small", mapping_id=mapping["id"])
     for number in range(100):
         committed(plan, tmp_path / "lake", number)
     with worker(tmp_path):
