@@ -145,8 +145,7 @@ class Child:
 
         Returns at once.
         """
-        with suppress(OSError):
-            os.write(self._stop, b"s")
+        self._order_stop()
         _reaper.end_later(self)
 
     def last_words(self, patience_s: float) -> Iterator[tuple[bool, Json]]:
@@ -154,8 +153,7 @@ class Child:
 
         It is killed once `patience_s` are over. Raises ChildFailed.
         """
-        with suppress(OSError):
-            os.write(self._stop, b"s")
+        self._order_stop()
         until = time.monotonic() + patience_s
         while True:
             try:
@@ -166,6 +164,10 @@ class Child:
                 until = time.monotonic() + START_S
             except ChildGone:
                 return
+
+    def _order_stop(self) -> None:
+        with suppress(OSError):
+            os.write(self._stop, b"s")
 
     def kill(self) -> None:
         """End the process now."""

@@ -80,7 +80,7 @@ def _whole(plan: Plan, target_kind: str, column: SourceColumn) -> str | None:
     if column.kind not in _SCALES:
         written = column.database_type or column.kind
         return f'"{column.name}" is {written}, which is not cut into ranges.'
-    if plan.write_mode == "upsert" and not _keeps_keys_together(plan, column):
+    if plan.upserts and not _keeps_keys_together(plan, column):
         return (
             f'Rows of one key may have several values of "{column.name}", so the query is read '
             "in one, which knows the last of them."

@@ -36,8 +36,8 @@ def dry_run(source: SourceParams, plan: Plan, limit_rows: int, timeout_s: float)
         possible, problems = _possible(plan, extract.columns)
         if possible is None:
             return _answer(plan, extract.columns, Part(), []) | {"problems": problems}
-        keys = plan.key_fields if plan.write_mode == "upsert" else ()
-        target = _Shown([key for key in keys if key in possible.written_fields], limit_rows)
+        keys = [key for key in plan.keys if key in possible.written_fields]
+        target = _Shown(keys, limit_rows)
         batches = extract.batches(limit_rows=limit_rows)
         part = run_part(possible, extract.columns, batches, cast(Loader, target))
         answer = _answer(plan, extract.columns, part, target.budget.rows)

@@ -173,7 +173,7 @@ def _take(
     part.rejected += out.rejected
     for rule_id, counts in out.counts.items():
         part.counts.setdefault(rule_id, RuleCounts()).add(counts)
-    order = edge.order(batch) if plan.write_mode == "upsert" else None
+    order = edge.order(batch) if plan.upserts else None
     _stage(plan, out, numbers, order, loader, part)
 
 

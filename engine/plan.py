@@ -90,6 +90,15 @@ class Plan:
     def written_fields(self) -> frozenset[str]:
         return frozenset(name for rule in self.rules for name in rule.target_fields)
 
+    @property
+    def upserts(self) -> bool:
+        return self.write_mode == "upsert"
+
+    @property
+    def keys(self) -> list[str]:
+        """Return the fields whose values tell one row from another; none unless it upserts."""
+        return list(self.key_fields) if self.upserts else []
+
     def to_json(self) -> dict[str, Any]:
         """Return plain values of JSON."""
         return asdict(self) | {"loaded_at": self.loaded_at.isoformat()}
@@ -146,7 +155,7 @@ def _complaints(plan: Plan) -> Sequence[str]:
         found.append(f'The mapping has the unknown write mode "{plan.write_mode}".')
     if plan.write_mode == "replace" and plan.cursor:
         found.append("A mapping that replaces its rows has no cursor column.")
-    if plan.write_mode == "upsert":
+    if plan.upserts:
         found += _key_complaints(plan, set(written))
     return found
 

@@ -31,8 +31,6 @@ from sources.contract import Json
 BEAT_S = 1.0
 END_S = 2.5  # after the order to stop
 
-STAGES = ("plan", "extract", "transform", "load", "commit")
-
 
 def run(
     spec: RunSpec,

@@ -119,7 +119,7 @@ class DeltaLoader:
         self._base = table.transaction_version(self._app) if table else None
 
     def refuses(self, rows: pa.RecordBatch) -> list[Refusal]:
-        return null_keys(rows, self._keys)
+        return null_keys(rows, self._plan.keys)
 
     # --- staging ---
 
@@ -157,7 +157,7 @@ class DeltaLoader:
         for name, value in own.items():
             scalar = pa.scalar(value, ARROW_TYPES[OWN_TYPES[name]])
             rows = rows.append_column(name, pa.repeat(scalar, rows.num_rows))
-        if order is not None and self._upserts:
+        if order is not None and self._plan.upserts:
             rows = rows.append_column(ORDER, order)
         return rows
 
@@ -396,14 +396,6 @@ class DeltaLoader:
         for secret in sorted(secrets, key=len, reverse=True):
             message = message.replace(secret, "***")
         return " ".join(COLOURS.sub("", message).split())[:_MOST_MESSAGE]
-
-    @property
-    def _upserts(self) -> bool:
-        return self._plan.write_mode == "upsert"
-
-    @property
-    def _keys(self) -> list[str]:
-        return list(self._plan.key_fields) if self._upserts else []
 
     @property
     def _folder(self) -> Folder:

@@ -136,7 +136,7 @@ class MysqlLoader(SqlLoader):
     def make_table(self) -> list[str]:
         fields = [f"{self.quote(f.name)} {self.ddl_type(f.name)}" for f in self._plan.columns]
         own = [f"_mapping_id {_SHORT_TEXT}", f"_run_id {_SHORT_TEXT}", "_loaded_at datetime(6)"]
-        names = "".join(f", {self.quote(name)}" for name in self.keys[:_INDEXED_KEYS])
+        names = "".join(f", {self.quote(name)}" for name in self._plan.keys[:_INDEXED_KEYS])
         index = f"KEY _etl_rows (_mapping_id(24){names})"
         return [
             f"CREATE TABLE IF NOT EXISTS {self.table} ({', '.join([*fields, *own, index])})"
@@ -152,7 +152,7 @@ class MysqlLoader(SqlLoader):
             self.run(f"SET SESSION max_execution_time = {int(timeout_s * 1000)}")
 
     def make_stage(self, columns: Sequence[str]) -> str:
-        names = ", ".join(map(self.quote, self.keys[:_INDEXED_KEYS]))
+        names = ", ".join(map(self.quote, self._plan.keys[:_INDEXED_KEYS]))
         keys = [f"PRIMARY KEY ({SEQUENCE})", f"KEY ({names})"] if names else []
         return (
             f"CREATE TEMPORARY TABLE {STAGE} ({', '.join([*columns, *keys])})"
@@ -161,7 +161,7 @@ class MysqlLoader(SqlLoader):
 
     def ddl_type(self, name: str) -> str:
         if self.type_of(name) == "string":
-            return _SHORT_TEXT if name in self.keys else _TEXT
+            return _SHORT_TEXT if name in self._plan.keys else _TEXT
         return super().ddl_type(name)
 
     def order_type(self, data_type: pa.DataType) -> str:
@@ -185,7 +185,7 @@ class MysqlLoader(SqlLoader):
     def remove_duplicates(self) -> int:
         # A temporary table cannot be named twice in one statement.
         order = f"{ORDER} DESC, " if self._order_type is not None else ""
-        names = ", ".join(map(self._bytes_of, self.keys))
+        names = ", ".join(map(self._bytes_of, self._plan.keys))
         self.run("DROP TEMPORARY TABLE IF EXISTS _etl_lost")
         self.run(
             f"CREATE TEMPORARY TABLE _etl_lost AS SELECT {SEQUENCE} FROM (SELECT {SEQUENCE},"
@@ -198,7 +198,7 @@ class MysqlLoader(SqlLoader):
         )
 
     def remove_overwritten(self) -> None:
-        same = " AND ".join(map(self._same, self.keys))
+        same = " AND ".join(map(self._same, self._plan.keys))
         self.run(
             f"DELETE old FROM {self.table} old JOIN {STAGE} new ON {same}"
             " WHERE old._mapping_id = %s",
@@ -219,7 +219,7 @@ class MysqlLoader(SqlLoader):
 
     def refused_values(self, rows: pa.RecordBatch) -> list[Refusal]:
         limit = self._packet_bytes - _SPARE_BYTES
-        short = self._short.union(self.keys)
+        short = self._short.union(self._plan.keys)
         return [
             *marked(rows, _not_finite, "not_finite", pa.types.is_floating),
             *marked(

@@ -149,12 +149,16 @@ class PostgresLoader(SqlLoader):
 
     def _make_index(self) -> list[str]:
         """Return an index of the keys, where it holds keys of any length."""
-        names = ", ".join(map(self.quote, self.keys))
+        names = ", ".join(map(self.quote, self._plan.keys))
         if not names:
             return []
-        if all(self.type_of(name) != "string" for name in self.keys):
+        if all(self.type_of(name) != "string" for name in self._plan.keys):
             return [f"CREATE INDEX ON {self.table} ({names})"]
-        return [f"CREATE INDEX ON {self.table} USING hash ({names})"] if len(self.keys) == 1 else []
+        return (
+            [f"CREATE INDEX ON {self.table} USING hash ({names})"]
+            if len(self._plan.keys) == 1
+            else []
+        )
 
     def limit_time(self, timeout_s: float) -> None:
         self.run(f"SET statement_timeout = {int(timeout_s * 1000)}")
@@ -187,7 +191,7 @@ class PostgresLoader(SqlLoader):
         exact = self._order_type is not None and pa.types.is_decimal(self._order_type)
         value = f"{ORDER}::numeric" if exact else ORDER
         order = f"{value} DESC NULLS LAST, " if self._order_type is not None else ""
-        names = ", ".join(map(self.quote, self.keys))
+        names = ", ".join(map(self.quote, self._plan.keys))
         return self.change(
             f"DELETE FROM {STAGE} USING (SELECT {SEQUENCE} AS lost, row_number() OVER"
             f" (PARTITION BY {names} ORDER BY {order}{SEQUENCE} DESC) AS place FROM {STAGE}) ranked"
@@ -196,7 +200,7 @@ class PostgresLoader(SqlLoader):
 
     def remove_overwritten(self) -> None:
         self.run(f"ANALYZE {STAGE}")
-        same = " AND ".join(f"old.{name} = new.{name}" for name in map(self.quote, self.keys))
+        same = " AND ".join(f"old.{name} = new.{name}" for name in map(self.quote, self._plan.keys))
         self.run(
             f"DELETE FROM {self.table} old USING {STAGE} new WHERE old._mapping_id = %s AND {same}",
             self._plan.mapping_id,

@@ -30,36 +30,28 @@ class Rewriter:
     def _folder(self) -> Folder:
         return self._open_folder()
 
-    @property
-    def _upserts(self) -> bool:
-        return self._plan.write_mode == "upsert"
-
-    @property
-    def _keys(self) -> list[str]:
-        return list(self._plan.key_fields) if self._upserts else []
-
     def touched(
         self, table: DeltaTable | None, files: list[DataFile], keeps_rows: bool
     ) -> list[ExistingFile]:
         """Return the files of the table of which the new `files` may remove rows."""
-        if table is None or (self._upserts and not files):
+        if table is None or (self._plan.upserts and not files):
             return []
-        if keeps_rows and not self._upserts:
+        if keeps_rows and not self._plan.upserts:
             return []
-        existing = existing_files(table, self._plan.mapping_id, self._keys)
+        existing = existing_files(table, self._plan.mapping_id, self._plan.keys)
         return [old for old in existing if self._may_meet(old, files)]
 
     def _may_meet(self, old: ExistingFile, files: list[DataFile]) -> bool:
         """Tell whether a file's keys can be among those of the run, by the range of both."""
-        ranges = [key_range(file.stats, self._keys) for file in files]
-        if not self._upserts or old.key_range is None or None in ranges:
+        ranges = [key_range(file.stats, self._plan.keys) for file in files]
+        if not self._plan.upserts or old.key_range is None or None in ranges:
             return True
         least, most = old.key_range
         return any(low <= most and least <= high for low, high in filter(None, ranges))
 
     def without(self, old: ExistingFile, files: list[DataFile]) -> list[DataFile] | None:
         """Return what takes the place of a file once `files` are there; None where it stays."""
-        if old.whole and not self._upserts:
+        if old.whole and not self._plan.upserts:
             return []
         gone = self._gone(old, files)
         if not pc.any(gone).as_py():
@@ -70,12 +62,12 @@ class Rewriter:
         """Return a mask of the file's rows that this commit removes."""
         with self._folder.parquet(old.path) as file:
             ours = None if old.whole else self._ours(file)
-            if not self._upserts:
+            if not self._plan.upserts:
                 return ours
             names = set(file.schema_arrow.names)
-            if not names.issuperset(self._keys):  # the key is younger than the file
+            if not names.issuperset(self._plan.keys):  # the key is younger than the file
                 return pa.array([False] * file.metadata.num_rows)
-            keys = key_column(file.read(self._keys), self._keys)
+            keys = key_column(file.read(self._plan.keys), self._plan.keys)
         masks = [pc.is_in(keys, value_set=self._staged_keys(new)[0]) for new in files]
         met = any_of(masks)
         return met if ours is None else pc.and_(met, ours)
@@ -103,7 +95,7 @@ class Rewriter:
     @contextlib.contextmanager
     def distinct(self, files: list[DataFile]) -> Iterator[tuple[list[DataFile], int]]:
         """Give files in which each key comes once, and how many rows gave way."""
-        if not self._upserts:
+        if not self._plan.upserts:
             yield files, 0
             return
         masks = self._losing(files)
@@ -146,9 +138,9 @@ class Rewriter:
     def _staged_keys(self, file: DataFile) -> tuple[pa.Array, pa.Array | None]:
         with self._folder.parquet(file.path) as parquet:
             ordered = ORDER in parquet.schema_arrow.names
-            table = parquet.read([*self._keys, *([ORDER] if ordered else [])])
+            table = parquet.read([*self._plan.keys, *([ORDER] if ordered else [])])
         order = table[ORDER].combine_chunks() if ordered else None
-        return key_column(table, self._keys), order
+        return key_column(table, self._plan.keys), order
 
     def holds_rows(self, existing: ExistingFile) -> bool:
         """Tell whether a file has rows of the mapping."""

@@ -158,7 +158,7 @@ class SqlLoader(ABC):
             self._base = self._place()[0]
 
     def refuses(self, rows: pa.RecordBatch) -> list[Refusal]:
-        return [*null_keys(rows, self.keys), *self.refused_values(rows)]
+        return [*null_keys(rows, self._plan.keys), *self.refused_values(rows)]
 
     # --- staging ---
 
@@ -167,7 +167,7 @@ class SqlLoader(ABC):
             return
         with self.translated("load"):
             if not self._has_stage:
-                self._order_type = order.type if order is not None and self.upserts else None
+                self._order_type = order.type if order is not None and self._plan.upserts else None
                 self._make_stage()
             self._waiting.append(self._with_sequence(rows, order))
             self._waiting_bytes += rows.nbytes
@@ -192,7 +192,7 @@ class SqlLoader(ABC):
 
     def _make_stage(self) -> None:
         columns = [f"{self.quote(f.name)} {self.ddl_type(f.name)}" for f in self._plan.columns]
-        if self.upserts:
+        if self._plan.upserts:
             columns.append(f"{self.quote(SEQUENCE)} bigint NOT NULL")
         if self._order_type is not None:
             columns.append(f"{self.quote(ORDER)} {self.order_type(self._order_type)}")
@@ -200,7 +200,7 @@ class SqlLoader(ABC):
         self._has_stage = True
 
     def _with_sequence(self, rows: pa.RecordBatch, order: pa.Array | None) -> pa.RecordBatch:
-        if self.upserts:
+        if self._plan.upserts:
             numbers = range(self._rows, self._rows + rows.num_rows)
             rows = rows.append_column(SEQUENCE, pa.array(numbers, pa.int64()))
         if self._order_type is not None:
@@ -313,7 +313,7 @@ class SqlLoader(ABC):
             self.run(f"DELETE FROM {self.table} WHERE _mapping_id = %s", self._plan.mapping_id)
         if not staged.rows:
             return 0
-        if self.upserts:
+        if self._plan.upserts:
             duplicates = self.remove_duplicates()
             self.remove_overwritten()
         names = ", ".join(self.quote(field.name) for field in self._plan.columns)
@@ -406,14 +406,6 @@ class SqlLoader(ABC):
     @property
     def loads(self) -> str:
         return LOADS
-
-    @property
-    def upserts(self) -> bool:
-        return self._plan.write_mode == "upsert"
-
-    @property
-    def keys(self) -> list[str]:
-        return list(self._plan.key_fields) if self.upserts else []
 
     def ddl_type(self, name: str) -> str:
         """Return a field's type as a new column of the target or the staging table."""
