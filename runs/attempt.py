@@ -44,6 +44,8 @@ SETTLE_S = 600.0
 SETTLE_TRIES = 3
 """So often it is where somebody waits for the cancel."""
 AGAIN_S = 1.0
+LEFT_S = 5.0
+"""A worker that is to stop waits so long for a store that is away, then leaves its run behind."""
 WARNED_EVERY_S = 30.0
 NOTED = ("stage", "rows_read", "rows_rejected", "progress", "engine", "target")
 
@@ -288,21 +290,26 @@ class Attempt:
     def _ended(self, write: Any) -> bool:
         """Write how the run ended, however long the store is away; tell whether it counted.
 
-        Where the run was taken away meanwhile, its end is for whoever has it.
+        Where the run was taken away meanwhile, its end is for whoever has it. So it is where this
+        worker is to stop: the next one finds the run lost, and asks the target what it has.
         """
-        warned_at = 0.0
+        away_since, warned_at = time.monotonic(), 0.0
         while self.stop.word != "lost":
             try:
                 with store.batch_timeout():
                     return bool(write())
             except (PyMongoError, DatabaseError, ServiceError) as failure:
-                if time.monotonic() - warned_at > WARNED_EVERY_S:
+                is_left = self.stop.word == "handed back" and time.monotonic() > away_since + LEFT_S
+                if is_left or time.monotonic() - warned_at > WARNED_EVERY_S:
                     warned_at = time.monotonic()
                     logger.warning(
-                        "The end of the run %s is not noted yet: %s",
+                        "The end of the run %s is not noted%s: %s",
                         self.claim.id,
+                        ", and left to another worker" if is_left else " yet",
                         type(failure).__name__,
                     )
+                if is_left:
+                    break
                 time.sleep(AGAIN_S)
         return False
 

@@ -2,13 +2,10 @@
 
 import os
 import secrets
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing
 from dataclasses import dataclass
 from importlib import import_module
-from itertools import count
 from pathlib import Path
-from socket import SHUT_RDWR, create_connection, create_server
-from threading import Thread
 from urllib.parse import urlsplit
 
 import psycopg2
@@ -16,6 +13,7 @@ import pytest
 from bson import ObjectId
 
 from runs.tests.pipelines import broken, pipeline, source_body
+from runs.tests.relay import Relay
 from runs.tests.workers import ended, running, started, state, until, worker
 
 TEN = "SELECT g AS id FROM generate_series(1, 10) g"
@@ -139,6 +137,23 @@ def test_a_worker_that_stops_hands_its_run_back(api, tmp_path):
     assert api.post(f"runs/{run['id']}/cancel").json()["status"] == "cancelled"
 
 
+def test_a_worker_that_stops_while_the_store_is_away_leaves_its_run(api, tmp_path):
+    mapping = pipeline(api, SLOW)
+    url = urlsplit(os.environ["MONGODB_URL"])
+    with Relay(url.port) as relay:
+        there = url._replace(netloc=f"127.0.0.1:{relay.port}").geturl()
+        with worker(tmp_path, "--grace", "0.1", MONGODB_URL=there) as first:
+            run = started(api, mapping)
+            running(api, run, "extract")
+            relay.cut()
+            assert first.terminate() == 0
+            assert "left to another worker" in first.log.read_text()
+    with worker(tmp_path):
+        until(lambda: state(api, run)["attempt"] == 2, "nobody took the run up")
+        assert api.post(f"runs/{run['id']}/cancel").status == 200
+        assert ended(api, run)["status"] == "cancelled"
+
+
 def test_a_worker_takes_runs_of_some_connections(api, tmp_path):
     other, wanted = pipeline(api, TEN), pipeline(api, TEN)
     connection = api.get(f"connections/{wanted['source_connection_id']}").json()
@@ -230,41 +245,13 @@ def test_a_target_that_is_away_is_asked_until_it_tells(api, tmp_path, stored, wa
         run = ended(api, started(api, mapping))
     lost = {"status": "queued", "attempt": 3, "rows_written": 0, "lost_tokens": warehouse.tokens()}
     stored.runs.update_one({"_id": ObjectId(run["id"])}, {"$set": lost})
-    with away_for(40, urlsplit(warehouse.url).port) as port:
-        change = {"port": port, "password": urlsplit(warehouse.url).password}
+    with Relay(urlsplit(warehouse.url).port, hang_ups=40) as relay:
+        change = {"port": relay.port, "password": urlsplit(warehouse.url).password}
         assert api.patch(f"connections/{warehouse.connection}", change).status == 200
         with worker(tmp_path, RUN_RETRY_PAUSE_S="0.1"):
             run = ended(api, run)
     assert (run["status"], run["rows_written"], run["error"]) == ("succeeded", 10, None)
     assert warehouse.ids() == list(range(1, 11))
-
-
-@contextmanager
-def away_for(times, port):
-    """Yield a port that hangs up so many times, and then leads to another one."""
-
-    def lead_on(one, other):
-        with suppress(OSError):
-            while said := one.recv(65536):
-                other.sendall(said)
-        for end in (one, other):
-            with suppress(OSError):
-                end.shutdown(SHUT_RDWR)
-
-    def listen():
-        with suppress(OSError):
-            for number in count():
-                caller, _ = server.accept()
-                if number < times:
-                    caller.close()
-                    continue
-                there = create_connection(("127.0.0.1", port))
-                for ends in ((caller, there), (there, caller)):
-                    Thread(target=lead_on, args=ends, daemon=True).start()
-
-    with create_server(("127.0.0.1", 0)) as server:
-        Thread(target=listen, daemon=True).start()
-        yield server.getsockname()[1]
 
 
 @pytest.fixture
