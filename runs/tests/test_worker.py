@@ -139,9 +139,8 @@ def test_a_worker_that_stops_hands_its_run_back(api, tmp_path):
 
 def test_a_worker_that_stops_while_the_store_is_away_leaves_its_run(api, tmp_path):
     mapping = pipeline(api, SLOW)
-    url = urlsplit(os.environ["MONGODB_URL"])
-    with Relay(url.port) as relay:
-        there = url._replace(netloc=f"127.0.0.1:{relay.port}").geturl()
+    with Relay(urlsplit(os.environ["MONGODB_URL"]).port) as relay:
+        there = f"mongodb://127.0.0.1:{relay.port}/?directConnection=true"
         with worker(tmp_path, "--grace", "0.1", MONGODB_URL=there) as first:
             run = started(api, mapping)
             running(api, run, "extract")
