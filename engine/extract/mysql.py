@@ -33,6 +33,7 @@ from sources.mysql.values import STRINGS, database_type, kind_of, reader
 _TIMED_OUT = {1969, 3024}
 _AGAIN = {1205, 1213, 1040, 1053, 1203, 1226}  # deadlocks, a server that is full or going down
 FETCH_ROWS = 1000
+BATCH_CHUNKS = 50
 FETCH_BYTES = 32 * 1024 * 1024
 WRITE_S = 3600  # how long the server waits for a reader whose target is slow
 
@@ -47,17 +48,20 @@ _SNAPSHOT = (
 )
 
 
+_Row = Sequence[bytes | None]
+
+
 class _Wire(ABC):
     """A connection that brings rows as bytes."""
 
     thread_id: int
 
     @abstractmethod
-    def run(self, sql: str) -> list[Sequence[bytes | None]]:
+    def run(self, sql: str) -> list[_Row]:
         """Run a statement of ours; return all its rows."""
 
     @abstractmethod
-    def stream(self, sql: str, count: int) -> Iterator[list[Sequence[bytes | None]]]:
+    def stream(self, sql: str, count: int) -> Iterator[list[_Row]]:
         """Give the rows of a query, at most `count` at a time."""
 
     @abstractmethod
@@ -74,12 +78,12 @@ class _Quick(_Wire):
             self.thread_id = self._conn.thread_id()
             self._stack = stack.pop_all()
 
-    def run(self, sql: str) -> list[Sequence[bytes | None]]:
+    def run(self, sql: str) -> list[_Row]:
         self._conn.query(sql.encode())
         result = self._conn.store_result()
         return list(result.fetch_row(0)) if result is not None else []
 
-    def stream(self, sql: str, count: int) -> Iterator[list[Sequence[bytes | None]]]:
+    def stream(self, sql: str, count: int) -> Iterator[list[_Row]]:
         self._conn.query(sql.encode())
         result = self._conn.use_result()
         while batch := result.fetch_row(count):
@@ -97,16 +101,14 @@ class _Plain(_Wire):
         self._session = session
         self.thread_id = session.thread_id
 
-    def run(self, sql: str) -> list[Sequence[bytes | None]]:
+    def run(self, sql: str) -> list[_Row]:
         cursor = self._session.conn.cursor()
         cursor.execute(sql)
         return list(cursor.fetchall()) if cursor.description else []
 
-    def stream(self, sql: str, count: int) -> Iterator[list[Sequence[bytes | None]]]:
+    def stream(self, sql: str, count: int) -> Iterator[list[_Row]]:
         _, fields = self._session._select(sql)
-        rows: Iterator[Sequence[bytes | None]] = (
-            row for row, _ in self._session.conn.rows(len(fields))
-        )
+        rows: Iterator[_Row] = (row for row, _ in self._session.conn.rows(len(fields)))
         while batch := list(islice(rows, count)):
             yield batch
 
@@ -211,19 +213,35 @@ class MySQLExtract(Extract):
     ) -> Iterator[pa.RecordBatch]:
         if limit_rows is not None:
             self._run(f"SET sql_select_limit={limit_rows}")
-        rows = self._wire.stream(self._query(window, part), self._fetch_rows())
-        while True:
-            batch: list[Sequence[bytes | None]] = []
-            size = 0
-            while size < BATCH_BYTES and len(batch) < 50 * FETCH_ROWS:
-                some = self._trap(lambda: next(rows, None))
-                if not some:
-                    break
-                batch += some
+        readers = [*self._readers, *([_whole] if window and window.marks else [])]
+        chunks: list[pa.RecordBatch] = []
+        size = 0
+        for rows in self._chunks(self._query(window, part)):
+            chunks.append(_batch(rows, readers))
+            size += chunks[-1].nbytes
+            if size >= BATCH_BYTES or len(chunks) == BATCH_CHUNKS:
+                yield pa.concat_batches(chunks)
+                chunks, size = [], 0
+        if chunks:
+            yield pa.concat_batches(chunks)
+
+    def _chunks(self, sql: str) -> Iterator[list[_Row]]:
+        """Give rows that are few enough to be made arrays while they are in the processor's cache,
+        and of a size that memory has for them.
+        """
+        count = self._fetch_rows()
+        fetched = self._wire.stream(sql, count)
+        rows: list[_Row] = []
+        size = 0
+        while some := self._trap(lambda: next(fetched, None)):
+            rows += some
+            if count < FETCH_ROWS:
                 size += sum(len(cell) for row in some for cell in row if cell is not None)
-            if not batch:
-                return
-            yield self._batch(batch, window)
+            if len(rows) >= FETCH_ROWS or size >= BATCH_BYTES:
+                yield rows
+                rows, size = [], 0
+        if rows:
+            yield rows
 
     def cancel(self) -> None:
         """Kill the session from a second one: the server does not notice a reader's going."""
@@ -290,16 +308,10 @@ class MySQLExtract(Extract):
         row = sum(min(field.length, self._most_bytes) for field in self._fields)
         return max(1, min(FETCH_ROWS, FETCH_BYTES // max(1, row)))
 
-    def _batch(self, rows: list[Sequence[bytes | None]], window: Window | None) -> pa.RecordBatch:
-        columns = zip(*rows, strict=True)
-        readers = [*self._readers, *([_whole] if window and window.marks else [])]
-        arrays = [read(cells) for read, cells in zip(readers, columns, strict=True)]
-        return pa.RecordBatch.from_arrays(arrays, names=[f"c{at}" for at in range(len(arrays))])
-
     # -- what goes wrong
 
-    def _run(self, sql: str) -> list[Sequence[bytes | None]]:
-        found: list[Sequence[bytes | None]] = self._trap(lambda: self._wire.run(sql))
+    def _run(self, sql: str) -> list[_Row]:
+        found: list[_Row] = self._trap(lambda: self._wire.run(sql))
         return found
 
     def _trap(self, work: Callable[[], Any]) -> Any:
@@ -332,6 +344,11 @@ def _name(name: str | bytes) -> str:
 
 
 _Reader = Callable[[Sequence[bytes | None]], pa.Array]
+
+
+def _batch(rows: list[_Row], readers: list[_Reader]) -> pa.RecordBatch:
+    arrays = [read(cells) for read, cells in zip(readers, zip(*rows, strict=True), strict=True)]
+    return pa.RecordBatch.from_arrays(arrays, names=[f"c{at}" for at in range(len(arrays))])
 
 
 def _reader(field: Any) -> _Reader:
