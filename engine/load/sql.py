@@ -13,6 +13,7 @@ import secrets
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, ClassVar
 
 import pyarrow as pa
@@ -68,6 +69,8 @@ class SqlLoader(ABC):
         self._waiting: list[pa.RecordBatch] = []
         self._waiting_bytes = 0
         self._rows = 0
+        self._sender = ThreadPoolExecutor(1, "stage")
+        self._sending: Future[None] | None = None
 
     # --- what each database says in its own words ---
 
@@ -178,12 +181,15 @@ class SqlLoader(ABC):
     def staged(self) -> Staged:
         with self.translated("load"):
             self._flush()
+            self._wait_until_sent()
         return Staged(self._rows)
 
     def abort(self, staged: Staged | None = None) -> None:
         self.close()
 
     def close(self) -> None:
+        with contextlib.suppress(Exception):
+            self._wait_until_sent()
         session, self._session, self._has_stage = self._session, None, False
         if session is not None:
             # A session that is lost cannot be closed, and need not be.
@@ -208,9 +214,17 @@ class SqlLoader(ABC):
         return rows
 
     def _flush(self) -> None:
+        """Send what waits, while the next rows are read; nothing else uses the session then."""
+        self._wait_until_sent()
         if self._waiting:
-            self.send(pa.Table.from_batches(self._waiting))
+            rows = pa.Table.from_batches(self._waiting)
+            self._sending = self._sender.submit(self.send, rows)
             self._waiting, self._waiting_bytes = [], 0
+
+    def _wait_until_sent(self) -> None:
+        sending, self._sending = self._sending, None
+        if sending is not None:
+            sending.result()
 
     # --- the commit ---
 
