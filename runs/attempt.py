@@ -26,8 +26,9 @@ from mappings import verify
 from mappings.models import Mapping, VerificationStatus
 from mappings.proof import DRIFT
 from mappings.source import ASK_S
-from runs import engines, life, log, outcomes, planning, shared
+from runs import engines, life, outcomes, planning, shared
 from runs.claims import Claim
+from runs.log import RunLog
 from runs.models import Run
 from runs.queueing import naive
 from sources import windows
@@ -77,8 +78,17 @@ class Attempt:
     noted_stage: str = "plan"
     progress: float | None = None
 
+    def __post_init__(self) -> None:
+        self.log = RunLog(self.claim.id, self.claim.attempt)
+
     def perform(self) -> None:
         """Do what is to be done, and note how it ended; never raises for what a run meets."""
+        try:
+            self._perform_or_end()
+        finally:
+            self.log.flush()
+
+    def _perform_or_end(self) -> None:
         try:
             self._perform()
         except Exception as failure:
@@ -163,6 +173,7 @@ class Attempt:
         every_s = NOTED_EVERY_S if note.stage == self.noted_stage else MOVED_ON_S
         if time.monotonic() - self.noted_at >= every_s:
             self._note()
+        self.log.write()
 
     def _note(self) -> None:
         self.noted_at, self.noted_stage = time.monotonic(), self.stage
@@ -175,11 +186,7 @@ class Attempt:
 
     def say(self, message: str, level: str = "info") -> None:
         """Add a line to the run's log."""
-        try:
-            with store.request_timeout():
-                log.write(self.claim.id, self.claim.attempt, self.stage, message, level)
-        except (PyMongoError, DatabaseError) as failure:
-            logger.warning("A line of a run's log was lost: %s", type(failure).__name__)
+        self.log.say(self.stage, message, level)
 
     # --- The end ----------------------------------------------------------------------------------
 
@@ -281,6 +288,7 @@ class Attempt:
         return None
 
     def _wait_for_target(self) -> None:
+        self.log.flush()
         if self._is_cancelled():
             time.sleep(settings.RUN_RETRY_PAUSE_S)
             return

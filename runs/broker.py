@@ -16,7 +16,7 @@ from django.conf import settings
 from common.documents import store
 from common.documents.store import Stored
 from runs import claims, dispatch, life, routing
-from runs.claims import Claim
+from runs.claims import Claim, Queue
 from runs.dispatch import queue_of
 from runs.models import Run
 from runs.queueing import naive
@@ -87,9 +87,7 @@ class Errand(Worker):
         if run is None or not _has_place(run):
             return None
         queue = queue_of(run.get("connection_name"))
-        return claims.claim(
-            claims.live_runs(), self.name, lambda name: queue_of(name) == queue, first=self.first
-        )
+        return Queue(self.name, lambda name: queue_of(name) == queue).claim(first=self.first)
 
 
 class Keeper(Worker):

@@ -15,6 +15,7 @@ from typing import Any
 
 from bson import ObjectId
 from django.conf import settings
+from pymongo import UpdateOne
 from pymongo.errors import DuplicateKeyError
 
 from common.documents import store
@@ -75,23 +76,43 @@ def live_runs() -> list[Stored]:
     return list(store.collection(Run).find(condition, dict.fromkeys(SEEN, 1)))
 
 
-def claim(
-    live: Sequence[Stored],
-    worker: str,
-    takes: Takes = takes_all,
-    only: ObjectId | None = None,
-    first: ObjectId | None = None,
-) -> Claim | None:
-    """Return the first run that waits and may begin, now this worker's; None where none may.
+class Queue:
+    """The runs that had not ended when the store was last asked.
 
-    `only` is the one run that is wanted, `first` one that goes before the others.
+    Claims are conditional writes, so that an old look costs a try in vain and no more: one look
+    serves several claims, however many runs wait.
     """
-    waiting = life.candidates(live, naive(store.now()))
-    for run in sorted(waiting, key=lambda run: run["_id"] != first):
-        is_wanted = only in (None, run["_id"]) and takes(str(run.get("connection_name") or ""))
-        if is_wanted and (taken := _take(run, live, worker)):
-            return taken
-    return None
+
+    FRESH_S = 1.0
+
+    def __init__(self, worker: str, takes: Takes = takes_all) -> None:
+        self.worker = worker
+        self.takes = takes
+        self.live: list[Stored] = []
+        self.looked_at = float("-inf")
+
+    def claim(self, only: ObjectId | None = None, first: ObjectId | None = None) -> Claim | None:
+        """Return the first run that waits and may begin, now the worker's; None where none may.
+
+        `only` is the one run that is wanted, `first` one that goes before the others.
+        """
+        is_fresh = time.monotonic() < self.looked_at + self.FRESH_S
+        if is_fresh and (claim := self._claim(only, first)):
+            return claim
+        self.looked_at, self.live = time.monotonic(), live_runs()
+        return self._claim(only, first)
+
+    def _claim(self, only: ObjectId | None, first: ObjectId | None) -> Claim | None:
+        waiting = life.candidates(self.live, naive(store.now()))
+        for run in sorted(waiting, key=lambda run: run["_id"] != first):
+            if only not in (None, run["_id"]) or not self.takes(run.get("connection_name") or ""):
+                continue
+            claim = _take(run, self.live, self.worker)
+            # Another worker may have it, or what it needs: its mapping is busy until the next look.
+            run.update(status="running", holds=claim.run["holds"] if claim else run.get("holds"))
+            if claim:
+                return claim
+        return None
 
 
 def _take(run: Stored, live: Sequence[Stored], worker: str) -> Claim | None:
@@ -147,8 +168,9 @@ def _taken(
 
 def beat(claims: Sequence[Claim]) -> None:
     """Show that runs are under way."""
-    for held in claims:
-        store.collection(Run).update_one(held.condition, {"$inc": {"heartbeat": 1}})
+    signs = [UpdateOne(held.condition, {"$inc": {"heartbeat": 1}}) for held in claims]
+    if signs:
+        store.collection(Run).bulk_write(signs, ordered=False)
 
 
 def orders(claims: Sequence[Claim]) -> dict[str, str | None]:

@@ -26,10 +26,11 @@ from common.documents import store
 from common.documents.store import Stored
 from common.exceptions import ServiceError
 from engine import asking
-from runs import claims, duties, log, outcomes, routing, upkeep
+from runs import claims, duties, outcomes, routing, upkeep
 from runs.attempt import Attempt, StopReason
-from runs.claims import Claim, Watch
+from runs.claims import Claim, Queue, Watch
 from runs.duties import Duty
+from runs.log import RunLog
 from runs.models import WORKERS
 from runs.outside import HandedOver
 from runs.queueing import naive
@@ -65,6 +66,7 @@ class Worker:
         self.left = threading.Event()
         self.active: dict[str, tuple[Claim, StopReason, threading.Thread]] = {}
         self.lock = threading.Lock()
+        self.queue = Queue(self.name, self._takes)
         self.watch = Watch()
         self.complaints = Complaints()
 
@@ -122,8 +124,7 @@ class Worker:
         return max(IDLE_S, (time.monotonic() - started) * LOOK_SHARE)
 
     def _claim(self) -> Claim | None:
-        live = claims.live_runs()
-        return claims.claim(live, self.name, self._takes, self.only) if live else None
+        return self.queue.claim(self.only)
 
     def _takes(self, connection_name: str) -> bool:
         return fnmatchcase(connection_name, self.connections)
@@ -203,7 +204,7 @@ class Worker:
         mine = {claim.token for claim, _, _ in self._held()}
         for run in self.watch.lost(live):
             if run["token"] not in mine and outcomes.worker_lost(run):
-                log.write(run["_id"], run["attempt"], None, "The worker was lost.", "error")
+                RunLog(run["_id"], run["attempt"]).say(None, "The worker was lost.", "error")
                 self.woken.set()
         routing.note_unroutable(live)
 

@@ -172,7 +172,6 @@ class Migration(migrations.Migration):
                 ("not_before", models.DateTimeField(null=True)),
                 ("heartbeat", models.IntegerField(default=0)),
                 ("cancel_asked", models.BooleanField(default=False)),
-                ("log_lines", models.IntegerField(default=0)),
                 ("rejected_kept", models.IntegerField(default=0)),
             ],
             options={

@@ -21,7 +21,7 @@ def test_the_list_and_the_page_of_a_run_open(operator, api, run, stored):
     }  # fmt: skip
     kept = rejected.keep(identifier, [entry])
     stored["runs"].update_one({"_id": identifier}, {"$set": {"rejected_kept": kept}})
-    log.write(identifier, 1, "plan", "It begins.")
+    log.RunLog(identifier, 1).say("plan", "It begins.")
     listed = operator.html("runs_run_changelist")
     assert run["mapping_name"] in listed
     page = operator.html("runs_run_change", run["id"])

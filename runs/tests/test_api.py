@@ -284,8 +284,10 @@ def test_a_log_keeps_its_newest_lines(api, runs, monkeypatch):
     monkeypatch.setattr(log, "MOST_LINES", 3)
     monkeypatch.setattr(log, "SLACK", 2)
     run = api.post(runs).json()["id"]
+    lines = log.RunLog(ObjectId(run), 1)
     for number in range(9):
-        log.write(ObjectId(run), 1, "plan", f"line {number}")
+        lines.say("plan", f"line {number}")
+        lines.flush()
     kept = [line["message"] for line in api.get(f"runs/{run}/log").json()]
     assert kept == [f"line {number}" for number in range(9 - len(kept), 9)]
     assert 3 <= len(kept) <= 5

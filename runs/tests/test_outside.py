@@ -32,7 +32,7 @@ def run(api):
 
 
 def claimed(run, stop=None):
-    claim = claims.claim(claims.live_runs(), "test:1", only=run["_id"])
+    claim = claims.Queue("test:1").claim(only=run["_id"])
     return HandedOver(claim, stop or StopReason(), "test:1")
 
 

@@ -69,5 +69,5 @@ def test_a_run_that_no_worker_takes_is_seen(api, stored, operator):
     assert "--connections" in warning["message"]
     stored["run_workers"].update_one({"_id": "w"}, {"$set": {"connections": "*"}})
     assert api.get("/health").json()["checks"]["worker"]["unroutable"] == 0
-    claims.claim(claims.live_runs(), "test:1")
+    claims.Queue("test:1").claim()
     assert api.get(f"runs/{run['id']}").json()["warnings"] == []

@@ -71,11 +71,13 @@ def worker(
             process.kill()
 
 
-def until(ready: Callable[[], Any], otherwise: str, seconds: float = PATIENCE_S) -> Any:
+def until(
+    ready: Callable[[], Any], otherwise: str, seconds: float = PATIENCE_S, every_s: float = 0.05
+) -> Any:
     deadline = time.monotonic() + seconds
     while not (found := ready()):
         assert time.monotonic() < deadline, otherwise
-        time.sleep(0.05)
+        time.sleep(every_s)
     return found
 
 

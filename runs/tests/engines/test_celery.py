@@ -161,7 +161,8 @@ def test_hundreds_of_runs_are_each_done_once(api, broker, by_celery, stored, tmp
         pool = ("--pool", by, "--concurrency", "4")
         both = [by_celery(*pool, "--hostname", f"{name}@%h") for name in ("one", "two")]
     with both[0], both[1]:
-        until(lambda: not stored.runs.count_documents({"ended_at": None}), "not all ended", 600)
+        waiting = {"ended_at": None}
+        until(lambda: not stored.runs.count_documents(waiting), "not all ended", 600, every_s=1.0)
     runs = list(stored.runs.find())
     assert [(run["status"], run["attempt"]) for run in runs] == [("succeeded", 1)] * RUNS
     tables = {run["target"]["table"] for run in runs}
