@@ -301,13 +301,15 @@ class Attempt:
         Where the run was taken away meanwhile, its end is for whoever has it. So it is where this
         worker is to stop: the next one finds the run lost, and asks the target what it has.
         """
+        self.log.flush()
         away_since, warned_at = time.monotonic(), 0.0
         while self.stop.word != "lost":
+            is_leaving = self.stop.word == "handed back"
             try:
-                with store.batch_timeout():
+                with store.request_timeout() if is_leaving else store.batch_timeout():
                     return bool(write())
             except (PyMongoError, DatabaseError, ServiceError) as failure:
-                is_left = self.stop.word == "handed back" and time.monotonic() > away_since + LEFT_S
+                is_left = is_leaving and time.monotonic() > away_since + LEFT_S
                 if is_left or time.monotonic() - warned_at > WARNED_EVERY_S:
                     warned_at = time.monotonic()
                     logger.warning(

@@ -108,7 +108,8 @@ class Worker:
             thread.join()
 
     def _leave(self) -> None:
-        self._guarded(lambda: store.named(WORKERS).delete_one({"_id": self.id}))
+        gone = {"_id": self.id}
+        self._guarded(lambda: store.named(WORKERS).delete_one(gone), store.request_timeout)
 
     # --- Claiming ---------------------------------------------------------------------------------
 
