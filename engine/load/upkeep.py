@@ -16,7 +16,8 @@ def tidy(folder: str, table: str, options: dict[str, str] | None = None) -> bool
     """Put the small files of a table that was made here together, 100 commits after the last time.
 
     Removes the files that no version of the last 7 days uses, those of runs that were killed
-    among them. Rows, cursors and what is being staged stay as they are, and a run that commits
+    among them, and what the log said longer ago than the table's `delta.logRetentionDuration`, 30
+    days unless it was set, before its last sum. Rows, cursors and what is being staged stay as they are, and a run that commits
     meanwhile goes first. Returns whether anything was done.
     """
     uri = f"{folder.rstrip('/')}/{table}"
@@ -31,6 +32,7 @@ def tidy(folder: str, table: str, options: dict[str, str] | None = None) -> bool
     except CommitFailedError:
         return False
     found.vacuum(KEPT_HOURS, dry_run=False, full=True)
+    found.cleanup_metadata()
     return True
 
 

@@ -111,3 +111,17 @@ def test_the_log_is_summed_up_every_few_commits(lake):
             path.unlink()
     assert DeltaTable(f"{lake}/people").to_pyarrow_table().num_rows == 21
     assert DeltaLoader(plan_of(), lake).cursor() == Cursor("id", "20")
+
+
+def test_the_log_of_more_than_a_month_goes_where_it_is_summed_up(lake):
+    for number in range(26):
+        run(lake, number)
+    log = Path(lake, "people", "_delta_log")
+    long_ago = time.time() - 31 * 24 * 3600
+    for path in log.iterdir():
+        os.utime(path, (long_ago, long_ago))
+    assert tidy(lake, "people")
+    assert sorted(int(path.stem) for path in log.glob("*.json")) == [*range(19, 27)]
+    assert sorted(DeltaTable(f"{lake}/people").to_pyarrow_table()["id"].to_pylist()) == [*range(26)]
+    assert DeltaLoader(plan_of(), lake).cursor() == Cursor("id", "25")
+    assert DeltaLoader(plan_of(), lake).committed("t25")
