@@ -17,6 +17,8 @@ import pyarrow.parquet as pq
 from deltalake.fs import DeltaStorageHandler
 from pyarrow.fs import PyFileSystem
 
+from engine.load.behind import Behind
+
 ROW_GROUP_BYTES = 16 * 1024 * 1024
 ROW_GROUP_ROWS = 128 * 1024
 FILE_BYTES = 128 * 1024 * 1024
@@ -115,13 +117,14 @@ class _Output:
 
 
 class FileWriter:
-    """Writes batches into as many files as they need, in order."""
+    """Writes batches into as many files as they need, in order, while the next ones are made."""
 
     def __init__(self, folder: Folder, prefix: str) -> None:
         self._folder = folder
         self._prefix = prefix
         self._waiting: list[pa.RecordBatch] = []
         self._waiting_bytes = 0
+        self._writing = Behind()
         self._open: _OpenFile | None = None
         self.files: list[DataFile] = []
 
@@ -135,11 +138,14 @@ class FileWriter:
     def close(self) -> list[DataFile]:
         """End the last file; return all of them."""
         self._flush()
+        self._writing.wait()
         self._end_file()
         return self.files
 
     def abort(self) -> None:
         """Remove everything that was written."""
+        with contextlib.suppress(Exception):
+            self._writing.wait()
         if self._open:
             self._open.close()
             self._folder.remove(self._open.path)
@@ -147,14 +153,15 @@ class FileWriter:
             self._folder.remove(file.path)
 
     def _flush(self) -> None:
-        if not self._waiting:
-            return
-        table = pa.Table.from_batches(self._waiting)
+        if self._waiting:
+            self._writing.do(self._write, pa.Table.from_batches(self._waiting))
+            self._waiting, self._waiting_bytes = [], 0
+
+    def _write(self, table: pa.Table) -> None:
         if self._open is None:
             path = f"{self._prefix}/{uuid.uuid4().hex}.parquet"
             self._open = _OpenFile(self._folder, path, table.schema)
         self._open.write(table)
-        self._waiting, self._waiting_bytes = [], 0
         if self._open.is_full:
             self._end_file()
 

@@ -13,13 +13,13 @@ import secrets
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, ClassVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from engine.grammar import floating_text
+from engine.load.behind import Behind
 from engine.load.contract import (
     Committed,
     Cursor,
@@ -69,8 +69,7 @@ class SqlLoader(ABC):
         self._waiting: list[pa.RecordBatch] = []
         self._waiting_bytes = 0
         self._rows = 0
-        self._sender = ThreadPoolExecutor(1, "stage")
-        self._sending: Future[None] | None = None
+        self._sending = Behind()
 
     # --- what each database says in its own words ---
 
@@ -181,7 +180,7 @@ class SqlLoader(ABC):
     def staged(self) -> Staged:
         with self.translated("load"):
             self._flush()
-            self._wait_until_sent()
+            self._sending.wait()
         return Staged(self._rows)
 
     def abort(self, staged: Staged | None = None) -> None:
@@ -189,7 +188,7 @@ class SqlLoader(ABC):
 
     def close(self) -> None:
         with contextlib.suppress(Exception):
-            self._wait_until_sent()
+            self._sending.wait()
         session, self._session, self._has_stage = self._session, None, False
         if session is not None:
             # A session that is lost cannot be closed, and need not be.
@@ -215,16 +214,9 @@ class SqlLoader(ABC):
 
     def _flush(self) -> None:
         """Send what waits, while the next rows are read; nothing else uses the session then."""
-        self._wait_until_sent()
         if self._waiting:
-            rows = pa.Table.from_batches(self._waiting)
-            self._sending = self._sender.submit(self.send, rows)
+            self._sending.do(self.send, pa.Table.from_batches(self._waiting))
             self._waiting, self._waiting_bytes = [], 0
-
-    def _wait_until_sent(self) -> None:
-        sending, self._sending = self._sending, None
-        if sending is not None:
-            sending.result()
 
     # --- the commit ---
 

@@ -16,9 +16,10 @@ def tidy(folder: str, table: str, options: dict[str, str] | None = None) -> bool
     """Put the small files of a table that was made here together, 100 commits after the last time.
 
     Removes the files that no version of the last 7 days uses, those of runs that were killed
-    among them, and what the log said longer ago than the table's `delta.logRetentionDuration`, 30
-    days unless it was set, before its last sum. Rows, cursors and what is being staged stay as they are, and a run that commits
-    meanwhile goes first. Returns whether anything was done.
+    among them, and what the log said before its last sum, longer ago than the table's
+    `delta.logRetentionDuration` (30 days, unless it is set). Rows, cursors and what is being staged
+    stay as they are, and a run that commits meanwhile goes first. Returns whether anything was
+    done.
     """
     uri = f"{folder.rstrip('/')}/{table}"
     try:
