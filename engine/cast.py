@@ -261,8 +261,10 @@ def _to_boolean(column: Cells) -> Cast:
         case "boolean":
             return Cast(column.array, {})
         case "whole" | "tinyint1" | "float":
-            known = pc.is_in(column.array, value_set=pa.array([0, 1]).cast(column.array.type))
-            return _without(pc.equal(column.array, 1), pc.invert(known), "not_a_boolean")
+            truths = pc.equal(column.array, 1)
+            # Arrow's is_in and its kin tell -0.0 from 0.
+            known = pc.fill_null(pc.or_(truths, pc.equal(column.array, 0)), False)
+            return _without(truths, pc.invert(known), "not_a_boolean")
         case "number":
             return _booleans(_tidy(column.array), pa.array(["1", "0"]), grammar.boolean_of_number)
         case "text":

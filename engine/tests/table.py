@@ -221,7 +221,7 @@ BLOCKS = [
     }),
     ("float64", "float", {0.1: 0.1, -0.0: -0.0, NAN: NAN, INF: INF, "1e+20": 1e20}),
     ("float64", "boolean", {
-        0.0: False, 1.0: True, 0.5: no("not_a_boolean"), 2.0: no("not_a_boolean"),
+        0.0: False, "-0": False, 1.0: True, 0.5: no("not_a_boolean"), 2.0: no("not_a_boolean"),
         NAN: no("not_a_boolean"), INF: no("not_a_boolean"),
     }),
     ("float64", "date", {1.0: no("impossible_cast")}),
