@@ -35,6 +35,7 @@ _AGAIN = {1205, 1213, 1040, 1053, 1203, 1226}  # deadlocks, a server that is ful
 FETCH_ROWS = 1000
 BATCH_CHUNKS = 50
 FETCH_BYTES = 32 * 1024 * 1024
+_ZEROS = {T.FLOAT: "0e0", T.BIT: "0"}  # added to what is compared as a number
 WRITE_S = 3600  # how long the server waits for a reader whose target is slow
 
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]*)?(e[+-]?[0-9]+)?")
@@ -192,7 +193,8 @@ class MySQLExtract(Extract):
         return None  # each session has its own
 
     def _text(self, column: int, found: bytes) -> str:
-        array = self._readers[column]([found])
+        is_bits = self._fields[column].type_code == T.BIT
+        array = (_texts if is_bits else self._readers[column])([found])
         text: str = text_of(cells(array, self._kinds[column]))[0].as_py()
         return text
 
@@ -301,7 +303,8 @@ class MySQLExtract(Extract):
         is_other = self._kinds[column] == "text" and not self.columns[column].has_order
         if self._statement.whole or is_other:
             raise no_cursor(self.columns[column])
-        return f"(c{column} + 0e0)" if field.type_code == T.FLOAT else f"c{column}"
+        zero = _ZEROS.get(field.type_code)
+        return f"(c{column} + {zero})" if zero else f"c{column}"
 
     def _fetch_rows(self) -> int:
         """Return how many rows are fetched at once, so that the largest ones fit the memory."""
@@ -397,7 +400,9 @@ def _geometry(raw: bytes) -> bytes:
 
 def _literal(kind: str, value: str) -> str:
     """Return a value as SQL that no mode reads differently."""
-    if kind in ("integer", "decimal", "float32", "float64") and _NUMBER.fullmatch(value):
+    if kind == "float32":  # compared as a double, which the shortest digits are not
+        return repr(struct.unpack("f", struct.pack("f", float(value)))[0])
+    if kind in ("integer", "decimal", "float64") and _NUMBER.fullmatch(value):
         return value
     moment = value.removesuffix("Z").replace("T", " ")
     if kind in ("date", "timestamp", "timestamptz") and _MOMENT.fullmatch(moment):

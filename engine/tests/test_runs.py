@@ -154,6 +154,23 @@ def test_texts_that_the_database_takes_for_one_are_one_edge(mysql, lake):
     assert [row[0] for row in lake.rows()] == [1, 2, 3, 4, 5, 6]
 
 
+@pytest.mark.parametrize(
+    ("kind", "values", "last"),
+    [("float", ("0.1", "0.3", "0.7"), "0.7"), ("bit(9)", ("b'1'", "b'11'", "b'100000001'"), "257")],
+)
+def test_numbers_that_mysql_writes_in_another_way_are_compared(mysql, lake, kind, values, last):
+    mysql.run(
+        f"CREATE TABLE numbers (id int, name varchar(9), at {kind})",
+        f"INSERT INTO numbers VALUES (1, 'a', {values[0]}), (2, 'b', {values[1]})",
+    )
+    given = {"query": "SELECT id, name, at FROM numbers", "cursor": "at"}
+    assert ran(a_run_plan(**given), mysql, lake).rows_read == 2
+    mysql.run(f"INSERT INTO numbers VALUES (3, 'c', {values[1]}), (4, 'd', {values[2]})")
+    report = ran(a_run_plan(**given), mysql, lake, "t2")
+    assert (report.rows_read, report.cursor_to) == (2, last)
+    assert ran(a_run_plan(**given), mysql, lake, "t3").rows_read == 0
+
+
 def test_rows_without_a_cursor_are_read_once(database, lake):
     people(database, (1, "Ada", "2026-01-01"), (2, "Bob", None))
     sql = "SELECT id, name, at FROM source_people"
