@@ -110,6 +110,8 @@ def _where(column: Cells, text: str) -> pa.Array:
     texts, wanted = text_of(column), pa.array([text])
     if column.form == "number":  # 1.0 is 1.00
         texts, wanted = without_zeros(texts), without_zeros(wanted)
+    if column.form == "float":  # -0 is 0
+        texts, wanted = (pc.replace_substring_regex(each, "^-0$", "0") for each in (texts, wanted))
     return pc.indices_nonzero(pc.equal(texts, wanted[0]))
 
 
