@@ -143,6 +143,13 @@ class MysqlLoader(SqlLoader):
             " ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
         ]
 
+    def forget_cursors(self) -> None:
+        self.run(
+            f"UPDATE {self.loads} SET cursor_value = NULL WHERE table_name = %s"
+            f" AND NOT EXISTS ({_RELATION})",
+            *[self._plan.table] * 3,
+        )
+
     def limit_time(self, timeout_s: float) -> None:
         ((version,),) = self.run("SELECT version()")
         # MariaDB counts this timeout in seconds, MySQL its counterpart in milliseconds.

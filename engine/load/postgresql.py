@@ -160,6 +160,12 @@ class PostgresLoader(SqlLoader):
             else []
         )
 
+    def forget_cursors(self) -> None:
+        # Should there be one by now, this is undone: the table cannot be made.
+        self.run(
+            f"UPDATE {self.loads} SET cursor_value = NULL WHERE table_name = %s", self._plan.table
+        )
+
     def limit_time(self, timeout_s: float) -> None:
         self.run(f"SET statement_timeout = {int(timeout_s * 1000)}")
 

@@ -106,6 +106,10 @@ class SqlLoader(ABC):
         """Return the statements that make the target table, unless there is one."""
 
     @abstractmethod
+    def forget_cursors(self) -> None:
+        """Forget how far mappings have read into the table, unless there is one."""
+
+    @abstractmethod
     def limit_time(self, timeout_s: float) -> None:
         """Have the server end a query that takes longer."""
 
@@ -285,6 +289,7 @@ class SqlLoader(ABC):
         self.run("BEGIN")
         self.run(self.make_loads())
         if not self.table_columns():
+            self.forget_cursors()  # of the rows that another program removed with the table
             for statement in self.make_table():
                 self.run(statement)
         problems = self.check()
@@ -388,7 +393,7 @@ class SqlLoader(ABC):
 
     def cursor(self) -> Cursor | None:
         with self.translated("plan"):
-            content = self._place()[1]
+            content = self._place()[1] if self.table_columns() else None
         return Cursor.from_json(content) if content else None
 
     def has_rows(self) -> bool:

@@ -2,8 +2,10 @@
 
 import pytest
 
+from engine.load.contract import Cursor
 from engine.load.postgresql import PostgresLoader
 from engine.part import commit, run_part
+from engine.plan import CursorWindow
 from engine.problems import Problem
 
 from .plans import a_batch, a_plan, direct
@@ -107,6 +109,21 @@ def test_a_table_that_is_not_ours_is_never_altered(database):
     assert messages(database) == [
         '"people" was not made by this service: it lacks _mapping_id, _run_id, _loaded_at.'
     ]
+
+
+def test_a_table_that_was_removed_takes_every_mappings_cursor_along(database):
+    mappings = {"mapping_id": "m" * 24}, {"mapping_id": "n" * 24}
+    for each in mappings:
+        run(database, (1, "a"), cursor=Cursor("id", "1"), **each)
+    database.run("DROP TABLE people")
+    first, second = (
+        database.loader(plan_of(cursor=CursorWindow("id"), **each)) for each in mappings
+    )
+    assert first.cursor() is None
+    run(database, (1, "a"), token="t2", cursor=Cursor("id", "1"), **mappings[0])
+    assert (first.cursor(), second.cursor()) == (Cursor("id", "1"), None)
+    first.close()
+    second.close()
 
 
 def test_a_view_is_not_written(database):
