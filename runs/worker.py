@@ -26,7 +26,7 @@ from common.documents import store
 from common.documents.store import Stored
 from common.exceptions import ServiceError
 from engine import asking
-from runs import claims, duties, outcomes, routing, upkeep
+from runs import claims, duties, outcomes, routing
 from runs.attempt import Attempt, StopReason
 from runs.claims import Claim, Queue, Watch
 from runs.duties import Duty
@@ -40,7 +40,6 @@ IDLE_S = 0.05
 ORDERS_EVERY_S = 0.5
 BEAT_EVERY_S = 2.0
 LOOK_EVERY_S = 2.0
-UPKEEP_EVERY_S = 600.0
 DOWN_S = 1.0
 LOOK_SHARE = 5
 """Looking for runs takes at most a fifth of a worker's time, however many wait."""
@@ -165,7 +164,6 @@ class Worker:
             (ORDERS_EVERY_S, self._hear),
             (BEAT_EVERY_S, self._beat),
             (LOOK_EVERY_S, self._look_after),
-            (UPKEEP_EVERY_S, upkeep.remove_old),
         ]
         due = [0.0] * len(jobs)
         while not self.left.is_set():
