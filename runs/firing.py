@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -59,17 +59,24 @@ def jitter_of_stored(schedule: dict[str, Any]) -> timedelta:
 
 
 def decide(
-    slots: Sequence[datetime], now: datetime, rules: Rules, situation: Situation
+    slots: Sequence[datetime],
+    now: datetime,
+    rules: Rules,
+    situation: Situation,
+    taken: Collection[datetime] = (),
 ) -> list[Decision]:
     """Return what becomes of slots that have come, in their order: oldest first.
 
-    Slots whose jitter is not over are not due, and left out. Of those that do not run the newest
-    `MAX_RECORDS` have a decision each; the older ones share that of the oldest.
+    Slots whose jitter is not over are not due, and left out; so are those `taken`, which have a
+    run: where the newest has one, none of the others is the newest. Of those that do not run the
+    newest `MAX_RECORDS` have a decision each; the older ones share that of the oldest.
     """
     due = [slot for slot in slots if slot + rules.jitter <= now]
     decisions: list[Decision] = []
     waiting = situation.waiting
     for position, slot in enumerate(due):
+        if slot in taken:
+            continue
         is_newest = position == len(due) - 1
         reason = _reason(now - slot - rules.jitter, is_newest, rules, situation, waiting)
         waiting += reason is None

@@ -324,9 +324,9 @@ def _written(due: Sequence[Due], now: datetime) -> list[tuple[Stored, Stored]]:
     live = _live()
     decided = []
     for one in due:
-        fresh = [slot for slot in one.slots if one.key(slot) not in taken]
+        have_run = {slot for slot in one.slots if one.key(slot) in taken}
         situation = _situation(one, mappings, live)
-        decided.append((one, firing.decide(fresh, now, one.rules, situation)))
+        decided.append((one, firing.decide(one.slots, now, one.rules, situation, have_run)))
     runs = _queued(decided, mappings)
     queueing.insert_many(runs.values())
     queueing.insert_skipped(_skipped(decided, mappings))

@@ -21,8 +21,12 @@ KEYS = 10_000
 
 
 def between(schedule: Schedule, start: datetime, end: datetime) -> Iterator[datetime]:
-    """Return the slots with `start` ≤ slot < `end`. Raises InvalidCron, UnknownZone."""
+    """Return the slots with `start` ≤ slot < `end`, within the schedule's `start_at` and `end_at`.
+
+    Raises InvalidCron, UnknownZone.
+    """
     zone = clock.zone_named(schedule.timezone)
+    start, end = max(start, schedule.start_at or start), min(end, schedule.end_at or end)
     return clock.slots_between(schedule.cron_expression, zone, start, end)
 
 

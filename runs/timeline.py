@@ -205,10 +205,8 @@ def next_of_each(moments: Sequence[Moment]) -> list[Moment]:
 def _slots(schedule: Schedule, now: datetime) -> Iterable[datetime]:
     if not schedule.enabled:
         return
-    start = max(now, schedule.start_at or now)
-    end = min(now + DAY, schedule.end_at or now + DAY)
     try:
-        yield from slots.between(schedule, start, end)
+        yield from slots.between(schedule, now, now + DAY)
     except (clock.InvalidCron, clock.UnknownZone):
         # Another program stored what makes no sense: it never fires.
         return

@@ -33,6 +33,15 @@ def test_late_slots_run_as_the_schedule_says(catch_up, slots, expected):
     assert reasons(slots, Rules(catch_up=catch_up)) == expected
 
 
+@pytest.mark.parametrize(("catch_up", "expected"), [
+    ("none", ["missed", "missed"]), ("latest", ["missed", "missed"]), ("all", [None, None]),
+])  # fmt: skip
+def test_where_the_newest_has_a_run_no_older_one_takes_its_place(catch_up, expected):
+    slots = ago(120, 60, 0)
+    made = decide(slots, NOW, Rules(catch_up=catch_up), FREE, taken={slots[-1]})
+    assert [(one.slot, one.reason) for one in made] == list(zip(slots, expected, strict=False))
+
+
 @pytest.mark.parametrize("window_s", [0, 10])
 def test_thirty_seconds_are_not_late_whatever_the_window(window_s):
     rules = Rules(catch_up_window=timedelta(seconds=window_s))

@@ -6,6 +6,7 @@ import pytest
 from bson import ObjectId
 
 from common.tests.client import made
+from common.times import iso_utc
 from runs import scheduler
 from runs.scheduler import Scheduler
 
@@ -215,6 +216,30 @@ def test_a_backfill_takes_what_was_skipped(api, stored, leader):
     assert answer.json() == {"queued": 1, "left_out": 0}
     revived = api.get(f"runs/{oldest['id']}").json()
     assert (revived["status"], revived["trigger"]) == ("queued", "backfill")
+
+
+def test_a_backfill_knows_no_slot_before_start_at_nor_from_end_at_on(api):
+    hour = now().replace(minute=0, second=0)
+    start, end = hour - timedelta(hours=3), hour - timedelta(hours=1)
+    ends = {"start_at": iso_utc(start), "end_at": iso_utc(end)}
+    record = made(api, "schedules", cron_expression="0 * * * *", **ends)
+    answer = api.post(f"schedules/{record['id']}/backfill", span(6))
+    assert answer.json() == {"queued": 2, "left_out": 0}
+    assert [run["slot"] for run in runs(api, record)] == [
+        iso_utc(start), iso_utc(start + timedelta(hours=1)),
+    ]  # fmt: skip
+
+
+def test_a_slot_that_was_backfilled_has_no_older_one_caught_up(api, stored, leader):
+    record = due(api, stored, minutes=3, catch_up="latest")
+    newest = now().replace(second=0)
+    body = {"from": iso_utc(newest), "to": iso_utc(newest + timedelta(seconds=1))}
+    assert api.post(f"schedules/{record['id']}/backfill", body).json()["queued"] == 1
+    leader.turn()
+    found = {run["slot"]: run["status"] for run in runs(api, record)}
+    assert [found[iso_utc(newest - timedelta(minutes=late))] for late in (3, 2, 1, 0)] == [
+        *["skipped"] * 3, "queued",
+    ]  # fmt: skip
 
 
 def test_a_backfill_says_what_is_wrong(api, stored):
