@@ -132,11 +132,13 @@ def count_question(question: str, kind: str, outcome: str) -> None:
     SOURCE_QUESTIONS.labels(question, kind, outcome).inc()
 
 
-def count_run(state: str, rows: dict[str, int]) -> None:
-    """Count a run that ended in a state; `rows` by what became of them: `read`, `written` …."""
-    RUNS.labels(state).inc()
+def count_run(state: str, rows: dict[str, int], times: int = 1) -> None:
+    """Count a run that ended in a state, or so many; `rows` of each by what became of them:
+    `read`, `written` ….
+    """
+    RUNS.labels(state).inc(times)
     for what, number in rows.items():
-        RUN_ROWS.labels(what).inc(number)
+        RUN_ROWS.labels(what).inc(number * times)
 
 
 def count_delivery(event: str, outcome: str) -> None:

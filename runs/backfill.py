@@ -58,6 +58,7 @@ class BackfillViewSet(DocumentViewSet):
     serializer_class = ScheduleSerializer
     access: ClassVar[Access] = {"backfill": Role.EDITOR}
     http_method_names = ("post", "options")
+    writes_many = frozenset({"backfill"})
     source_refusals: ClassVar = {"backfill": ("400", "409")}
 
     @extend_schema(request=SpanSerializer, responses={202: BackfilledSerializer})
@@ -88,7 +89,8 @@ def backfill(schedule: Schedule, start: datetime, end: datetime) -> tuple[int, i
             trail.note(Entry("update", kind, schedule.pk, schedule.name, changes))
         return queued, len(asked) - queued
 
-    return writes.transaction(work)
+    with store.batch_timeout():
+        return writes.transaction(work)
 
 
 def _asked(schedule: Schedule, start: datetime, end: datetime) -> list[datetime]:
@@ -114,9 +116,12 @@ def _queue(schedule: Schedule, mapping: Mapping, asked: list[datetime]) -> int:
     taken = slots.runs_of(schedule.pk, asked)
     fresh = [slots.with_window(schedule, slot) for slot in asked if slot not in taken]
     queued = queueing.queue_many(mapping, fresh, trigger="backfill", schedule_id=schedule.pk)
-    for slot, run in sorted(taken.items()):
-        if run["status"] == "skipped":
-            queued += queueing.revive(run, mapping, slots.with_window(schedule, slot))
+    skipped = [
+        (run, slots.with_window(schedule, slot))
+        for slot, run in sorted(taken.items())
+        if run["status"] == "skipped"
+    ]
+    queued += queueing.revive_many(mapping, skipped)
     if queued:
         last_run.note(_newest(schedule, asked))
     return queued

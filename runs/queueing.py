@@ -13,6 +13,7 @@ from functools import cache
 from typing import Any
 
 from bson import ObjectId
+from pymongo import UpdateOne
 from pymongo.errors import DuplicateKeyError
 
 from common.documents import store
@@ -177,21 +178,30 @@ def skipped(
     }
 
 
-def revive(
-    run: Stored, mapping: Mapping, slot: Slot, *, trigger: str = "backfill"
-) -> bool:  # fmt: skip
-    """Make a skipped run the one that runs for its slot; tell whether it was still skipped."""
+def revive_many(
+    mapping: Mapping, skipped: Sequence[tuple[Stored, Slot]], *, trigger: str = "backfill"
+) -> int:
+    """Make skipped runs those that run for their slots; return how many were still skipped."""
+    if not skipped:
+        return 0
     planned = planning.plan_of(mapping)
     planning.keep([planned])
-    fresh = queued(mapping.pk, planned, slot, trigger=trigger, schedule_id=run["schedule_id"])
-    del fresh["_id"]
-    written = store.collection(Run).update_one(
-        {"_id": run["_id"], "status": "skipped"}, {"$set": fresh}, session=store.mongodb.session
+    revived = []
+    for run, slot in skipped:
+        fresh = queued(mapping.pk, planned, slot, trigger=trigger, schedule_id=run["schedule_id"])
+        revived.append(fresh | {"_id": run["_id"]})
+    requests = [
+        UpdateOne(
+            {"_id": run["_id"], "status": "skipped"},
+            {"$set": {name: value for name, value in run.items() if name != "_id"}},
+        )
+        for run in revived
+    ]
+    written = store.collection(Run).bulk_write(
+        requests, ordered=False, session=store.mongodb.session
     )
-    if not written.modified_count:
-        return False
-    dispatch.announce([fresh | {"_id": run["_id"]}])
-    return True
+    dispatch.announce(revived)
+    return written.modified_count
 
 
 def slot_key(schedule_id: ObjectId, slot: datetime) -> str:

@@ -18,6 +18,7 @@ from schedules.models import Schedule
 
 TICK = timedelta(microseconds=1)
 KEYS = 10_000
+TOLD = dict.fromkeys(("schedule_id", "slot", "slot_key", "status", "queued_at"), 1)
 
 
 def between(schedule: Schedule, start: datetime, end: datetime) -> Iterator[datetime]:
@@ -44,12 +45,12 @@ def runs_of(schedule_id: ObjectId, slots: list[datetime]) -> dict[datetime, Stor
 
 
 def runs_by_key(keys: Sequence[str]) -> dict[str, Stored]:
-    """Return the runs that stand for slots, of any schedules, by `slot_key`."""
+    """Return what tells of the runs that stand for slots, of any schedules, by `slot_key`."""
     found: dict[str, Stored] = {}
     # A question of the store has an end: of a schedule that slept for a year half a million come.
     for start in range(0, len(keys), KEYS):
         condition = {"slot_key": {"$in": list(keys[start : start + KEYS])}}
-        found |= {run["slot_key"]: run for run in store.find(Run, condition)}
+        found |= {run["slot_key"]: run for run in store.find(Run, condition, TOLD)}
     return found
 
 
@@ -58,13 +59,19 @@ def cancel_queued(schedule_id: ObjectId) -> None:
 
     Of one that may have committed something, a worker asks the target first.
     """
-    now, session = naive(store.now()), store.mongodb.session
-    for run in store.find(Run, {"schedule_id": schedule_id, "status": "queued"}):
+    now, session, runs = naive(store.now()), store.mongodb.session, store.collection(Run)
+    waiting = {"schedule_id": schedule_id, "status": "queued"}
+    ended = {"cancel_asked": True, "status": "cancelled", "ended_at": now, "holds": None}
+    ended |= {"not_before": None, "progress": None}
+    # As a rule all of them, and a thousand: no look at each.
+    fresh = {**waiting, "started_at": None, "lost_tokens": {"$in": [None, []]}}
+    cancelled = runs.update_many(fresh, {"$set": ended}, session=session).modified_count
+    numbers.count_ended({"status": "cancelled"}, cancelled)
+    for run in store.find(Run, waiting):
         change: Stored = {"cancel_asked": True}
         if not run.get("lost_tokens"):
-            change |= {"status": "cancelled", "ended_at": now, "holds": None, "not_before": None}
-            change |= {"duration_ms": duration_ms(run.get("started_at"), now), "progress": None}
+            change = ended | {"duration_ms": duration_ms(run.get("started_at"), now)}
         as_read = {"_id": run["_id"], "status": "queued", "attempt": run.get("attempt")}
-        written = store.collection(Run).update_one(as_read, {"$set": change}, session=session)
+        written = runs.update_one(as_read, {"$set": change}, session=session)
         if written.matched_count and "status" in change:
             numbers.count_ended(run | change)

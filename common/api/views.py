@@ -40,6 +40,8 @@ class DocumentViewSet(GenericViewSet):
     """Actions that wait for more than the store."""
     hashes_passwords: ClassVar[frozenset[str]] = frozenset()
     """Actions that take their time by intent, as the hash of a password does."""
+    writes_many: ClassVar[frozenset[str]] = frozenset()
+    """Actions that write so many records that they say themselves how long these may take."""
     lookup_field = "id"
     lookup_value_regex = "[0-9a-fA-F]{24}"
 
@@ -50,7 +52,7 @@ class DocumentViewSet(GenericViewSet):
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         """Answer, within the time that a request may wait for the store."""
         action = self.action_map.get((request.method or "").lower())
-        is_slow = action in self.asks_sources or action in self.hashes_passwords
+        is_slow = action in self.asks_sources | self.hashes_passwords | self.writes_many
         with nullcontext() if is_slow else store.request_timeout():
             return super().dispatch(request, *args, **kwargs)
 

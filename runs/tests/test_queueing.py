@@ -52,8 +52,9 @@ def test_a_skipped_slot_becomes_a_backfill(mapping, stored):
     )
     assert queueing.insert_many([skipped]) == 1
     assert queueing.insert_many([{**skipped, "_id": ObjectId()}]) == 0
-    assert queueing.revive(skipped, mapping, queueing.Slot(NOON))
-    assert not queueing.revive(skipped, mapping, queueing.Slot(NOON))
+    slot = queueing.Slot(NOON)
+    assert queueing.revive_many(mapping, [(skipped, slot)]) == 1
+    assert queueing.revive_many(mapping, [(skipped, slot)]) == 0
     found = stored["runs"].find_one({"_id": skipped["_id"]})
     assert (found["status"], found["trigger"], found["skip_reason"]) == ("queued", "backfill", None)
 

@@ -6,6 +6,7 @@ import pytest
 from bson import ObjectId
 
 from common.tests.client import made
+from common.tests.operator import commands_sent
 from common.times import iso_utc
 from runs import scheduler
 from runs.scheduler import Scheduler
@@ -185,6 +186,30 @@ def test_deleting_a_schedule_cancels_what_waits(api, stored, leader):
     record = due(api, stored)
     leader.turn()
     assert api.delete(f"schedules/{record['id']}").status == 204
+    assert {run["status"] for run in runs(api, record)} == {"cancelled"}
+
+
+def test_deleting_a_schedule_asks_for_the_end_of_what_may_have_committed(api, stored):
+    record = made(api, "schedules", cron_expression="0 * * * *", enabled=False)
+    api.post(f"schedules/{record['id']}/backfill", span(3))
+    began, lost, fresh = runs(api, record)
+    started = {"attempt": 1, "started_at": now() - timedelta(minutes=1)}
+    for run, more in ((began, {}), (lost, {"lost_tokens": ["of an attempt"]})):
+        stored.runs.update_one({"_id": ObjectId(run["id"])}, {"$set": started | more})
+    assert api.delete(f"schedules/{record['id']}").status == 204
+    ended = [api.get(f"runs/{run['id']}").json() for run in (began, lost, fresh)]
+    assert [run["status"] for run in ended] == ["cancelled", "queued", "cancelled"]
+    assert stored.runs.find_one({"_id": ObjectId(lost["id"])})["cancel_asked"]
+    assert ended[0]["duration_ms"] >= 60_000
+    assert ended[2]["duration_ms"] is None
+
+
+def test_a_thousand_that_wait_are_cancelled_in_one_write(api):
+    record = made(api, "schedules", cron_expression="0 * * * *", enabled=False)
+    api.post(f"schedules/{record['id']}/backfill", span(50))
+    with commands_sent() as commands:
+        assert api.delete(f"schedules/{record['id']}").status == 204
+    assert len(commands) < 25
     assert {run["status"] for run in runs(api, record)} == {"cancelled"}
 
 
