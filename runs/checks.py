@@ -1,4 +1,4 @@
-"""System checks of the settings of runs."""
+"""System checks of the settings of runs, and of schedules that have not fired yet."""
 
 from __future__ import annotations
 
@@ -9,7 +9,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, register
+from django.core.checks import CheckMessage, Error, Info, register
+
+from common.checks import store_check
+from common.documents import store
+from runs import scheduler
+from runs.queueing import naive
+from schedules.models import Schedule
 
 LEAST = {
     "RUN_MAX_ATTEMPTS": 1,
@@ -111,3 +117,20 @@ def queues(**kwargs: Any) -> list[CheckMessage]:
             id="service.E066",
         )
     ]
+
+
+@store_check
+def schedules_about_to_begin() -> Iterator[CheckMessage]:
+    """Yield how many schedules fire once a scheduler runs, on a store where none ever did."""
+    if scheduler.has_begun():
+        return
+    goes_on = [{"end_at": None}, {"end_at": {"$gt": naive(store.now())}}]
+    condition = {"enabled": {"$ne": False}, "$or": goes_on}
+    if count := store.collection(Schedule).count_documents(condition):
+        subject = "1 schedule is" if count == 1 else f"{count:,} schedules are"
+        yield Info(
+            f"{subject} about to begin: no scheduler ever ran on this store.",
+            hint="They fire once python manage.py run_scheduler runs; disable those that are not "
+            "to. Slots before its first start neither fire nor are skipped.",
+            id="service.I020",
+        )

@@ -222,6 +222,11 @@ def begun_at(now: datetime) -> datetime:
     return moment.replace(tzinfo=UTC)
 
 
+def has_begun() -> bool:
+    """Tell whether a scheduler ever fired on this store."""
+    return store.named(SCHEDULER).find_one({"_id": "begun"}) is not None
+
+
 def _as_read(document: Stored) -> Stored:
     """Return the condition that what decides on slots is still what was read."""
     return {"_id": document["_id"]} | {

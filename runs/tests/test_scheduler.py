@@ -8,7 +8,7 @@ from bson import ObjectId
 from common.tests.client import made
 from common.tests.operator import commands_sent
 from common.times import iso_utc
-from runs import scheduler
+from runs import checks, scheduler
 from runs.scheduler import Scheduler
 
 
@@ -118,6 +118,18 @@ def test_slots_before_the_first_scheduler_neither_fire_nor_are_skipped(api, stor
     Scheduler().turn()
     assert all(run["slot"] >= began.isoformat()[:16] for run in runs(api, record))
     assert stored.schedules.find_one()["next_run_at"].replace(tzinfo=UTC) >= began
+
+
+def test_check_says_how_many_schedules_are_about_to_begin(api, stored):
+    stored[scheduler.SCHEDULER].delete_many({})
+    assert list(checks.schedules_about_to_begin()) == []
+    made(api, "schedules")
+    made(api, "schedules", enabled=False)
+    made(api, "schedules", end_at="2020-01-01T00:00:00Z")
+    (said,) = checks.schedules_about_to_begin()
+    assert said.msg == "1 schedule is about to begin: no scheduler ever ran on this store."
+    Scheduler().turn()
+    assert list(checks.schedules_about_to_begin()) == []
 
 
 def test_what_another_program_stored_is_taken_up(api, stored, leader):
