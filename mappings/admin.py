@@ -99,6 +99,12 @@ class MappingForm(DocumentForm):
     )
     key_fields = NamesField(required=False, help_text="Of an upsert: what makes two rows the same.")
 
+    class Meta:
+        help_texts: ClassVar = {
+            "target": "Empty: the service's own folder of Delta tables.",
+            "target_table": "Empty: the name of the schema.",
+        }
+
     class Media:
         css: ClassVar = {"all": ["mappings/workbench.css"]}
         js: ClassVar = [
@@ -126,7 +132,7 @@ class MappingForm(DocumentForm):
 class MappingAdmin(AuditedHistory, DocumentAdmin):
     form = MappingForm
     inlines = (RuleInline,)
-    list_display = ("name", "source", "schema", "mapped", "schedules", "changed")
+    list_display = ("name", "source", "schema", "mapped", "proven", "schedules", "changed")
     list_filter = (
         ("source_connection", AutocompleteSelectFilter),
         ("target_schema", AutocompleteSelectFilter),
@@ -279,6 +285,10 @@ class MappingAdmin(AuditedHistory, DocumentAdmin):
         tone = GOOD if obj.written_count >= total else QUIET
         title = f"by {obj.rule_count} column mapping{'s' if obj.rule_count > 1 else ''}"
         return badge(f"{obj.written_count} of {total}", tone, title)
+
+    @admin.display(description="Verification")
+    def proven(self, obj: Mapping) -> SafeString:
+        return verification_badge(obj.verification)
 
     @admin.display(description="Schedules")
     def schedules(self, obj: Any) -> SafeString:
@@ -465,8 +475,10 @@ TONES = {
 
 
 def verification_badge(verification: Verification | None) -> SafeString:
+    """Return how a mapping was found; hovering shows what is wrong with it."""
     status = verification.status if verification else VerificationStatus.UNVERIFIED.value
-    return badge(status, TONES.get(status, QUIET))
+    problems = (verification.problems if verification else None) or []
+    return badge(status, TONES.get(status, QUIET), " ".join(one.message for one in problems))
 
 
 def drawable(rule: ColumnMapping) -> Rule:

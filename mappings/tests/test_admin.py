@@ -271,6 +271,16 @@ def test_references_in_text_count(operator, stored):
     assert f'__id__exact={as_text["source_connection_id"]}">1</a>' in page
 
 
+def test_the_list_says_which_mappings_cannot_run_and_why(operator, mapping, stored):
+    problem = {"code": "unknown_column", "message": "There is no <b>weight</b>.", "rule_id": None}
+    found = {"status": "broken", "checked_at": None, "columns": [], "problems": [problem]}
+    stored.mappings.update_one({}, {"$set": {"verification": found}})
+    page = operator.html(LIST)
+    assert 'etl-bad" title="There is no &lt;b&gt;weight&lt;/b&gt;.">broken</span>' in page
+    stored.mappings.update_one({}, {"$set": {"verification": {"status": 7, "problems": [7]}}})
+    assert "orders" in operator.html(LIST)
+
+
 def test_the_picture_is_in_the_page(operator, api, mapping):
     add_rules(api, mapping, direct("<b>key</b>", "id"))
     page = operator.html(CHANGE, mapping["id"])
