@@ -43,6 +43,12 @@ TONES = {
     "cancelled": WARN,
     "skipped": QUIET,
 }
+STARTED = {
+    "manual": "by hand",
+    "schedule": "by its schedule",
+    "backfill": "by a backfill",
+    "retry": "as a retry",
+}
 STRIP = 30
 LINES = 200
 ENTRIES = 50
@@ -151,6 +157,8 @@ class RunAdmin(ModelAdmin):
             "badge": state_badge(run),
             "is_live": run["status"] in life.LIVE,
             "percent": round(100 * float(run.get("progress") or 0)),
+            "rows": rows_told(run["rows_read"], run["rows_written"], run["rows_rejected"]),
+            "started_by": STARTED.get(run["trigger"], run["trigger"]),
             "rate": rate(run),
             "took": duration(run),
             "mapping_link": mapping_link(run),
@@ -191,8 +199,7 @@ class RunAdmin(ModelAdmin):
     def rows(self, obj: Run) -> SafeString | str:
         if not obj.attempt:
             return NOTHING
-        refused = f", {obj.rows_rejected:,} rejected" if obj.rows_rejected else ""
-        return f"{obj.rows_read:,} read, {obj.rows_written:,} written{refused}"
+        return rows_told(obj.rows_read, obj.rows_written, obj.rows_rejected)
 
     @admin.display(description="Started by", ordering="trigger")
     def started_by(self, obj: Run) -> str:
@@ -241,6 +248,12 @@ def state_badge(run: Stored) -> SafeString:
     why = (run.get("error") or {}).get("message") or run.get("skip_reason") or ""
     word = status if status != "running" else f"running: {run.get('stage') or 'plan'}"
     return badge(word, TONES.get(status, QUIET), str(why))
+
+
+def rows_told(read: int, written: int, rejected: int) -> str:
+    """Return rows for people: `3,000 read, 2,990 written, 10 rejected`."""
+    refused = f", {rejected:,} rejected" if rejected else ""
+    return f"{read:,} read, {written:,} written{refused}"
 
 
 def seconds(duration_ms: int | None) -> str:

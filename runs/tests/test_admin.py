@@ -25,7 +25,15 @@ def test_the_list_and_the_page_of_a_run_open(operator, api, run, stored):
     listed = operator.html("runs_run_changelist")
     assert run["mapping_name"] in listed
     page = operator.html("runs_run_change", run["id"])
-    for text in ("It begins.", "&lt;b&gt;three&lt;/b&gt;", "SELECT 1 AS id", "Cancel", "data-poll"):
+    assert "0 read, 0 written" in page
+    for text in (
+        "UTC, by hand",
+        "It begins.",
+        "&lt;b&gt;three&lt;/b&gt;",
+        "SELECT 1 AS id",
+        "Cancel",
+        "data-poll",
+    ):
         assert text in page
     assert "data-live" in operator.html("runs_run_now", run["id"])
     assert operator.get("runs_run_change", "nonsense").status_code == 404
