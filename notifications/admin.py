@@ -11,10 +11,15 @@ from django.core.exceptions import PermissionDenied
 from django.db import models
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.template.defaultfilters import pluralize
 from django.urls import path
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST
+from unfold.widgets import (
+    UnfoldAdminCheckboxSelectMultipleWidget,
+    UnfoldAdminSelect2MultipleWidget,
+)
 
 from audit.admin import AuditedHistory
 from common.admin.actions import add_report
@@ -41,10 +46,13 @@ TESTS = 5
 class NotificationForm(SecretHolderForm):
     events = forms.MultipleChoiceField(
         choices=[(event, event.replace("_", " ")) for event in EVENTS],
-        widget=forms.CheckboxSelectMultiple,
+        widget=UnfoldAdminCheckboxSelectMultipleWidget,
     )
     mapping_ids = forms.MultipleChoiceField(
-        label="Mappings", required=False, help_text="None chosen: all of them."
+        label="Mappings",
+        required=False,
+        help_text="None chosen: all of them.",
+        widget=UnfoldAdminSelect2MultipleWidget,
     )
 
     class Meta:
@@ -135,8 +143,8 @@ class NotificationAdmin(AuditedHistory, DocumentAdmin):
 
     @admin.display(description="Told of")
     def told_of(self, obj: Notification) -> str:
-        mappings = obj.mapping_ids
-        of = "" if mappings is None else f", {len(mappings)} mappings"
+        count = len(obj.mapping_ids or ())
+        of = "" if obj.mapping_ids is None else f", {count} mapping{pluralize(count)}"
         return ", ".join(event.replace("_", " ") for event in obj.events or ()) + of
 
     @admin.display(description="Enabled", boolean=True, ordering="enabled")

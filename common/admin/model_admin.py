@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
 
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.http import HttpRequest, HttpResponse
@@ -22,12 +23,7 @@ from common.admin.records import record_of
 from common.documents.models import Document
 from common.exceptions import ServiceError
 from common.secrets.fields import EncryptedTextField
-from common.secrets.holder import SecretReferencesField
-
-WHERE_SECRETS_ARE = (
-    'In place of a stored secret: {"password": {"env": "ETL_SECRET_CRM"}}, {"file": PATH} or '
-    '{"vault": "PATH#KEY"}.'
-)
+from common.secrets.holder import SecretHolder, SecretReferencesField
 
 
 class DocumentAdmin(DeletionAdmin):
@@ -56,7 +52,7 @@ class DocumentAdmin(DeletionAdmin):
         if isinstance(db_field, EncryptedTextField):
             return secret_field(db_field, **kwargs)
         if isinstance(db_field, SecretReferencesField):
-            return ReferencesField(label="Secrets from", help_text=WHERE_SECRETS_ARE)
+            return ReferencesField(label="Secrets from", help_text=where_secrets_are(self.model))
         if db_field.name == "name":
             kwargs["form_class"] = NameField
         if isinstance(db_field, models.TextField) and db_field.null:
@@ -101,6 +97,15 @@ class DocumentAdmin(DeletionAdmin):
     def inline_differences(self, formsets: Sequence[Any]) -> Iterable[Difference]:
         """Return where what is typed below the record is not what is stored."""
         return []
+
+
+def where_secrets_are(model: type[SecretHolder]) -> str:
+    """Return how a record refers to its secrets, by the first of them."""
+    name, variable = model.secret_names()[0], f"{settings.SECRET_ENV_PREFIX}CRM"
+    return (
+        f'In place of a stored secret: {{"{name}": {{"env": "{variable}"}}}}, {{"file": PATH}} or '
+        '{"vault": "PATH#KEY"}.'
+    )
 
 
 def secret_field(field: EncryptedTextField, **kwargs: Any) -> SecretField:

@@ -12,6 +12,8 @@ def test_a_notification_is_made_changed_and_its_secrets_kept(api, stored, operat
         "secret": "s3cret-word", "events": ["failed", "recovered"],
         "mapping_ids": [str(mapping.pk)], "enabled": "on",
     }  # fmt: skip
+    empty = operator.html("notifications_notification_add")
+    assert '{"url": {"env": "ETL_SECRET_CRM"}}' in empty
     assert operator.save("notifications_notification_add", **made) == {}
     document = stored.notifications.find_one()
     assert document["mapping_ids"] == [mapping.pk]
@@ -19,6 +21,7 @@ def test_a_notification_is_made_changed_and_its_secrets_kept(api, stored, operat
     page = operator.html("notifications_notification_change", document["_id"])
     assert "t0ken" not in page
     assert "s3cret-word" not in page
+    assert "failed, recovered, 1 mapping<" in operator.html("notifications_notification_changelist")
     change = {"mapping_ids": [], "name": "all"}
     assert operator.save("notifications_notification_change", document["_id"], **change) == {}
     after = stored.notifications.find_one()

@@ -37,7 +37,7 @@
     const label = (select) => {
         const text = select.labels[0]?.textContent.trim().replace(/\s+/g, " ");
         const field = select.nextElementSibling?.querySelector("[role=combobox]");
-        const shown = field?.querySelector("[role=textbox]");
+        const shown = field?.querySelector("[role=textbox], [role=searchbox]");
         if (!text || !shown) return;
         shown.setAttribute("aria-label", `${text} ${shown.title}`.trim());
         field.setAttribute("aria-label", `${text} ${shown.title}`.trim());
