@@ -1,7 +1,13 @@
 """Checks of how the service is served."""
 
+import re
+from pathlib import Path
+
 import pytest
+from django.conf import settings as service
 from django.core.checks import run_checks
+
+ROOT = Path(service.BASE_DIR)
 
 
 def found():
@@ -31,3 +37,16 @@ def test_tls_that_ends_at_nobodys_proxy_is_told(settings):
     ((identifier, told),) = found()
     assert identifier == "service.E031"
     assert "TRUSTED_PROXIES names no proxy" in told
+
+
+def test_every_check_is_told_in_the_docs():
+    told = re.findall(r"\b[EW]\d{3}\b", (ROOT / "docs/operations.md").read_text())
+    code = [path.read_text() for path in ROOT.glob("*/checks.py")]
+    known = re.findall(r'id="(?:service|connections|mappings)\.([EW]\d{3})"', "".join(code))
+    assert sorted({*known} - {*told}) == []
+
+
+def test_every_command_is_told_in_the_docs():
+    told = (ROOT / "docs/operations.md").read_text()
+    names = [path.stem for path in ROOT.glob("*/management/commands/[a-z]*.py")]
+    assert [name for name in names if f"`{name}`" not in told] == []
