@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from datetime import datetime
+from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin, messages
@@ -12,6 +13,7 @@ from django.contrib.auth.models import Group, User
 from django.http import HttpRequest
 from django.shortcuts import redirect
 from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 from unfold.widgets import UnfoldAdminSelectWidget
@@ -19,6 +21,8 @@ from unfold.widgets import UnfoldAdminSelectWidget
 from access import tokens
 from access.memberships import role_of
 from access.models import ROLE_CHOICES, Account, LastAdmin, Token
+from common.admin.badges import age
+from common.admin.forms import DocumentForm
 from common.admin.model_admin import DocumentAdmin
 from common.api.roles import ROLES, Role
 from common.documents import store
@@ -80,7 +84,7 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):
     form = ChangeForm
     add_form = CreationForm
     change_password_form = PasswordForm
-    list_display = ("username", "role", "is_active", "last_login")
+    list_display = ("username", "role", "is_active", "seen")
     list_filter = ("is_active",)
     search_fields = ("username",)
     filter_horizontal = ()
@@ -92,6 +96,9 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):
     )
     add_fieldsets = ((None, {"fields": ("username", "role", "password1", "password2")}),)
 
+    class Media:
+        css: ClassVar = {"all": ["common/admin.css"]}
+
     def get_actions(self, request: HttpRequest) -> dict[str, Any]:
         """Users are ended one by one."""
         return {}
@@ -100,6 +107,10 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):
     def role(self, obj: User) -> str:
         role = account_of(obj).granted
         return role.word if role else "none"
+
+    @admin.display(description="Last login", ordering="last_login")
+    def seen(self, obj: User) -> SafeString:
+        return age(obj.last_login)
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         account = account_of(obj)
@@ -140,11 +151,25 @@ class GroupAdmin(DjangoGroupAdmin, ModelAdmin):
         return False
 
 
+class TokenForm(DocumentForm):
+    class Meta:
+        help_texts: ClassVar = {
+            "expires_at": f"In UTC. Empty: in {tokens.DEFAULT_LIFE.days} days.",
+        }
+
+    def clean_expires_at(self) -> datetime | None:
+        ends: datetime | None = self.cleaned_data["expires_at"]
+        if ends and (said := tokens.end_problem(ends)):
+            raise forms.ValidationError(said, code="invalid")
+        return ends
+
+
 @admin.register(Token)
 class TokenAdmin(DocumentAdmin):
     """The tokens of the person; an admin sees all of them."""
 
-    list_display = ("name", "prefix", "role", "owner", "last_used_at", "expires_at")
+    form = TokenForm
+    list_display = ("name", "prefix", "role", "owner", "used", "ends")
     ordering = ("-updated_at", "-id")
     search_fields = ("name",)
     fieldsets = (
@@ -163,6 +188,14 @@ class TokenAdmin(DocumentAdmin):
         if not hasattr(obj, "shown_owner"):
             self.prefetch([obj])
         return str(obj.shown_owner)
+
+    @admin.display(description="Last used", ordering="last_used_at")
+    def used(self, obj: Token) -> SafeString:
+        return age(obj.last_used_at)
+
+    @admin.display(description="Expires", ordering="expires_at")
+    def ends(self, obj: Token) -> SafeString:
+        return age(obj.expires_at)
 
     def get_queryset(self, request: HttpRequest) -> Any:
         user: Any = request.user
@@ -189,9 +222,8 @@ class TokenAdmin(DocumentAdmin):
         return form
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        most = store.now() + tokens.longest_life()
         obj.owner_id = request.user.pk
-        obj.expires_at = min(obj.expires_at or store.now() + tokens.DEFAULT_LIFE, most)
+        obj.expires_at = obj.expires_at or tokens.default_end()
         text = tokens.issue(obj)
         shown = format_html("The token, shown this once: <code>{}</code>", text)
         messages.success(request, shown)

@@ -42,7 +42,20 @@ def digest_of(text: str) -> str:
     return sha256(text.encode()).hexdigest()
 
 
-def longest_life() -> timedelta:
+def default_end() -> datetime:
+    """Return when a new token ends whose maker does not say it."""
+    return store.now() + min(DEFAULT_LIFE, _longest_life())
+
+
+def end_problem(ends: datetime) -> str | None:
+    """Return what is wrong with the end of a new token, if it is too far."""
+    # Who asks for all there is may be a minute on the way.
+    if ends <= store.now() + _longest_life() + timedelta(minutes=1):
+        return None
+    return f"A token lives for up to {_longest_life().days} days."
+
+
+def _longest_life() -> timedelta:
     return timedelta(days=settings.TOKEN_MAX_DAYS)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import nullcontext
-from datetime import timedelta
 from typing import Any, ClassVar, cast
 
 from bson import ObjectId
@@ -228,17 +227,16 @@ class TokenViewSet(DocumentViewSet):
 
     def _refuse_more_than_the_maker(self, token: Token) -> None:
         """See to the life of a new token. Raises Forbidden, and ValidationError where too long."""
-        caller, now = self.caller(), store.now()
+        caller = self.caller()
         role = ROLES[token.role]
         if role > caller.role:
             raise Forbidden(role, caller.role)
         if token.expires_at is None:
-            ends = now + min(tokens.DEFAULT_LIFE, tokens.longest_life())
+            ends = tokens.default_end()
             token.expires_at = min(ends, caller.expires_at or ends)
         elif caller.expires_at and token.expires_at > caller.expires_at:
             raise LivesLonger
-        elif token.expires_at > now + tokens.longest_life() + timedelta(minutes=1):
-            said = f"A token lives for up to {tokens.longest_life().days} days."
+        elif said := tokens.end_problem(token.expires_at):
             raise ValidationError({"expires_at": [said]})
 
 

@@ -17,7 +17,7 @@ GAP = 14
 BOX_WIDTH = 290
 LEFT = 2
 RIGHT = WIDTH - BOX_WIDTH - LEFT
-LENGTH = 38
+LENGTH, TITLE_LENGTH = 38, 32
 """Characters of a row that fit; the whole of it is its link's name, and shows on hovering."""
 
 
@@ -96,7 +96,8 @@ def _groups(groups: Sequence[Group], x: float, height: int) -> Iterator[str]:
 
 def _row(row: Row, x: float, top: float, css_class: str) -> str:
     middle = top + ROW / 2 + 4
-    name = cut(row.name, LENGTH - (len(row.note) + 2 if row.note else 0))
+    length = TITLE_LENGTH if css_class == "title" else LENGTH
+    name = cut(row.name, length - (len(row.note) + 2 if row.note else 0))
     text = (
         f"<title>{escaped(f'{row.name} {row.note}'.strip())}</title>"
         f'<rect class="{css_class}" x="{x + 1:g}" y="{top + 1:g}" width="{BOX_WIDTH - 2}" '

@@ -119,3 +119,10 @@ def test_a_token_is_made_shown_once_and_ended(operator, stored):
     assert text not in operator.html("access_token_change", token["_id"])
     assert operator.post("access_token_delete", token["_id"], post="yes").status_code == 302
     assert stored["tokens"].count_documents({}) == 0
+
+
+def test_a_token_that_would_live_too_long_is_refused_as_by_the_api(operator, stored):
+    fields = {"name": "ci", "role": "editor", "expires_at_0": "2999-01-01", "expires_at_1": "00:00"}
+    errors = operator.save("access_token_add", **fields)
+    assert errors == {"expires_at": ["A token lives for up to 365 days."]}
+    assert stored["tokens"].count_documents({}) == 0
