@@ -107,7 +107,7 @@ def test_target(target: TargetParams, timeout_s: float) -> TargetFacts:
 
 def read_rows(
     target: TargetParams,
-    plan_table: str,
+    table: str,
     columns: Sequence[tuple[str, str]],
     limit: int = 100,
     offset: int = 0,
@@ -121,7 +121,7 @@ def read_rows(
     """
     arguments = {
         "target": target.lent().to_json(),
-        "table": plan_table,
+        "table": table,
         "columns": [list(column) for column in columns],
         "limit": limit,
         "offset": offset,

@@ -218,9 +218,9 @@ def _drift(
     """Yield what is not as it was described at the last save."""
     old = {column.name: column for column in before}
     new = {column.name: column for column in now}
-    for name in old.keys() - new.keys():
+    for name in [name for name in old if name not in new]:
         yield _problem("dropped_column", f'The query no longer returns the column "{name}".')
-    for name in new.keys() - old.keys():
+    for name in [name for name in new if name not in old]:
         yield _problem("added_column", f'The query returns a new column "{name}".')
     for name in [name for name in new if name in old]:
         if old[name].database_type != new[name].database_type:

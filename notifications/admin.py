@@ -100,9 +100,7 @@ class NotificationAdmin(AuditedHistory, DocumentAdmin):
 
     def get_urls(self) -> list[Any]:
         test = self.admin_site.admin_view(require_POST(self.test_view))
-        address = path(
-            "<str:object_id>/test/", test, name="notifications_notification_test"
-        )  # fmt: skip
+        address = path("<str:object_id>/test/", test, name="notifications_notification_test")
         return [address, *super().get_urls()]
 
     def change_view(

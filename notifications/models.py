@@ -191,9 +191,7 @@ class Delivery(models.Model):
 
     notification_id = ObjectIdField()
     at = models.DateTimeField()
-    event = models.CharField(
-        max_length=20, choices=[(event, event) for event in (*EVENTS, TEST)]
-    )  # fmt: skip
+    event = models.CharField(max_length=20, choices=[(event, event) for event in (*EVENTS, TEST)])
     count = models.IntegerField(default=1)
     mapping_id = ObjectIdField(null=True)
     mapping_name = models.CharField(max_length=100, null=True)

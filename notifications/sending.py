@@ -163,9 +163,7 @@ def pause_s(attempts: int) -> float:
 def send_test(notification: Notification) -> Outcome:
     """Send a message with the event `test` now, as a delivery that is tried once."""
     due = naive(store.now()) + LEASE
-    delivery = outbox.new_delivery(
-        notification, TEST, due, attempts=1, token=secrets.token_hex(16)
-    )  # fmt: skip
+    delivery = outbox.new_delivery(notification, TEST, due, attempts=1, token=secrets.token_hex(16))
     store.collection(Delivery).insert_one(delivery)
     return attempt(delivery)
 

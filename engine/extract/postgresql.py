@@ -315,10 +315,12 @@ class _Copy:
                 self._queue.get(timeout=0.05)
 
     def write(self, row: bytes) -> None:
-        """Take a row from libpq."""
+        """Take a row from libpq; nobody wants those that come after the end."""
+        if self._abandoned:
+            return
         rows = self._rows
         rows += row
-        if len(rows) >= BATCH_BYTES and not self._abandoned:
+        if len(rows) >= BATCH_BYTES:
             self._queue.put(rows)
             self._rows = bytearray()
 

@@ -277,8 +277,7 @@ def test_a_run_without_a_cursor_ends_the_one_there_was(target):
 
 def test_a_column_that_the_schema_gained_is_added_at_the_end(target):
     run(target, (1, "a"), token="t1")
-    run(target, (2, 0.5, "b"), token="t2",
-        fields={"id": "integer", "f": "float", "name": "string"})  # fmt: skip
+    run(target, (2, 0.5, "b"), token="t2", fields={"id": "integer", "f": "float", "name": "string"})
     assert target.rows("id", "f") == [(1, None), (2, 0.5)]
 
 

@@ -137,7 +137,7 @@ TWO_SOURCES = direct() | {"source_columns": ["a", "b"]}
             dict.fromkeys(("type", "source_columns", "target_fields"), "This field is required."),
         ),
     ],
-)  # fmt: skip
+)
 def test_a_rule_that_does_not_fit_is_a_400_on_what_is_wrong(api, stored, rules, body, errors):
     one = api.post(rules, body)
     assert (one.status, one.messages) == (400, errors)

@@ -58,9 +58,7 @@ def test_a_picture_leads_from_tables_to_fields_and_each_end_to_its_page(operator
 def test_a_column_leads_back_to_all_that_feeds_it(operator, api, mapping):
     address = reverse("admin:mappings_lineage_schema", args=[mapping["target_schema_id"]])
     page = operator.client.get(f"{address}?column=who").content.decode()
-    assert set(links(page)) == {
-        "public.bills", "first", "last", "bills", "who, identity"
-    }  # fmt: skip
+    assert set(links(page)) == {"public.bills", "first", "last", "bills", "who, identity"}
     assert 'aria-current="page">who</a>' in page
     schema = operator.html("schemas_schema_change", mapping["target_schema_id"])
     assert address in schema
@@ -71,9 +69,7 @@ def test_a_column_leads_back_to_all_that_feeds_it(operator, api, mapping):
 def test_a_column_of_a_source_leads_to_where_it_goes(operator, mapping):
     address = reverse("admin:mappings_lineage_connection", args=[mapping["source_connection_id"]])
     page = operator.client.get(f"{address}?table=public.lines&column=price").content.decode()
-    assert set(links(page)) == {
-        "public.lines", "price", "bills", "total, aggregate"
-    }  # fmt: skip
+    assert set(links(page)) == {"public.lines", "price", "bills", "total, aggregate"}
 
 
 def test_a_query_that_cannot_be_read_is_said_to_be_unknown(operator, stored, mapping):

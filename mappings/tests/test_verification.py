@@ -176,6 +176,17 @@ def test_a_source_that_changes_drifts_or_breaks_the_mapping(api, body, shop):
     assert [one["name"] for one in found["columns"]][-1] == "more"
 
 
+def test_what_drifts_is_told_in_the_order_of_the_columns(api, body, shop):
+    record = api.create("mappings", body | {"source_query": "SELECT * FROM proven"})
+    names = [f"more{number}" for number in range(8)]
+    for name in names:
+        shop.run(f"ALTER TABLE proven ADD COLUMN {name} int")
+    found = api.post(f"mappings/{record['id']}/verify").json()["problems"]
+    assert [one["message"] for one in found] == [
+        f'The query returns a new column "{name}".' for name in names
+    ]
+
+
 def test_a_stored_statement_of_another_kind_is_broken(api, stored, path):
     stored.mappings.update_one({}, {"$set": {"source_query": "SHOW TABLES"}})
     found = api.post(f"{path}/verify").json()

@@ -35,9 +35,7 @@ def pipeline(api: Api, query: str = "SELECT 1 AS id", **changes: Any) -> dict[st
     if "source_connection_id" not in changes:
         changes["source_connection_id"] = api.create("connections", source_body())["id"]
     schema = api.create("schemas", schema_body(columns=[column("id", "integer")]))
-    mapping = made(
-        api, "mappings", source_query=query, target_schema_id=schema["id"], **changes
-    )  # fmt: skip
+    mapping = made(api, "mappings", source_query=query, target_schema_id=schema["id"], **changes)
     api.create(f"mappings/{mapping['id']}/column-mappings", direct())
     return mapping
 
