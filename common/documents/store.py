@@ -8,7 +8,7 @@ import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from contextvars import ContextVar
+from contextvars import Context, ContextVar
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -47,6 +47,7 @@ The driver may wait half a second more, for its next look at the server.
 BATCH_TIMEOUT_S = 10.0
 """What a batch of a list that is streamed may take; nobody waits for an answer to begin."""
 COMMAND_TIMEOUT_S = 60.0
+ROLLBACK_TIMEOUT_S = 0.3
 CONFLICT_TIMEOUT_S = 2.0
 """How long a transaction is repeated while others write the same records."""
 
@@ -226,12 +227,26 @@ def transaction(work: Callable[[], T]) -> T:
 def _attempt(work: Callable[[], T]) -> T:
     try:
         with _outside_of_atomic(), atomic():
-            return work()
+            try:
+                return work()
+            except (PyMongoError, DatabaseError) as failure:
+                if is_unavailable(failure) or is_unavailable(failure.__cause__):
+                    Context().run(_give_up)
+                raise
     finally:
         # The backend keeps a session whose commit failed, and would write on in it.
         if mongodb.session is not None:
             mongodb.session.end_session()
             mongodb.session = None
+
+
+def _give_up() -> None:
+    """Roll back, though the time is over: the server would keep the records for a minute.
+
+    In a context of its own, which no time limit surrounds.
+    """
+    with pymongo.timeout(ROLLBACK_TIMEOUT_S):
+        mongodb.rollback_mongo()
 
 
 @contextmanager

@@ -1,14 +1,18 @@
 """Writes of several documents: all or none, in turn with others; and what the service keeps."""
 
 import threading
+import time
 
+import pymongo
 import pytest
 from bson import ObjectId
+from pymongo.errors import PyMongoError
 
 from common.documents import store, writes
 from common.documents.writes import Change
 from common.exceptions import Stale
 from common.tests.client import document, made
+from common.tests.operator import commands_sent
 from connections.models import Connection
 from schemas.models import Schema
 
@@ -28,6 +32,20 @@ def test_a_transaction_that_fails_leaves_nothing(stored):
     with pytest.raises(Stale):
         writes.transaction(work)
     assert stored.schemas.find_one({"_id": schema.pk})["description"] is None
+
+
+def test_a_transaction_that_ran_out_of_time_leaves_its_records_to_others(stored):
+    schema = schema_of(stored)
+
+    def work():
+        writes.hold(Schema, schema.pk)
+        time.sleep(0.3)
+        store.find_one(Schema, {"_id": schema.pk})
+
+    with commands_sent() as commands, pytest.raises(PyMongoError) as late, pymongo.timeout(0.2):
+        writes.transaction(work)
+    assert late.value.timeout
+    assert commands[-1] == "abortTransaction"
 
 
 def test_a_record_of_a_transaction_that_failed_can_be_saved_again(stored):
