@@ -51,7 +51,12 @@ class Token(Document):
     class Meta(Document.Meta):
         db_table = "tokens"
         ordering = ["-updated_at", "-id"]
-        indexes = [page_index("tokens_newest"), page_index("tokens_owner", "owner_id")]
+        indexes = [
+            page_index("tokens_newest"),
+            page_index("tokens_owner", "owner_id"),
+            # Its unique index is partial, by a type: nothing is looked for in that.
+            models.Index(fields=["hash", "owner_id"], name="tokens_hash"),
+        ]
 
     def rule_errors(self) -> RuleErrors:
         return super().rule_errors() | self._expiry_errors()

@@ -214,6 +214,8 @@ class Delivery(models.Model):
             # Upwards: the embedded server leaves out what a range of a descending index ends with.
             models.Index(fields=["notification_id", "at", "id"], name="deliveries_newest"),
             models.Index(fields=["status", "next_attempt_at"], name="deliveries_due"),
+            # Its unique index is partial, by a type: nothing is looked for in that.
+            models.Index(fields=["group_key", "at"], name="deliveries_group"),
         ]
 
     def __str__(self) -> str:

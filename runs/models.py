@@ -86,6 +86,8 @@ class Run(models.Model):
             models.Index(fields=["target_id", "status"], name="runs_target"),
             models.Index(fields=["ended_at"], name="runs_ended"),
             models.Index(fields=["plan_id"], name="runs_plan"),
+            # Its unique index is partial, by a type: nothing is looked for in that.
+            models.Index(fields=["slot_key", "status"], name="runs_slot"),
         ]
         constraints = [
             # An index over an array holds each of its items: one run at a time holds each.

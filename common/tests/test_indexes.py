@@ -1,5 +1,6 @@
 """Every query the API makes at scale is found in an index: the store itself is asked."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -7,12 +8,15 @@ from django.db import connection
 from django.http import QueryDict
 from pymongo.database import Database
 
+from access.models import Token
 from common.documents import store
 from common.tests.client import NOBODY
 from connections.views import ConnectionViewSet
 from mappings.models import ColumnMapping
 from mappings.views import ColumnMappingViewSet, MappingViewSet
+from notifications.models import Delivery
 from notifications.views import NotificationViewSet
+from runs.models import Run
 from schedules.views import ScheduleViewSet
 from schemas.views import SchemaViewSet
 
@@ -72,6 +76,21 @@ def explained(view: type, query: str, base: dict | None = None) -> set[str]:
 @pytest.mark.parametrize(("view", "query"), filters())
 def test_a_page_is_found_in_an_index(stored: Database, view: type, query: str):
     found = explained(view, f"{query}&limit=50")
+
+    assert "IXSCAN" in found
+    assert "COLLSCAN" not in found
+
+
+@pytest.mark.parametrize(
+    ("model", "condition"),
+    [
+        (Run, {"slot_key": {"$in": ["a", "b"]}}),
+        (Delivery, {"group_key": "a", "at": {"$gt": datetime(2026, 1, 31, tzinfo=UTC)}}),
+        (Token, {"hash": "a"}),
+    ],
+)
+def test_what_is_known_by_a_key_is_found_in_an_index(stored: Database, model: type, condition):
+    found = stages(store.find(model, condition).explain()["queryPlanner"]["winningPlan"])
 
     assert "IXSCAN" in found
     assert "COLLSCAN" not in found
