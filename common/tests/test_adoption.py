@@ -3,11 +3,14 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import pymongo
 import pytest
 from bson import ObjectId
 from django.conf import settings
+from django.core.management import call_command
 
 from common.tests.client import (
     column_mapping_document,
@@ -83,3 +86,9 @@ def test_once_mended_it_goes_through(older):
 
     assert migrate().returncode == 0
     assert older.mappings.count_documents({}) == 2
+
+
+def test_a_migration_takes_as_long_as_it_takes(stored):
+    with pymongo.timeout(0.001):
+        time.sleep(0.01)
+        call_command("migrate", check_unapplied=True, verbosity=0)
