@@ -8,9 +8,13 @@ all their columns, and left out as often as they were there.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -25,6 +29,17 @@ _EXACT = pa.decimal256(76, 38)
 # Bits of the column that a source adds behind the query's: which of the cursor's ends a row is at.
 AFTER, UNTIL = 1, 2
 _FITS = r"^-?[0-9]{1,38}(?:\.[0-9]*)?$"
+_FAR_NUMBERS = (
+    (r"^NaN$", Decimal(10**38 - 1)),
+    (r"^Infinity$", Decimal(10**38 - 2)),
+    (r"^[0-9]{39}", Decimal(10**38 - 3)),
+    (r"^-[0-9]{39}", Decimal(3 - 10**38)),
+    (r"^-Infinity$", Decimal(2 - 10**38)),
+)
+_FAR_MOMENTS = (
+    (r"^infinity$|^[0-9]{5}", datetime.max.replace(tzinfo=UTC)),
+    (r"^-infinity$|BC$", datetime.min.replace(tzinfo=UTC)),
+)
 
 
 @dataclass
@@ -123,11 +138,36 @@ def _all_but(positions: list[int], count: int) -> pa.BooleanArray:
 
 
 def _comparable(column: Cells) -> pa.Array:
+    """Return values that compare in every target as the cursor's do in its database."""
     match column.form:
+        case "float":
+            return _in_order(column.array)
         case "number":
             fits = pc.match_substring_regex(column.array, _FITS)
             cut = pc.replace_substring_regex(column.array, r"(\.[0-9]{38})[0-9]+$", r"\1")
-            return pc.if_else(fits, cut, None).cast(_EXACT)
+            values = pc.if_else(fits, cut, None).cast(_EXACT)
+            return _with_far(values, column.array, _FAR_NUMBERS)
         case "day" | "moment" | "date" | "timestamp":
-            return cast(column, "timestamp").values
+            values = cast(column, "timestamp").values
+            return _with_far(values, text_of(column), _FAR_MOMENTS)
     return column.array
+
+
+def _in_order(floats: pa.Array) -> pa.Array:
+    """Return whole numbers in the order of floats: not every target holds NaN, the greatest."""
+    plain = pc.if_else(pc.is_nan(floats), math.nan, pc.add(floats, 0.0))  # one NaN, and no -0
+    bits = plain.view(pa.int64())
+    return pc.if_else(pc.less(bits, 0), pc.bit_wise_xor(bits, 2**63 - 1), bits)
+
+
+def _with_far(values: pa.Array, texts: pa.Array, far: Sequence[tuple[str, Any]]) -> pa.Array:
+    """Return values where those that are out of range stand at the end that they lie beyond."""
+    if values.null_count == texts.null_count:
+        return values
+    for pattern, end in far:
+        values = pc.if_else(
+            pc.fill_null(pc.match_substring_regex(texts, pattern), False),
+            pa.scalar(end, values.type),
+            values,
+        )
+    return values

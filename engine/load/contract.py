@@ -95,7 +95,10 @@ class Loader(Protocol):
         """Return the values that cannot be written here, null keys among them."""
 
     def stage(self, rows: pa.RecordBatch, order: pa.Array | None = None) -> None:
-        """Take rows in the schema's columns. Of rows with one key the greatest `order` stays."""
+        """Take rows in the schema's columns. Of rows with one key the greatest `order` stays.
+
+        `order` is whole numbers, exact ones, moments or text: see `edge.Edge.order`.
+        """
 
     def staged(self) -> Staged:
         """End staging, and return what was taken: plain values, that may go to another process."""

@@ -176,8 +176,6 @@ class MysqlLoader(SqlLoader):
             return "decimal(65,27)"
         if pa.types.is_timestamp(data_type):
             return "datetime(6)"
-        if pa.types.is_floating(data_type):
-            return "double"
         return "bigint" if pa.types.is_integer(data_type) else _TEXT
 
     def send(self, rows: pa.Table) -> None:

@@ -175,8 +175,6 @@ class PostgresLoader(SqlLoader):
     def order_type(self, data_type: pa.DataType) -> str:
         if pa.types.is_timestamp(data_type):
             return "timestamptz"
-        if pa.types.is_floating(data_type):
-            return "double precision"
         return "bigint" if pa.types.is_integer(data_type) else 'text COLLATE "C"'
 
     def send(self, rows: pa.Table) -> None:

@@ -200,7 +200,6 @@ def test_a_key_that_comes_twice_in_a_run_has_the_row_that_came_last(target):
     ("data_type", "least", "most"),
     [
         (pa.int64(), 7, 9),
-        (pa.float64(), 0.25, 0.5),
         (pa.timestamp("us", "UTC"), *MOMENTS),
         (pa.string(), "B", "a"),
         (pa.decimal256(76, 38), "-0.5", "18446744073709551615"),
