@@ -46,6 +46,13 @@ FROM (SELECT 1) one
 LEFT JOIN pg_catalog.pg_namespace n ON n.nspname = %s
 LEFT JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = %s
 """
+# A table has a type of its name; the names of array types give way to it.
+_TYPE = """
+SELECT 1
+FROM pg_catalog.pg_type t
+JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace
+WHERE n.nspname = %s AND t.typname = %s AND NOT (t.typtype = 'b' AND t.typelem <> 0)
+"""
 
 
 AGAIN = {"40001", "40P01", "23505", "42P07", "42701", "42710"}
@@ -102,6 +109,8 @@ class PostgresLoader(SqlLoader):
         ((has_schema, kind),) = self.run(_RELATION, self._schema, self._plan.table)
         if not has_schema:
             return [incompatible(f'There is no schema "{self._schema}"; it is never made here.')]
+        if kind is None and self.run(_TYPE, self._schema, self._plan.table):
+            kind = "c"
         if kind is None or kind in "rp":
             return []
         what = _RELATIONS.get(kind, "no table")

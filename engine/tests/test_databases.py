@@ -132,6 +132,14 @@ def test_a_view_is_not_written(database):
     assert messages(database, table="others") == ['"others" is a view, not a table.']
 
 
+@pytest.mark.parametrize("made", ["DOMAIN people AS int", "TYPE people AS ENUM ('a')"])
+def test_a_type_of_the_tables_name_is_told_of(postgres, made):
+    postgres.run(f"CREATE {made}", "CREATE TYPE friends AS (a int)")
+    assert messages(postgres) == ['"people" is a type, not a table.']
+    run(postgres, (1, "a"), table="_friends")
+    postgres.run(f"DROP {made.split()[0]} people", "DROP TYPE friends")
+
+
 def test_a_column_of_the_tables_own_that_may_not_be_null_is_told_of(database):
     run(database, (1, "a"))
     database.run(
