@@ -86,10 +86,12 @@ class Errand(Worker):
         run = store.find_one(Run, {"_id": self.first})
         if run is None or not _has_place(run):
             return None
-        named = Queue(self.name, look=partial(claims.live_beside, run))
         queue = queue_of(run.get("connection_name"))
-        others = Queue(self.name, lambda name: queue_of(name) == queue)
-        return named.claim(only=self.first) or others.claim()
+        named = Queue(
+            self.name, lambda one: bool(one["_id"] == self.first), partial(claims.live_beside, run)
+        )
+        others = Queue(self.name, lambda one: queue_of(one.get("connection_name")) == queue)
+        return named.claim() or others.claim()
 
 
 class Keeper(Worker):

@@ -62,11 +62,11 @@ class Claim:
         return list(self.run.get("lost_tokens") or ())
 
 
-Takes = Callable[[str], bool]
-"""Tells whether a worker takes the runs that read a connection of this name."""
+Takes = Callable[[Stored], bool]
+"""Tells whether a worker takes a run."""
 
 
-def takes_all(connection_name: str) -> bool:
+def takes_all(run: Stored) -> bool:
     return True
 
 
@@ -105,21 +105,16 @@ class Queue:
         self.live: list[Stored] = []
         self.looked_at = float("-inf")
 
-    def claim(self, only: ObjectId | None = None) -> Claim | None:
-        """Return the first run that waits and may begin, now the worker's; None where none may.
-
-        `only` is the one run that is wanted.
-        """
+    def claim(self) -> Claim | None:
+        """Return the first run that waits and may begin, now the worker's; None where none may."""
         is_fresh = time.monotonic() < self.looked_at + self.FRESH_S
-        if is_fresh and (claim := self._claim(only)):
+        if is_fresh and (claim := self._claim()):
             return claim
         self.looked_at, self.live = time.monotonic(), self.look()
-        return self._claim(only)
+        return self._claim()
 
-    def _claim(self, only: ObjectId | None) -> Claim | None:
-        for run in life.candidates(self.live, naive(store.now())):
-            if only not in (None, run["_id"]) or not self.takes(run.get("connection_name") or ""):
-                continue
+    def _claim(self) -> Claim | None:
+        for run in filter(self.takes, life.candidates(self.live, naive(store.now()))):
             claim = _take(run, self.live, self.worker)
             # Another worker may have it, or what it needs: its mapping is busy until the next look.
             run.update(status="running", holds=claim.run["holds"] if claim else run.get("holds"))

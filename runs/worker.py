@@ -124,10 +124,12 @@ class Worker:
         return max(IDLE_S, (time.monotonic() - started) * LOOK_SHARE)
 
     def _claim(self) -> Claim | None:
-        return self.queue.claim(self.only)
+        return self.queue.claim()
 
-    def _takes(self, connection_name: str) -> bool:
-        return fnmatchcase(connection_name, self.connections)
+    def _takes(self, run: Stored) -> bool:
+        if self.only not in (None, run["mapping_id"]):
+            return False
+        return fnmatchcase(str(run.get("connection_name") or ""), self.connections)
 
     def _begin(self, claim: Claim) -> None:
         stop = StopReason()
@@ -210,7 +212,7 @@ class Worker:
     # --- Beside runs ------------------------------------------------------------------------------
 
     def _take_on_duties(self) -> None:
-        """Begin what is to be done beside runs; one that is here for one run alone does none."""
+        """Begin what is to be done beside runs; one that is here for one mapping does none."""
         for duty in duties.registered() if self.only is None else ():
             for _ in range(duty.threads):
                 threading.Thread(

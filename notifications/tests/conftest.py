@@ -44,7 +44,7 @@ def mapping_of(api, **changes: Any) -> Mapping:
 def end(mapping: Mapping, how: str = "failed", rejected: int = 0) -> Any:
     """Have a run of the mapping claimed and ended as a worker does it; return its id."""
     run = queueing.queue(mapping, trigger="manual")
-    claim = claims.Queue("test:1").claim(only=run["_id"])
+    claim = claims.Queue("test:1", lambda one: one["_id"] == run["_id"]).claim()
     report = RunReport(rows_read=5, rows_written=5 - rejected, rows_rejected=rejected)
     if how == "failed":
         assert outcomes.failed(claim, ERROR, report)

@@ -32,7 +32,7 @@ def run(api):
 
 
 def claimed(run, stop=None):
-    claim = claims.Queue("test:1").claim(only=run["_id"])
+    claim = claims.Queue("test:1", lambda one: one["_id"] == run["_id"]).claim()
     return HandedOver(claim, stop or StopReason(), "test:1")
 
 

@@ -14,11 +14,13 @@ from common.documents import store
 from common.documents.store import Stored
 from mappings.models import Mapping
 from runs import health, life, starting
+from runs.claims import Claim
 from runs.models import Run
 from runs.serializers import WholeRunSerializer
 from runs.worker import Worker
 
 LOOK_EVERY_S = 0.2
+LEAVE_S = 15.0
 HUNDRED = 100
 
 
@@ -43,7 +45,7 @@ class Command(OperatorCommand):
         if mapping is None:
             raise CommandError(f'There is no mapping named "{options["name"]}".')
         run = starting.start(mapping["_id"], full_refresh=options["full_refresh"])
-        ended = self._followed(run["_id"])
+        ended = self._followed(run["_id"], mapping["_id"])
         if options["json"]:
             self.write_json(WholeRunSerializer.show(ended))
         else:
@@ -51,9 +53,9 @@ class Command(OperatorCommand):
         if ended["status"] != "succeeded":
             raise CommandError(_reason(ended))
 
-    def _followed(self, run_id: ObjectId) -> Stored:
+    def _followed(self, run_id: ObjectId, mapping_id: ObjectId) -> Stored:
         """Return a run once it has ended; Ctrl-C cancels it, and waits for that."""
-        own = _own_worker(run_id)
+        own = _own_worker(run_id, mapping_id)
         try:
             try:
                 return self._watched(run_id)
@@ -64,6 +66,8 @@ class Command(OperatorCommand):
         finally:
             if own:
                 own.stop()
+                # What waited before the own run, and is under way, ends or is handed back.
+                own.left.wait(LEAVE_S)
 
     def _watched(self, run_id: ObjectId) -> Stored:
         with self.progress("Run", HUNDRED) as progress:
@@ -78,11 +82,23 @@ class Command(OperatorCommand):
                 time.sleep(LOOK_EVERY_S)
 
 
-def _own_worker(run_id: ObjectId) -> Worker | None:
+class OwnWorker(Worker):
+    """Does a run, and what its mapping has waiting before it."""
+
+    def __init__(self, run_id: ObjectId, mapping_id: ObjectId) -> None:
+        super().__init__(1, only=mapping_id)
+        self.run_id = run_id
+
+    def _claim(self) -> Claim | None:
+        run = store.find_one(Run, {"_id": self.run_id}, {"status": 1}) or {}
+        return super()._claim() if run.get("status") == "queued" else None
+
+
+def _own_worker(run_id: ObjectId, mapping_id: ObjectId) -> Worker | None:
     """Begin to do the run here where no worker lives."""
     if health.worker()["status"] == "up":
         return None
-    worker = Worker(1, only=run_id)
+    worker = OwnWorker(run_id, mapping_id)
     threading.Thread(target=worker.work, name="worker", daemon=True).start()
     return worker
 
