@@ -18,6 +18,7 @@ from engine.load.keys import null_keys
 from engine.part import Part, run_part
 from engine.plan import Plan, Rule, check_source
 from engine.problems import Problem
+from engine.transform import RuleCounts
 from sources.clock import Clock
 from sources.contract import SourceParams
 from sources.values import Budget
@@ -35,12 +36,13 @@ def dry_run(source: SourceParams, plan: Plan, limit_rows: int, timeout_s: float)
     try:
         possible, problems = _possible(plan, extract.columns)
         if possible is None:
-            return _answer(plan, extract.columns, Part(), []) | {"problems": problems}
+            return _answer(plan, (), extract.columns, Part(), []) | {"problems": problems}
         keys = [key for key in plan.keys if key in possible.written_fields]
         target = _Shown(keys, limit_rows)
         batches = extract.batches(limit_rows=limit_rows)
         part = run_part(possible, extract.columns, batches, cast(Loader, target))
-        answer = _answer(plan, extract.columns, part, target.budget.rows)
+        rows = target.budget.rows
+        answer = _answer(plan, possible.rules, extract.columns, part, rows)
         return answer | {"problems": problems}
     finally:
         extract.close()
@@ -96,7 +98,11 @@ class _Shown:
 
 
 def _answer(
-    plan: Plan, source: Sequence[SourceColumn], part: Part, rows: list[list[Any]]
+    plan: Plan,
+    possible: Sequence[Rule],
+    source: Sequence[SourceColumn],
+    part: Part,
+    rows: list[list[Any]],
 ) -> dict[str, Any]:
     written = plan.written_fields
     read = {name for rule in plan.rules for name in rule.source_columns}
@@ -105,7 +111,11 @@ def _answer(
         "columns": [field.name for field in plan.columns],
         "rows": rows,
         "rejected": [entry.as_dict() for entry in part.rejected],
-        "rules": [{"rule_id": rule_id} | asdict(part.counts[rule_id]) for rule_id in part.counts],
+        # One that met no row has counts, too.
+        "rules": [
+            {"rule_id": rule.id} | asdict(part.counts.get(rule.id, RuleCounts()))
+            for rule in possible
+        ],
         "unwritten_fields": [each.name for each in plan.columns if each.name not in written],
         "unread_columns": [name for name in names if name not in read],
     }

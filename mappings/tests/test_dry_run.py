@@ -53,6 +53,17 @@ def test_a_dry_run_of_a_stored_mapping(api, body):
     assert api.post(f"{path}/dry-run", {"limit": 0}).codes == {"limit": "min_value"}
 
 
+def test_a_query_without_rows_is_shown_without_rows(api, body):
+    none = {"source_query": "SELECT id, name, day FROM dried WHERE id > 9"}
+    found = shown(api.post("mappings/dry-run", body | none | {"column_mappings": RULES}))
+    assert (found["rows"], found["rejected"], found["problems"]) == ([], [], [])
+    assert [(one["rule_id"], one["read"]) for one in found["rules"]] == [
+        ("0", 0), ("1", 0), ("2", 0),
+    ]  # fmt: skip
+    wrong = {"column_mappings": [direct("nope", "key")]}
+    assert api.post("mappings/dry-run", body | none | wrong).status == 400
+
+
 def test_what_a_save_would_refuse_is_a_problem(api, body):
     wrong = [direct("id", "key"), direct("idd", "first"), direct("name", "nowhere"), {"type": "x"}]
     found = shown(api.post("mappings/dry-run", body | {"column_mappings": wrong}))
