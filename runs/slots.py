@@ -17,7 +17,8 @@ from runs.starting import duration_ms
 from schedules.models import Schedule
 
 TICK = timedelta(microseconds=1)
-KEYS = 10_000
+FEW = 100
+"""Of so many slots the store is asked one by one."""
 TOLD = dict.fromkeys(("schedule_id", "slot", "slot_key", "status", "queued_at"), 1)
 
 
@@ -46,12 +47,28 @@ def runs_of(schedule_id: ObjectId, slots: list[datetime]) -> dict[datetime, Stor
 
 def runs_by_key(keys: Sequence[str]) -> dict[str, Stored]:
     """Return what tells of the runs that stand for slots, of any schedules, by `slot_key`."""
-    found: dict[str, Stored] = {}
-    # A question of the store has an end: of a schedule that slept for a year half a million come.
-    for start in range(0, len(keys), KEYS):
-        condition = {"slot_key": {"$in": list(keys[start : start + KEYS])}}
-        found |= {run["slot_key"]: run for run in store.find(Run, condition, TOLD)}
-    return found
+    wanted = set(keys)
+    return {
+        run["slot_key"]: run
+        for condition in _conditions(keys)
+        for run in store.find(Run, condition, TOLD)
+        if run["slot_key"] in wanted
+    }
+
+
+def _conditions(keys: Sequence[str]) -> Iterator[Stored]:
+    """Yield what to ask the store for: of a schedule with many slots all between the outermost."""
+    by_schedule: dict[str, list[str]] = {}
+    for key in keys:
+        by_schedule.setdefault(key.partition("/")[0], []).append(key)
+    few: list[str] = []
+    for found in by_schedule.values():
+        if len(found) > FEW:
+            yield {"slot_key": {"$gte": min(found), "$lte": max(found)}}
+        else:
+            few += found
+    if few:
+        yield {"slot_key": {"$in": few}}
 
 
 def cancel_queued(schedule_id: ObjectId) -> None:

@@ -8,7 +8,7 @@ from bson import ObjectId
 from common.tests.client import made
 from common.tests.operator import commands_sent
 from common.times import iso_utc
-from runs import checks, scheduler
+from runs import checks, scheduler, slots
 from runs.scheduler import Scheduler
 
 
@@ -277,6 +277,18 @@ def test_a_slot_that_was_backfilled_has_no_older_one_caught_up(api, stored, lead
     assert [found[iso_utc(newest - timedelta(minutes=late))] for late in (3, 2, 1, 0)] == [
         *["skipped"] * 3, "queued",
     ]  # fmt: skip
+
+
+def test_the_runs_of_many_slots_are_found_by_their_span(api, monkeypatch):
+    record, other = (
+        made(api, "schedules", cron_expression="0 * * * *", enabled=False) for _ in range(2)
+    )
+    for one in (record, other):
+        api.post(f"schedules/{one['id']}/backfill", span(5))
+    monkeypatch.setattr(slots, "FEW", 2)
+    found = [datetime.fromisoformat(run["slot"]) for run in runs(api, record)]
+    asked = [found[0], found[2], found[4], found[4] + timedelta(hours=9)]
+    assert set(slots.runs_of(ObjectId(record["id"]), asked)) == {found[0], found[2], found[4]}
 
 
 def test_a_backfill_says_what_is_wrong(api, stored):
