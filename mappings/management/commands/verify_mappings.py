@@ -46,7 +46,7 @@ class Command(OperatorCommand):
         with self.progress("Mappings", len(mappings)) as progress:
             for (identifier, name), found in _verified(mappings, options["parallel"]):
                 progress.advance()
-                said = "; ".join(one["message"] for one in found["problems"])
+                said = " ".join(one["message"] for one in found["problems"])
                 results.append({"id": str(identifier), "name": name, **found})
                 if found["status"] == VerificationStatus.BROKEN:
                     broken.append(f'"{name}": {said}')
