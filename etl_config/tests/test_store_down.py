@@ -6,6 +6,7 @@ import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection
+from pathlib import Path
 
 import pytest
 from pymongo import MongoClient
@@ -38,10 +39,17 @@ def running(tmp_path):
         yield store.child.process.pid, port
 
 
+def freeze(pid):
+    """Stop a process, and wait until it has stopped: one that is busy may answer until then."""
+    os.kill(pid, signal.SIGSTOP)
+    while Path("/proc", str(pid), "stat").read_text().rpartition(")")[2].split()[0] != "T":
+        time.sleep(0.01)
+
+
 def test_a_silent_store_is_a_503_and_the_service_recovers(running):
     store, port = running
     assert asked(port, "/api/v1/connections")[0] == 200
-    os.kill(store, signal.SIGSTOP)
+    freeze(store)
     try:
         for path in PATHS:
             status, headers, body, seconds = asked(port, path)
@@ -61,7 +69,7 @@ def test_writes_to_a_silent_store_are_told_in_time_too(running):
     store, port = running
     body = json.dumps({"name": "s", "columns": [{"name": "a", "data_type": "date"}]})
     assert sent(port, "POST", body)[0] == 201
-    os.kill(store, signal.SIGSTOP)
+    freeze(store)
     try:
         for method in ("POST", "PUT", "DELETE"):
             status, seconds = sent(port, method, body)
@@ -78,7 +86,7 @@ def test_writes_that_are_under_way_when_the_store_falls_silent_are_told_in_time(
     with ThreadPoolExecutor(8) as pool:
         answers = [pool.submit(sent, port, "POST", body) for body in bodies]
         time.sleep(0.5)
-        os.kill(store, signal.SIGSTOP)
+        freeze(store)
         time.sleep(4)
         os.kill(store, signal.SIGCONT)
         told = [answer.result() for answer in answers]
