@@ -83,7 +83,7 @@ def cast(column: Cells, data_type: str) -> Cast:
 
 def cells(array: pa.Array, kind: str) -> Cells:
     """Return a batch's column in the form of its kind; `kinds` tells what may come."""
-    if kind in ("text", "decimal", "json", "time"):
+    if kind in ("text", "record", "decimal", "json", "time"):
         return _READERS[kind](array.cast(pa.string()))
     if pa.types.is_large_string(array.type) or pa.types.is_string_view(array.type):
         array = array.cast(pa.string())
@@ -138,6 +138,7 @@ _READERS: dict[str, Callable[[pa.Array], Cells]] = {
     "time": lambda array: Cells(without_zeros(array), "text"),
     "binary": lambda array: Cells(array, "binary"),
     "json": _json,
+    "record": lambda array: Cells(array, "text"),
     "text": lambda array: Cells(array, "text"),
 }
 

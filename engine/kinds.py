@@ -23,6 +23,7 @@ which reads text and one which reads binary feed the same function:
 | `time`        | `time64`                    | `03:04:05.5`                                    |
 | `binary`      | `binary`                    |                                                 |
 | `json`        |                             | JSON, `null` for JSON's null                    |
+| `record`      |                             | as a preview shows it                           |
 | `text`        |                             | as a preview shows it                           |
 
 "Others" are what has no place in Arrow: infinite, BC and zero moments, years past 9999. A column
@@ -30,9 +31,9 @@ that may hold them comes as text.
 
 `tinyint1` is MySQL's `TINYINT(1)`; `timestamp` has no zone, `timestamptz` (PostgreSQL's type of
 that name, MySQL's `TIMESTAMP`) has one, and is read in a session whose zone is UTC; `time` is a
-time of day without a zone, and MySQL's `TIME`; `json` takes arrays, too; `text` is for text,
-enumerations and everything else. MySQL's `FLOAT` is shortened on the wire: read `c + 0e0`, and
-give it as `float32`. PostgreSQL's date style has to be ISO.
+time of day without a zone, and MySQL's `TIME`; `json` takes arrays, too; `record` is PostgreSQL's
+composite types; `text` is for text, enumerations and everything else. MySQL's `FLOAT` is shortened
+on the wire: read `c + 0e0`, and give it as `float32`. PostgreSQL's date style has to be ISO.
 """
 
 from __future__ import annotations
@@ -56,6 +57,7 @@ _BECOMES = {
     "time": set(),
     "binary": set(),
     "json": {"integer", "float", "boolean"},
+    "record": set(),
     "text": {"integer", "float", "boolean", "date", "timestamp"},
 }
 KINDS = tuple(_BECOMES)

@@ -251,7 +251,7 @@ class PostgresExtract(Extract):
         field = self._fields[column] if self._fields else None
         if field is None or field.is_array:
             raise no_cursor(self.columns[column])
-        if field.kind == "text" and not self.columns[column].has_order:
+        if field.kind in ("text", "record") and not self.columns[column].has_order:
             raise no_cursor(self.columns[column])
         return field
 

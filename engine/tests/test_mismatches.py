@@ -142,6 +142,7 @@ def test_columns_that_a_mapping_names_itself_are_of_the_query_and_have_an_order(
         ("time(3) with time zone", "text", False),
         ("multipoint", "text", False),
         ("bit(3)", "text", True),
+        ("address", "record", False),
         ("text", "text", True),
     ],
 )

@@ -100,6 +100,19 @@ def test_a_type_that_can_never_pass_is_refused(api, path):
     assert api.post(rules, direct("photo", "text")).status == 201
 
 
+def test_a_composite_type_of_postgresql_becomes_text_alone(api, postgres):
+    query = "SELECT c AS whole, ROW(1, 'a') AS pair FROM pg_catalog.pg_class c"
+    made = mapping_body(
+        api, source_connection_id=connection_to(api, postgres.reader), source_query=query
+    )
+    made["target_schema_id"] = onto(api, key="integer", day="date", text="string")
+    rules = f"mappings/{api.create('mappings', made)['id']}/column-mappings"
+    answer = api.post(rules, [direct("whole", "key"), direct("pair", "day")])
+    assert set(answer.codes.values()) == {"impossible_cast"}
+    assert len(answer.codes) == 2
+    assert api.post(rules, direct("pair", "text")).status == 201
+
+
 def test_a_name_that_comes_twice_is_ambiguous(api, body):
     twice = body | {"source_query": "SELECT id, name, id FROM proven"}
     rules = f"mappings/{api.create('mappings', twice)['id']}/column-mappings"

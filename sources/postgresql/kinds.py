@@ -21,7 +21,7 @@ WITH RECURSIVE found(oid, base) AS (
   JOIN pg_catalog.pg_type t ON t.oid = found.base WHERE t.typtype = 'd'
 )
 SELECT found.oid, t.typname, t.typcategory = 'A', t.typtype = 'e',
-  pg_catalog.format_type(t.oid, NULL)
+  t.typtype = 'c' OR t.typname = 'record', pg_catalog.format_type(t.oid, NULL)
 FROM found JOIN pg_catalog.pg_type t ON t.oid = found.base WHERE t.typtype <> 'd'
 """
 
@@ -33,10 +33,13 @@ class TypeFacts:
     name: str
     is_array: bool
     is_enumeration: bool
+    is_record: bool
     written: str
 
     @property
     def kind(self) -> str:
+        if self.is_record:
+            return "record"
         return "json" if self.is_array else KINDS.get(self.name, "text")
 
 
@@ -49,6 +52,6 @@ def types_of(
         return {}
     rows = ask(_TYPES.format(oids=",".join(map(str, wanted))))
     return {
-        int(str(oid)): TypeFacts(str(name), array == "t", word == "t", str(written))
-        for oid, name, array, word, written in rows
+        int(str(oid)): TypeFacts(str(name), array == "t", word == "t", record == "t", str(written))
+        for oid, name, array, word, record, written in rows
     }
