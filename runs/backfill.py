@@ -89,8 +89,7 @@ def backfill(schedule: Schedule, start: datetime, end: datetime) -> tuple[int, i
             trail.note(Entry("update", kind, schedule.pk, schedule.name, changes))
         return queued, len(asked) - queued
 
-    with store.batch_timeout():
-        return writes.transaction(work)
+    return writes.transaction(work)
 
 
 def _asked(schedule: Schedule, start: datetime, end: datetime) -> list[datetime]:

@@ -11,7 +11,6 @@ from common import demo
 from common.api.parameters import ListParameters
 from common.api.roles import Role
 from common.api.views import DocumentViewSet, records_access
-from common.documents import store
 from schedules.models import Schedule
 from schedules.serializers import (
     ExpressionQuerySerializer,
@@ -35,6 +34,7 @@ class ScheduleViewSet(DocumentViewSet):
         ordered_by=["next_run_at", "last_run_at"],
     )
 
+    # The runs that wait are cancelled, a thousand, it may be.
     writes_many = frozenset({"destroy"})
     source_refusals: ClassVar = {"next_runs": ("400",), "next_runs_of": ("400",)}
     examples: ClassVar = {
@@ -47,14 +47,6 @@ class ScheduleViewSet(DocumentViewSet):
         "update": {"cron_expression": "15 2 * * *"},
         "partial_update": {"cron_expression": "15 2 * * *"},
     }
-
-    def destroy(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        """Delete a schedule, and cancel its runs that wait: a thousand, it may be."""
-        # A store that is away is told as soon as ever.
-        with store.request_timeout():
-            self.get_document()
-        with store.batch_timeout():
-            return super().destroy(request, *args, **kwargs)
 
     @extend_schema(
         operation_id="schedules_next_runs",

@@ -1,7 +1,7 @@
 """The base of every ViewSet: lists, ETags and compare-and-set writes of documents."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from itertools import islice
 from typing import Any, ClassVar
 
@@ -41,7 +41,7 @@ class DocumentViewSet(GenericViewSet):
     hashes_passwords: ClassVar[frozenset[str]] = frozenset()
     """Actions that take their time by intent, as the hash of a password does."""
     writes_many: ClassVar[frozenset[str]] = frozenset()
-    """Actions that write so many records that they say themselves how long these may take."""
+    """Actions that may write many records, and have the time of a batch for that."""
     lookup_field = "id"
     lookup_value_regex = "[0-9a-fA-F]{24}"
 
@@ -52,9 +52,13 @@ class DocumentViewSet(GenericViewSet):
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         """Answer, within the time that a request may wait for the store."""
         action = self.action_map.get((request.method or "").lower())
-        is_slow = action in self.asks_sources | self.hashes_passwords | self.writes_many
-        with nullcontext() if is_slow else store.request_timeout():
+        with self._time_limit(action):
             return super().dispatch(request, *args, **kwargs)
+
+    def _time_limit(self, action: str | None) -> AbstractContextManager[None]:
+        if action in self.asks_sources | self.hashes_passwords:
+            return nullcontext()
+        return store.batch_timeout() if action in self.writes_many else store.request_timeout()
 
     def scope(self) -> Stored:
         """Return the condition that every record of this view meets."""
@@ -92,7 +96,9 @@ class DocumentViewSet(GenericViewSet):
     def get_document(self) -> Stored:
         """Return the stored document that the path names. Raises NotFound."""
         identifier = ObjectId(self.kwargs[self.lookup_url_kwarg or self.lookup_field])
-        found = store.find_one(self.model, {**self.scope(), "_id": identifier})
+        # However long the action may take, a store that is away is told as soon as ever.
+        with store.request_timeout():
+            found = store.find_one(self.model, {**self.scope(), "_id": identifier})
         if found is None:
             noun = self.model._meta.verbose_name
             raise NotFound(f"There is no {noun} with the id {identifier}.")
