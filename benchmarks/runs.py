@@ -3,8 +3,10 @@
 On servers of its own, a table of 12 mixed columns in PostgreSQL and in MariaDB. From PostgreSQL
 through 20 rules into a Delta table, and from MariaDB into PostgreSQL; all take turns, and the
 medians are compared: seconds of processor time, all processes together but the databases', seconds
-that passed, and the most memory that one process held. `--start` measures how long a run of ten
-rows takes on an idle worker instead, from its POST until it has succeeded.
+that passed, and the most memory that one process held. Into Delta ours is measured in one process,
+in parts by two, and, where pyspark is installed and `--only` names it, by a Spark on this machine.
+`--start` measures how long a run of ten rows takes on an idle worker instead, from its POST until
+it has succeeded.
 """
 
 import argparse
@@ -41,6 +43,8 @@ from sources.contract import SourceParams
 
 MOVERS = Path(__file__).with_name("movers")
 API = "/api/v1"
+OURS = ("ours", "parts", "spark")
+USUAL = "ours,parts,dlt,pandas,psql"
 START_S = 0.005
 CITIES = "'Köln', 'Berlin', 'Paris', 'Roma', 'Wien', 'Zürich', 'Madrid'"
 FILL_POSTGRESQL = """
@@ -105,7 +109,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.runs", description=__doc__)
     parser.add_argument("--rows", type=int, default=3_000_000, help="of the table")
     parser.add_argument("--rounds", type=int, default=3, help="runs that the medians are of")
-    parser.add_argument("--only", default="", help="of ours,dlt,pandas,psql")
+    parser.add_argument("--only", default=USUAL, help=f"of {USUAL},spark")
     parser.add_argument("--start", action="store_true", help="measure a run of ten rows instead")
     options = parser.parse_args()
 
@@ -113,8 +117,7 @@ def main() -> int:
         if options.start:
             print(starts(max(options.rounds, 20)))
         else:
-            only = [name for name in options.only.split(",") if name]
-            print(compared(options.rows, options.rounds, only))
+            print(compared(options.rows, options.rounds, options.only.split(",")))
         return 0
 
     return launch(work)
@@ -135,7 +138,7 @@ def compared(rows: int, rounds: int, only: list[str]) -> str:
             ("PostgreSQL → 20 rules → Delta", to_delta(postgres, folder, python, rows)),
             ("MariaDB → PostgreSQL", to_postgres(mysql, postgres, folder, python, rows)),
         ):
-            chosen = [way for way in ways if not only or way.name in only]
+            chosen = [way for way in ways if way.name in only]
             figures = Figures()
             for number in range(rounds):
                 for way in chosen:
@@ -161,7 +164,7 @@ def to_delta(url: str, folder: Path, python: str, rows: int) -> list[Way]:
     dumped = f"\\copy bench TO '{folder}/rows' (FORMAT binary)"
     script = [url, str(lake), str(folder / "state")]
     return [
-        ours(url, target, rows, lake / "bench_ours"),
+        *(ours(name, url, target, rows, lake / "bench_ours") for name in OURS),
         Way("dlt", [python, str(MOVERS / "with_dlt.py"), *script], lake / "bench_dlt" / "bench"),
         Way("pandas", [python, str(MOVERS / "with_pandas.py"), *script], lake),
         Way("psql", ["psql", "-q", url, "-c", dumped]),
@@ -173,21 +176,23 @@ def to_postgres(url: str, target_url: str, folder: Path, python: str, rows: int)
     script = [url, target_url, str(folder / "state")]
     by_pymysql = [url.replace("mysql:", "mysql+pymysql:"), *script[1:]]
     return [
-        ours(url, target, rows, "bench_ours"),
+        ours("ours", url, target, rows, "bench_ours"),
         Way("dlt", [python, str(MOVERS / "with_dlt.py"), *by_pymysql], "bench_dlt.bench"),
         Way("pandas", [python, str(MOVERS / "with_pandas.py"), *by_pymysql], "bench_pandas"),
     ]
 
 
-def ours(url: str, target: TargetParams, rows: int, table: str | Path) -> Way:
+def ours(name: str, url: str, target: TargetParams, rows: int, table: str | Path) -> Way:
+    """Return a run of the engine: in one process as `ours`, else in `parts`, or by `spark`."""
     given = {
+        "way": name,
         "source": params(url).to_json(),
         "target": target.to_json(),
         "rows": rows,
         "rules": target.kind == "delta",
     }
     command = [sys.executable, "-m", "benchmarks.movers.ours"]
-    return Way("ours", command, table, json.dumps(given))
+    return Way(name, command, table, json.dumps(given))
 
 
 def params(url: str) -> SourceParams:

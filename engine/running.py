@@ -129,7 +129,10 @@ class _Attempt:
     def _launched(self, cut: dict[str, Json]) -> list[Json]:
         if cut["engine"] == "spark":
             assert self.spec.cluster is not None  # noqa: S101 - else there is no such means
-            return spark.launch(self.spec.cluster, cut["told"], cut["ranges"], self._watch)
+            return spark.launch(
+                self.spec.cluster, cut["told"], cut["ranges"], self._watch,
+                lambda parts: self._count_parts(parts, len(cut["ranges"])),
+            )  # fmt: skip
         logins = {"source": self.spec.source.to_json(), "target": self.spec.target.lent().to_json()}
         questions = [{**cut["told"], **logins, "part": each} for each in cut["ranges"]]
         return processes.launch(
@@ -147,6 +150,11 @@ class _Attempt:
     def _count(self, read: int, refused: int, rows: int | None) -> None:
         progress = min(0.99, read / max(1, rows)) if rows else self.note.progress
         self.note = replace(self.note, rows_read=read, rows_rejected=refused, progress=progress)
+
+    def _count_parts(self, done: int, parts: int) -> None:
+        """Show how many parts a cluster has done; it tells their rows when all of them are."""
+        if progress := min(0.99, done / parts):
+            self.note = replace(self.note, progress=progress)
 
     def _arguments(self) -> dict[str, Json]:
         return {

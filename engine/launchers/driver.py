@@ -7,8 +7,9 @@ executor staged before it died is in no answer, so the commit does not know it.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from pyspark.sql import SparkSession
@@ -19,6 +20,7 @@ from children.frames import Json
 FOLDER = "etl"
 """What the archive is called where executors unpack it."""
 MOST_MESSAGE = 500
+LOOK_S = 1.0
 
 
 def launch(
@@ -29,14 +31,16 @@ def launch(
     told: Json,
     ranges: list[Json],
 ) -> list[Json]:
-    """Return what became of each part, in their order."""
+    """Return what became of each part, in their order; note how many are done until then."""
     work = _work(sealed, json.dumps(told), [json.dumps(each) for each in ranges])
     answers: list[Json] = [None] * len(ranges)
     try:
         spark = _session(remote, master, archive)
         child.before_stop(lambda: _interrupt(spark, remote))
         numbers = spark.range(0, len(ranges), 1, len(ranges))
-        for row in numbers.mapInArrow(work, "number long, answer string").collect():
+        with _parts_noted(spark, remote):
+            rows = numbers.mapInArrow(work, "number long, answer string").collect()
+        for row in rows:
             answers[row.number] = json.loads(row.answer)
         child.before_stop(None)
         spark.stop()
@@ -76,6 +80,40 @@ def _work(sealed: str, told: str, ranges: list[str]) -> Callable[[Iterator[Any]]
         yield from answers(batches, sealed, told, ranges)
 
     return work
+
+
+@contextmanager
+def _parts_noted(spark: SparkSession, remote: str | None) -> Iterator[None]:
+    """Note how many parts Spark has done, as often as it tells, or else every second."""
+    if remote:
+        spark.registerProgressHandler(_progressed)
+        yield
+        return
+    over = threading.Event()
+    thread = threading.Thread(target=_look, args=(spark, over), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join(LOOK_S)
+
+
+def _progressed(stages: Iterable[Any] | None, **_: Any) -> None:
+    """Hear Spark Connect say how far an operation is."""
+    _note(each.num_completed_tasks for each in stages or ())
+
+
+def _look(spark: SparkSession, over: threading.Event) -> None:
+    tracker = spark.sparkContext.statusTracker()
+    while not over.wait(LOOK_S):
+        stages = map(tracker.getStageInfo, tracker.getActiveStageIds())
+        _note(stage.numCompletedTasks for stage in stages if stage)
+
+
+def _note(tasks_done: Iterable[int]) -> None:
+    """A task is a part: there is one stage."""
+    child.note({"parts_done": sum(tasks_done)})
 
 
 def _interrupt(spark: SparkSession, remote: str | None) -> None:

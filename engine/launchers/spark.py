@@ -46,11 +46,16 @@ class Cluster:
 
 
 def launch(
-    cluster: Cluster, told: dict[str, Json], ranges: Sequence[Json], look: Callable[[], None]
+    cluster: Cluster,
+    told: dict[str, Json],
+    ranges: Sequence[Json],
+    look: Callable[[], None],
+    on_parts: Callable[[int], None],
 ) -> list[Json]:
     """Return the parts in their order, done by executors.
 
-    `look` is called several times a second, and what it raises ends the job. Raises PartFailed.
+    `look` is called several times a second, and what it raises ends the job; `on_parts` with the
+    number of parts that are done. Raises PartFailed.
     """
     try:
         child = _host(cluster.keys).start(LIMITS)
@@ -69,6 +74,7 @@ def launch(
                 continue
             if is_answer:
                 return parts_in_order(said)
+            on_parts(said["parts_done"])
     except ChildGone as exc:
         raise _failed(lost("The process that drives Spark ended early.", "extract")) from exc
     except ChildFailed as exc:

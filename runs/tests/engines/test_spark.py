@@ -87,6 +87,7 @@ def test_an_executor_that_is_killed_costs_and_doubles_no_row(
         run = started(api, mapping)
         until(lambda: copies() >= 2, f"no part runs: {state(api, run)}", PATIENCE_S)
         os.kill(spark.executors()[0], signal.SIGKILL)
+        sees_progress(api, run)
         run = ended(api, run, seconds=PATIENCE_S)
     assert (run["status"], run["attempt"]) == ("succeeded", 1), run
     is_whole(tmp_path, run)
@@ -105,6 +106,7 @@ def test_a_cancel_ends_the_queries_of_all_parts(api, tmp_path, connect, executor
     with worker(tmp_path, **given, **PARTS):
         run = started(api, mapping)
         until(lambda: copies() >= 2, f"no part runs: {state(api, run)}", PATIENCE_S)
+        sees_progress(api, run)
         api.post(f"runs/{run['id']}/cancel")
         run = ended(api, run)
         until(lambda: copies() == 0, "the queries go on", seconds=5)
@@ -133,6 +135,11 @@ def test_mysql_says_that_each_part_has_its_own_snapshot(api, tmp_path):
         run = done(api, mapping)
     assert rows(tmp_path, table_of(run)) == list(range(1, ROWS + 1))
     assert [each["code"] for each in run["warnings"]] == ["snapshot_per_part"]
+
+
+def sees_progress(api, run):
+    """Wait until a run tells how much of it is done, as a person who looks at it would."""
+    until(lambda: (state(api, run)["progress"] or 0) > 0, "the run tells no progress", 60)
 
 
 def copies():
