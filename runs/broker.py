@@ -16,8 +16,6 @@ from django.conf import settings
 from common.documents import store
 from common.documents.store import Stored
 from runs import claims, dispatch, life, routing
-from runs.claims import Claim, Queue
-from runs.dispatch import queue_of
 from runs.models import Run
 from runs.queueing import naive
 from runs.worker import ORDERS_EVERY_S, Worker
@@ -28,10 +26,11 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 5.0, 300.0
 
 
 def look(run_id: ObjectId, is_leaving: Callable[[], bool]) -> bool:
-    """Do the run that a message names, or else one that waits in the same queue; tell whether
-    there was one. What may begin after it, of its mapping or at its source, is announced.
+    """Do the run that a message names, if it may begin; tell whether it was.
 
-    `is_leaving` is asked now and then: the run is handed back where it says yes.
+    What may begin after it, of its mapping or at its source, is announced; so is, by a `Keeper`,
+    what no message names any more. `is_leaving` is asked now and then: the run is handed back where
+    it says yes.
     """
     return Errand(run_id).work_once(is_leaving)
 
@@ -61,14 +60,14 @@ def ready(live: Sequence[Stored]) -> list[Stored]:
 
 
 class Errand(Worker):
-    """A worker for one run: the one that is named if it may begin, else the first of its queue."""
+    """A worker for one run."""
 
     def __init__(self, run_id: ObjectId) -> None:
         super().__init__(1)
-        self.first = run_id
+        self.run_id = run_id
 
     def work_once(self, is_leaving: Callable[[], bool]) -> bool:
-        """Do a run, if one may begin, to its end; tell whether there was one."""
+        """Do the run, if it may begin, to its end; tell whether it was done."""
         claim = None if is_leaving() else self._guarded(self._claim)
         if claim is None:
             return False
@@ -82,16 +81,13 @@ class Errand(Worker):
         self._guarded(lambda: dispatch.announce(ready(claims.live_beside(claim.run))))
         return True
 
-    def _claim(self) -> Claim | None:
-        run = store.find_one(Run, {"_id": self.first})
-        if run is None or not _has_place(run):
-            return None
-        queue = queue_of(run.get("connection_name"))
-        named = Queue(
-            self.name, lambda one: bool(one["_id"] == self.first), partial(claims.live_beside, run)
-        )
-        others = Queue(self.name, lambda one: queue_of(one.get("connection_name")) == queue)
-        return named.claim() or others.claim()
+    def _takes(self, run: Stored) -> bool:
+        return bool(run["_id"] == self.run_id)
+
+    def _live_runs(self) -> list[Stored]:
+        """Return what the run may wait for, and itself; nothing where its source has no place."""
+        run = store.find_one(Run, {"_id": self.run_id})
+        return claims.live_beside(run) if run is not None and _has_place(run) else []
 
 
 class Keeper(Worker):

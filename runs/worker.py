@@ -65,7 +65,7 @@ class Worker:
         self.left = threading.Event()
         self.active: dict[str, tuple[Claim, StopReason, threading.Thread]] = {}
         self.lock = threading.Lock()
-        self.queue = Queue(self.name, self._takes)
+        self.queue = Queue(self.name, self._takes, self._live_runs)
         self.watch = Watch()
         self.complaints = Complaints()
 
@@ -130,6 +130,9 @@ class Worker:
         if self.only not in (None, run["mapping_id"]):
             return False
         return fnmatchcase(str(run.get("connection_name") or ""), self.connections)
+
+    def _live_runs(self) -> list[Stored]:
+        return claims.live_runs()
 
     def _begin(self, claim: Claim) -> None:
         stop = StopReason()
