@@ -12,7 +12,7 @@ from engine.columns import unordered
 from engine.kinds import SourceColumn
 from engine.problems import Problem
 
-BATCH_BYTES = 4 * 1024 * 1024
+BATCH_BYTES = 2 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
