@@ -275,9 +275,10 @@ def _table_column(
     extra: str,
 ) -> TableColumn:
     given = nullable == "YES" or default is not None or "auto_increment" in extra.lower()
-    generated = "generated" in extra.lower()
+    # MySQL has DEFAULT_GENERATED, too, for a default that is an expression.
+    generated = "stored generated" in extra.lower() or "virtual generated" in extra.lower()
     kind = _kind(str(data_type).lower(), str(column_type).lower(), charset)
-    return TableColumn(name, kind, required=not given and not generated)
+    return TableColumn(name, kind, required=not given and not generated, generated=generated)
 
 
 def _kind(data_type: str, column_type: str, charset: str | None) -> str:
