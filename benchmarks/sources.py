@@ -191,8 +191,7 @@ def _ask(plain: "subprocess.Popen[str]", line: str) -> float:
 @contextlib.contextmanager
 def _api(environment: dict[str, str]) -> Iterator[int]:
     """Run the service over the embedded store: what it keeps there is one record a source."""
-    secret = {name: environment[name] for name in ("ENCRYPTION_KEY", "SECRET_KEY", "ENV_FILE")}
-    os.environ.update(secret)
+    os.environ.update(environment)
     name = f"bench_{secrets.token_hex(4)}"
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -210,6 +209,8 @@ def _sources(environment: dict[str, str], port: int) -> Iterator[Source]:
             "password": params.password,
         }  # fmt: skip
         answer = _send(port, "/api/v1/connections", body)
+        if answer.status != 201:
+            raise LauncherError(f"POST connections: {answer.json()}")
         yield Source(kind, environment[name], answer.json()["id"])
 
 
