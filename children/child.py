@@ -79,7 +79,8 @@ def _await_stop(fd: int) -> None:
 
 def _answer(question: Json, modules: dict[str, ModuleType]) -> Json:
     try:
-        networks.use(networks.Networks.from_json(question["networks"]))
+        if "networks" in question:
+            networks.use(networks.Networks.from_json(question["networks"]))
         return {"result": _called(question["call"], modules)(**question["arguments"])}
     except Failure as exc:
         return {"failed": exc.code, "details": exc.details}

@@ -70,6 +70,7 @@ class Child:
         self.pid = pid
         self.started_at = time.monotonic()
         self.uses = 0
+        self._networks: networks.Networks | None = None
         self._talk = talk
         self._end = weakref.finalize(self, _end, os.getpid(), pidfd, talk, stop)
         self._pidfd, self._stop = pidfd, stop
@@ -95,14 +96,17 @@ class Child:
         """Ask, and do not wait: `hear` tells what the child says. Raises ChildGone."""
         self.uses += 1
         try:
-            question = {
-                "call": call,
-                "arguments": arguments,
-                "networks": networks.in_force().to_json(),
-            }
-            frames.send(self._talk, question)
+            frames.send(self._talk, self._question(call, arguments))
         except (frames.Broken, TypeError) as exc:
             raise ChildGone from exc
+
+    def _question(self, call: str, arguments: Mapping[str, Json]) -> dict[str, Json]:
+        """Return what is sent: the networks, too, where the child does not hold to them yet."""
+        question: dict[str, Json] = {"call": call, "arguments": arguments}
+        if (in_force := networks.in_force()) is not self._networks:
+            question["networks"] = in_force.to_json()
+            self._networks = in_force
+        return question
 
     def hear(self, timeout_s: float) -> tuple[bool, Json]:
         """Return the next note as (False, note), the answer as (True, what was returned).

@@ -1,8 +1,8 @@
 """Where a connection may lead: networks that are denied, and those that are allowed.
 
-The service says once, by `use`, what holds; each question to a child carries it, so that whatever
-dials in a child can ask `refuse`. Addresses are judged, and never names: the moment to ask is the
-one before the address is dialled.
+The service says once, by `use`, what holds; a child is told with its first question, and again
+with the next one after a change, so that whatever dials in a child can ask `refuse`. Addresses are
+judged, and never names: the moment to ask is the one before the address is dialled.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from sources.clock import Clock
@@ -63,7 +63,7 @@ class SourceParams:
 
     def to_json(self) -> dict[str, Json]:
         """Return everything, secrets too: for the socket of a child and nothing else."""
-        return asdict(self)
+        return {**vars(self), "ssh": self.ssh and vars(self.ssh)}
 
     @property
     def secrets(self) -> list[str]:

@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from children import networks
 from children.host import ChildFailed, ChildGone, ChildLate, Host
 from children.limits import Limits
+from children.networks import Networks
 
 WORK = "children.tests.work"
 
@@ -53,6 +55,17 @@ def test_a_child_answers_again_and_again(child):
     assert ask(child, "echo", a=[1, None, "ä"]) == {"a": [1, None, "ä"]}
     assert ask(child, "who") == ask(child, "who") == child.pid != os.getpid()
     assert child.alive
+
+
+def test_a_child_holds_to_the_networks_of_each_moment(child, monkeypatch):
+    assert ask(child, "permits", address="10.0.0.1")
+
+    monkeypatch.setattr(networks, "_in_force", Networks.of(["10.0.0.0/8"]))
+    assert not ask(child, "permits", address="10.0.0.1")
+    assert not ask(child, "permits", address="10.0.0.1")
+
+    monkeypatch.undo()
+    assert ask(child, "permits", address="10.0.0.1")
 
 
 def test_the_environment_of_the_service_is_nowhere_in_it(host, monkeypatch):
@@ -214,6 +227,7 @@ def test_a_forked_process_has_a_zygote_of_its_own_and_leaves_ours_alone(host):
 
 SCRIPT = """
 import json, os, sys, time, threading
+from children import networks
 from children.host import Host
 host = Host(["children.tests.work"])
 child = host.start()

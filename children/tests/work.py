@@ -6,7 +6,7 @@ import resource
 import time
 from pathlib import Path
 
-from children import child
+from children import child, networks
 from children.child import Failure
 
 
@@ -20,6 +20,10 @@ def who():
 
 def told(name):
     return os.environ.get(name)
+
+
+def permits(address):
+    return networks.in_force().permit(address)
 
 
 def read_file(path):
