@@ -11,7 +11,7 @@ import base64
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 
@@ -22,8 +22,11 @@ MAX_CELL_BYTES = 64 * 1024
 MAX_ANSWER_BYTES = 4 * 1024 * 1024
 MAX_WIRE_BYTES = 32 * 1024 * 1024
 MAX_JSON_DEPTH = 64
+AHEAD_ROWS = 100
+AHEAD_BYTES = 64 * 1024
 _WHOLE = 2**53
 _WORST_GROWTH = 6  # a control character of one byte becomes six in JSON
+_UNREADABLE = (ValueError, IndexError, OverflowError, RecursionError)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _DATETIME = re.compile(r"\d{4}-\d\d-\d\d[ T](\d\d:\d\d:\d\d(?:\.\d+)?)([+-]\d\d(?::?\d\d){0,2})?")
 
@@ -33,6 +36,7 @@ _PLAIN_DATETIME = re.compile(
 ).fullmatch
 
 Reader = Callable[[bytes], Json]
+Cells = Sequence[bytes | None]
 
 
 def text(raw: bytes) -> str:
@@ -47,22 +51,48 @@ def full_text(raw: bytes) -> str:
     return raw.decode("utf-8", "backslashreplace")
 
 
-def row(cells: Sequence[bytes | None], readers: Sequence[Reader]) -> list[Json]:
-    """Return a row's cells read; one in a form that its reader does not know stays text."""
-    pairs = zip(readers, cells, strict=True)
+def read_rows(
+    rows: Iterable[tuple[Cells, int]], readers: Sequence[Reader]
+) -> Iterator[tuple[list[Json], int]]:
+    """Yield rows with their cells read, and the bytes that each had on the wire.
+
+    Up to 100 rows, or 64 KiB, are read ahead: a column at a time takes half the time of a row at a
+    time. A cell in a form that its reader does not know stays text.
+    """
+    for ahead in _parts(rows):
+        if not readers:
+            yield from (([], size) for _, size in ahead)
+            continue
+        columns = zip(*(cells for cells, _ in ahead), strict=True)
+        read = [_column(one, cells) for one, cells in zip(readers, columns, strict=True)]
+        for cells, (_, size) in zip(zip(*read, strict=True), ahead, strict=True):
+            yield list(cells), size
+
+
+def _parts(rows: Iterable[tuple[Cells, int]]) -> Iterator[list[tuple[Cells, int]]]:
+    part: list[tuple[Cells, int]] = []
+    total = 0
+    for row in rows:
+        part.append(row)
+        total += row[1]
+        if len(part) == AHEAD_ROWS or total >= AHEAD_BYTES:
+            yield part
+            part, total = [], 0
+    if part:
+        yield part
+
+
+def _column(read: Reader, cells: Cells) -> list[Json]:
     try:
-        return [None if cell is None else read(cell) for read, cell in pairs]
-    except (ValueError, IndexError, OverflowError, RecursionError):
-        return [
-            None if c is None else _tolerant(read, c)
-            for read, c in zip(readers, cells, strict=True)
-        ]
+        return [None if cell is None else read(cell) for cell in cells]
+    except _UNREADABLE:
+        return [None if cell is None else _tolerant(read, cell) for cell in cells]
 
 
 def _tolerant(read: Reader, cell: bytes) -> Json:
     try:
         return read(cell)
-    except (ValueError, IndexError, OverflowError, RecursionError):
+    except _UNREADABLE:
         return text(cell)
 
 
@@ -102,7 +132,7 @@ def floating(raw: bytes) -> Json:
 def timestamp(raw: bytes) -> str:
     """Return ISO 8601 with a T and a full offset; infinity, BC and zero dates as they are."""
     if _PLAIN_DATETIME(raw):
-        return f"{raw[:10].decode()}T{raw[11:].decode()}"
+        return raw.decode().replace(" ", "T")
     written = raw.decode()
     match = _DATETIME.fullmatch(written)
     if not match or written.startswith("0000") or "-00" in written[:10]:
@@ -185,22 +215,18 @@ class Budget:
     limit_rows: int
     rows: list[list[Json]] = field(default_factory=list)
     truncated: bool = False
-    wire_bytes: int = 0
     _worst: int = 0
     _exact: int | None = None
 
     def add_all(self, rows: Iterable[tuple[list[Json], int]]) -> bool:
         """Take rows and the bytes each had on the wire; False once no more fit."""
-        return all(self.add(row, wire_bytes) for row, wire_bytes in rows)
-
-    def add(self, row: list[Json], wire_bytes: int) -> bool:
-        self.wire_bytes += wire_bytes
-        if wire_bytes > MAX_WIRE_BYTES and not self.rows:
-            raise too_large()
-        if len(self.rows) >= self.limit_rows or not self._fits(row, wire_bytes):
-            self.truncated = True
-            return False
-        self.rows.append(row)
+        for row, wire_bytes in rows:
+            if wire_bytes > MAX_WIRE_BYTES and not self.rows:
+                raise too_large()
+            if len(self.rows) >= self.limit_rows or not self._fits(row, wire_bytes):
+                self.truncated = True
+                return False
+            self.rows.append(row)
         return True
 
     def _fits(self, row: list[Json], wire_bytes: int) -> bool:

@@ -108,7 +108,7 @@ class _Plain(_Wire):
         return list(cursor.fetchall()) if cursor.description else []
 
     def stream(self, sql: str, count: int) -> Iterator[list[_Row]]:
-        _, fields = self._session._select(sql)
+        fields = self._session.select(sql)
         rows: Iterator[_Row] = (row for row, _ in self._session.conn.rows(len(fields)))
         while batch := list(islice(rows, count)):
             yield batch

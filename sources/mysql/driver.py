@@ -5,18 +5,16 @@ from __future__ import annotations
 import math
 import re
 import select
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any, TypeVar
 
 import pymysql
-from pymysql.cursors import SSCursor
 
 from sources import values
 from sources.clock import Clock
 from sources.contract import (
     Driver,
-    Json,
     Named,
     Relations,
     Result,
@@ -75,7 +73,7 @@ class MySQLSession(Session):
         self.conn = conn
         self.resources = resources
         self.thread_id = conn.thread_id()
-        self.unread: SSCursor | None = None
+        self.unread = False
         self.limit = _time_limit(conn)
         mode, rows, seconds = self.rows(_OWN.format(f"@@{self.limit}" if self.limit else "0"))[0]
         self.modes = guard.Modes.named(str(mode))
@@ -106,20 +104,15 @@ class MySQLSession(Session):
     def read(self, sql: str, limit_rows: int, timeout_s: float) -> Result:
         statement = guard.read(sql, self.modes)
         self._begin(timeout_s, limit_rows + 1)
-        cursor, fields = self._select(sql)
+        fields = self.select(sql)
         floats = [field.type_code == FLOAT for field in fields]
         if any(floats) and not statement.whole:
             exact = statement.with_exact_floats(floats, limit_rows + 1)
-            cursor, fields = self._again(exact, cursor, fields, timeout_s)
-        return self._result(cursor, fields, limit_rows, statement.whole)
+            fields = self._again(exact, fields, timeout_s)
+        return self._result(fields, limit_rows, statement.whole)
 
     def describe(self, sql: str, timeout_s: float) -> list[ResultColumn]:
-        statement = guard.read(sql, self.modes)
-        self._begin(timeout_s, 1)
-        try:
-            _, fields = self._select(sql if statement.whole else statement.without_rows())
-        except QueryFailed:  # an old MySQL takes no limit behind a parenthesis
-            _, fields = self._select(sql)
+        _, fields = self._described(sql, timeout_s)
         return [
             ResultColumn(_name(field.name), reader(field)[1], database_type(field), kind_of(field))
             for field in fields
@@ -127,25 +120,13 @@ class MySQLSession(Session):
 
     def fields(self, sql: str, timeout_s: float) -> tuple[guard.Statement, list[Any]]:
         """Return a statement, checked, and the server's description of its columns."""
-        statement = guard.read(sql, self.modes)
-        self._begin(timeout_s, 1)
-        try:
-            cursor, fields = self._select(sql if statement.whole else statement.without_rows())
-        except QueryFailed:  # an old MySQL takes no limit behind a parenthesis
-            cursor, fields = self._select(sql)
-        self._drained(cursor)
+        statement, fields = self._described(sql, timeout_s)
+        self._drained()
         return statement, fields
-
-    def readers(self, sql: str, timeout_s: float) -> list[values.Reader]:
-        """Return how the cells of a statement's rows are read, whichever driver brings them."""
-        statement = guard.read(sql, self.modes)
-        self._begin(timeout_s, 1)
-        _, fields = self._select(statement.without_rows())
-        return [reader(field)[0] for field in fields]
 
     def reset(self) -> bool:
         try:
-            if self.unread is not None and not self._drained(self.unread):
+            if self.unread and not self._drained():
                 return False
             self._trap(self._reset)
             self._prepare()
@@ -197,28 +178,30 @@ class MySQLSession(Session):
         ours = (math.ceil(timeout_s) + 0.5) * (1 if self.conn.is_mariadb else 1000)
         return f"{min(ours, self.own_limit or ours):g}"
 
-    def _select(self, sql: str) -> tuple[SSCursor, list[Any]]:
-        """Run a query and return its cursor, unread, and its columns."""
-        cursor = self.conn.cursor(SSCursor)
-        self.unread = cursor
-        self._trap(lambda: cursor.execute(sql))
-        result = cursor._result
-        fields = list(getattr(result, "fields", None) or ())
-        if not fields:
-            self.unread = None
-        return cursor, fields
+    def select(self, sql: str) -> list[Any]:
+        """Run a query and return the server's description of its columns; no row is read yet."""
+        self.unread = True
+        fields: list[Any] = self._trap(lambda: self.conn.select(sql))
+        self.unread = bool(fields)
+        return fields
 
-    def _again(
-        self, exact: str, cursor: SSCursor, fields: list[Any], timeout_s: float
-    ) -> tuple[SSCursor, list[Any]]:
+    def _described(self, sql: str, timeout_s: float) -> tuple[guard.Statement, list[Any]]:
+        statement = guard.read(sql, self.modes)
+        self._begin(timeout_s, 1)
+        try:
+            return statement, self.select(sql if statement.whole else statement.without_rows())
+        except QueryFailed:  # an old MySQL takes no limit behind a parenthesis
+            return statement, self.select(sql)
+
+    def _again(self, exact: str, fields: list[Any], timeout_s: float) -> list[Any]:
         """Run a query once more as `exact`: the text protocol shortens FLOATs, and DOUBLEs not."""
-        if ":=" in exact or not self._drained(cursor):  # its variables have counted already
+        if ":=" in exact or not self._drained():  # its variables have counted already
             self._reopen(timeout_s)
-        again, found = self._select(exact)
+        found = self.select(exact)
         for field, first in zip(found, fields, strict=True):
             field.name = first.name
             field.is_float = first.type_code == FLOAT
-        return again, found
+        return found
 
     def _reopen(self, timeout_s: float) -> None:
         """Leave a connection that cannot be asked once more for a new one."""
@@ -228,11 +211,11 @@ class MySQLSession(Session):
             self.conn = login.log_in(self.params, clock, stack)
             self.resources = stack.pop_all()
         clock.stage = "query"
-        self.thread_id, self.unread = self.conn.thread_id(), None
+        self.thread_id, self.unread = self.conn.thread_id(), False
         self._prepare()
         self._begin(timeout_s, 0)
 
-    def _result(self, cursor: SSCursor, fields: list[Any], limit_rows: int, whole: bool) -> Result:
+    def _result(self, fields: list[Any], limit_rows: int, whole: bool) -> Result:
         readers = [reader(field) for field in fields]
         if whole:
             readers = [(_without_hashes(read), kind) for read, kind in readers]
@@ -241,23 +224,17 @@ class MySQLSession(Session):
             for field, (_, kind) in zip(fields, readers, strict=True)
         )
         budget = Budget(limit_rows)
-        rows = self._cells(len(fields), [read for read, _ in readers])
-        if not fields:
-            return Result(columns, [], truncated=False)
+        rows = values.read_rows(self.conn.rows(len(fields)), [read for read, _ in readers])
         if self._trap(lambda: budget.add_all(rows)):
-            self.unread = None
+            self.unread = False
         return Result(columns, budget.rows, budget.truncated)
 
-    def _cells(self, width: int, readers: list[values.Reader]) -> Iterator[tuple[list[Json], int]]:
-        for row, wire_bytes in self.conn.rows(width):
-            yield values.row(row, readers), wire_bytes
-
-    def _drained(self, cursor: SSCursor) -> bool:
+    def _drained(self) -> bool:
         """Read what little is left, so that the session can be kept; a lot is not worth it."""
         rows = self.conn.rows(0)
         for _ in range(DRAIN_ROWS):
             if self._trap(lambda: next(rows, None)) is None:
-                self.unread = None
+                self.unread = False
                 return True
         return False
 
@@ -270,15 +247,15 @@ class MySQLSession(Session):
         return self._trap(lambda: self._rows(sql))
 
     def _rows(self, sql: str) -> list[list[str | None]]:
-        found: list[list[str | None]] = []
-        cursor = self.conn.cursor(SSCursor)
-        cursor.execute(sql)
-        if not cursor.description:
+        fields = self.select(sql)
+        if not fields:
             raise pymysql.err.InternalError("an answer without columns")
-        while (row := cursor.fetchone()) is not None:
+        found: list[list[str | None]] = []
+        for row, _ in self.conn.rows(len(fields)):
             found.append([None if c is None else c.decode("utf-8", "replace") for c in row])
             if len(found) > MAX_CATALOG_ROWS:
                 raise too_many_rows(MAX_CATALOG_ROWS)
+        self.unread = False
         return found
 
     # -- what goes wrong
@@ -303,7 +280,7 @@ class MySQLSession(Session):
     def _failure(self, exc: pymysql.Error) -> SourceError:
         code, words = error_number(exc), said(exc, self.params).rstrip(".")
         if code in _TIMED_OUT:
-            self.unread = None
+            self.unread = False
             return SourceTimeout(f"The database ended the query: {words}.", stage="query")
         if code is None or 2000 <= code < 3000 or code == 0 or not self.conn.open:
             return SourceUnreachable(
@@ -311,7 +288,7 @@ class MySQLSession(Session):
                 hint="See the server's log.",
                 stage="query",
             )
-        self.unread = None  # an error ends the answer: the session can go on
+        self.unread = False  # an error ends the answer: the session can go on
         if code == _READ_ONLY:
             words = f"The session is read-only: {words}"
         return QueryFailed(words, database_code=str(code), stage="query")

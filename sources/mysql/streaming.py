@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator
 from contextlib import ExitStack
 from itertools import chain
 from pathlib import Path
@@ -24,7 +23,6 @@ from sources.errors import SourceUnreachable
 from sources.login import refused
 from sources.mysql.login import NOBODYS_KEY, REFUSALS, error_number, said
 
-BATCH_ROWS = 1000
 CONNECT_S = 30.0
 PLUGIN = "caching_sha2_password.so"
 _MODES = {"disable": "DISABLED", "prefer": "PREFERRED", "verify-ca": "VERIFY_CA",
@@ -85,17 +83,6 @@ def _host(params: SourceParams) -> str:
     with network.dial(addresses, params.port, params.address, clock) as sock:
         peer = str(sock.getpeername()[0])
     return params.hostname if params.ssl_mode == "verify-full" else peer
-
-
-def rows(conn: Any, sql: str) -> Iterator[tuple[bytes | None, ...]]:
-    """Yield the rows of a statement that was checked, as they come, as bytes of text.
-
-    Who stops early ends the process: to close the connection is to read what is left.
-    """
-    conn.query(sql.encode())
-    result = conn.use_result()
-    while batch := result.fetch_row(BATCH_ROWS):
-        yield from batch
 
 
 def _fetched(conn: Any, sql: bytes) -> Any:

@@ -14,6 +14,8 @@ from pymysql.protocol import FieldDescriptorPacket, MysqlPacket
 
 _EXTENDED_METADATA = 1 << 3  # MARIADB_CLIENT_EXTENDED_METADATA, bit 35 of all capabilities
 _ERROR, _END = 0xFF, 0xFE  # first byte of the packets that end an answer
+_NULL = 251  # in place of a cell's size
+_SIZE_BYTES = {252: 2, 253: 3, 254: 8}  # how many bytes of size follow
 _FULL = 2**24 - 1  # a packet of this size has a continuation
 _EXTENDED_AT = 28  # where a handshake response holds MariaDB's own capabilities
 
@@ -75,13 +77,18 @@ class MySQLConnection(pymysql.Connection):
     def set_character_set(self, charset: str, collation: str | None = None) -> None:
         """The session's own SET NAMES names the character set, each time it is used."""
 
+    def select(self, sql: str) -> list[FieldDescriptorPacket]:
+        """Run a query and return its columns, none where it gives no rows; `rows` reads these."""
+        self.query(sql, unbuffered=True)
+        return list(getattr(self._result, "fields", ()))
+
     def rows(self, width: int) -> Iterator[tuple[list[bytes | None], int]]:
-        """Yield the rows of an unbuffered result as they came, and how long each was.
+        """Yield what is left of an unbuffered result's rows, as they came, and how long each was.
 
         PyMySQL's own way takes three times as long.
         """
         read, result = self._rfile.read, self._result
-        while True:
+        while result.unbuffered_active:
             size = int.from_bytes(read(4)[:3], "little")
             data = read(size)
             while size == _FULL:
@@ -92,8 +99,8 @@ class MySQLConnection(pymysql.Connection):
             if data[0] == _ERROR or (data[0] == _END and len(data) < 9):
                 result.unbuffered_active = False
                 MysqlPacket(data, self.encoding).check_error()
-                return
-            yield _cells(data, width), len(data)
+            else:
+                yield _cells(data, width), len(data)
 
     def _read_packet(self, packet_type: Any = MysqlPacket) -> Any:
         if packet_type is FieldDescriptorPacket and self._extended:
@@ -119,11 +126,11 @@ def _cells(data: bytes, count: int) -> list[bytes | None]:
     for _ in range(count):
         size = data[at]
         at += 1
-        if size == 251:
-            cells.append(None)
-            continue
-        if size > 251:
-            width = {252: 2, 253: 3, 254: 8}[size]
+        if size >= _NULL:
+            if size == _NULL:
+                cells.append(None)
+                continue
+            width = _SIZE_BYTES[size]
             size = int.from_bytes(data[at : at + width], "little")
             at += width
         cells.append(data[at : at + size])

@@ -14,7 +14,6 @@ from sources import values
 from sources.clock import Clock
 from sources.contract import (
     Driver,
-    Json,
     Named,
     Relations,
     Result,
@@ -330,15 +329,13 @@ class PostgresSession(Session):
         self.types.learn(oids, self.rows)
         readers = [converter(oid, self.types) for oid in oids]
         budget = Budget(limit_rows)
-        budget.add_all(self._read_cells(rows, readers))
+        budget.add_all(values.read_rows(self._raw_rows(rows), readers))
         return Result(tuple(self._columns(cursor.description or ())), budget.rows, budget.truncated)
 
-    def _read_cells(
-        self, rows: Iterator[Any], readers: list[values.Reader]
-    ) -> Iterator[tuple[list[Json], int]]:
+    def _raw_rows(self, rows: Iterator[Any]) -> Iterator[tuple[values.Cells, int]]:
         for row in rows:
             raw = [self._raw(cell) for cell in row]
-            yield values.row(raw, readers), sum(map(len, filter(None, raw)))
+            yield raw, sum(map(len, filter(None, raw)))
 
     def _columns(self, description: Any) -> list[ResultColumn]:
         self.types.learn([column.type_code for column in description], self.rows)

@@ -133,6 +133,12 @@ def is_mariadb(server) -> bool:
     return "mariadb" in str(server.run("SELECT version()")[0][0]).lower()
 
 
+def test_rows_without_columns_are_rows(postgres):
+    shown = run_preview(postgres.reader, "SELECT FROM generate_series(1, 3)", 2)
+
+    assert (shown.columns, shown.rows, shown.truncated) == ([], [[], []], True)
+
+
 def test_show_and_explain_are_shown(server):
     assert run_preview(server.reader, "EXPLAIN SELECT * FROM many").row_count >= 1
     show = "SHOW server_version" if server.kind == "postgresql" else "SHOW TABLES"

@@ -2,6 +2,7 @@
 
 from contextlib import ExitStack
 from dataclasses import replace
+from itertools import chain
 
 import pytest
 
@@ -9,6 +10,7 @@ from sources import values
 from sources.clock import Clock
 from sources.errors import SourceUnreachable
 from sources.mysql import streaming
+from sources.mysql.values import reader
 from sources.serving import DRIVERS
 
 from .test_hostile import PASSWORD, Rogue, packet
@@ -19,17 +21,20 @@ from .test_values import MYSQL, mysql_kinds  # noqa: F401
 
 def streamed(params, sql: str) -> list:
     with ExitStack() as stack:
-        return list(streaming.rows(streaming.connect(params, stack), sql))
+        connection = streaming.connect(params, stack)
+        connection.query(sql.encode())
+        result = connection.use_result()
+        return list(chain.from_iterable(iter(lambda: result.fetch_row(1000), ())))
 
 
 def test_every_value_is_what_it_is_in_a_preview(mysql_kinds):  # noqa: F811
     sql = "SELECT " + ", ".join(row[0] for row in MYSQL) + " FROM kinds"
     session = DRIVERS["mysql"].open(mysql_kinds.reader, Clock(5))
-    readers = session.readers(sql, 5)
+    readers = [reader(field)[0] for field in session.fields(sql, 5)[1]]
     session.close()
-    rows = [values.row(row, readers) for row in streamed(mysql_kinds.reader, sql)]
+    rows = [(row, 0) for row in streamed(mysql_kinds.reader, sql)]
 
-    assert rows == [[row[1] for row in MYSQL]]
+    assert list(values.read_rows(rows, readers)) == [([row[1] for row in MYSQL], 0)]
 
 
 def test_many_rows_come_through(mysql):
