@@ -41,6 +41,7 @@ def main(arguments: list[str]) -> None:
                 wakeup.recv(4096)
                 _reap()
             elif not _fork_on_request(host, modules):
+                signal.set_wakeup_fd(-1)
                 return
 
 
