@@ -35,8 +35,8 @@ host = Host(
         "RAYON_NUM_THREADS": "1",
         "OMP_NUM_THREADS": "1",
         "MALLOC_ARENA_MAX": "2",
-        # What holds a chunk of rows is given back once it is free. Left to itself, glibc soon puts
-        # such blocks among the small ones, where what lies between holds the memory for long.
+        # Large blocks are given back once they are free. Left to itself, glibc soon puts blocks of
+        # any size that it has seen freed among the small ones, and what lies between holds them.
         "MALLOC_MMAP_THRESHOLD_": str(3 * 1024 * 1024 // 2),
         "ARROW_DEFAULT_MEMORY_POOL": "system",
     },
