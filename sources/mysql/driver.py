@@ -7,6 +7,7 @@ import re
 import select
 from collections.abc import Callable
 from contextlib import ExitStack
+from itertools import islice
 from typing import Any, TypeVar
 
 import pymysql
@@ -224,9 +225,11 @@ class MySQLSession(Session):
             for field, (_, kind) in zip(fields, readers, strict=True)
         )
         budget = Budget(limit_rows)
-        rows = values.read_rows(self.conn.rows(len(fields)), [read for read, _ in readers])
-        if self._trap(lambda: budget.add_all(rows)):
-            self.unread = False
+        # A query with a limit of its own may have more, and slow ones.
+        wanted = islice(self.conn.rows(len(fields)), limit_rows + 1)
+        rows = values.read_rows(wanted, [read for read, _ in readers])
+        self._trap(lambda: budget.add_all(rows))
+        self.unread = self.conn.has_rows
         return Result(columns, budget.rows, budget.truncated)
 
     def _drained(self) -> bool:

@@ -82,6 +82,11 @@ class MySQLConnection(pymysql.Connection):
         self.query(sql, unbuffered=True)
         return list(getattr(self._result, "fields", ()))
 
+    @property
+    def has_rows(self) -> bool:
+        """Tell whether the last result was not read to its end."""
+        return self._result is not None and bool(self._result.unbuffered_active)
+
     def rows(self, width: int) -> Iterator[tuple[list[bytes | None], int]]:
         """Yield what is left of an unbuffered result's rows, as they came, and how long each was.
 

@@ -334,6 +334,15 @@ def test_the_deadline_is_one_for_all_rows(server):
     assert gone(server, "row by row")
 
 
+def test_no_row_beyond_those_wanted_is_waited_for(server):
+    """MySQL sends 16 KiB at a time."""
+    sql = {
+        "postgresql": "SELECT repeat('x', 2000), pg_sleep(0.06) FROM many LIMIT 1000",
+        "mysql": "SELECT repeat('x', 2000), SLEEP(0.06) FROM many LIMIT 1000",
+    }[server.kind]
+    assert run_preview(server.reader, sql, limit_rows=3, timeout_s=1.5).row_count == 3
+
+
 def test_rows_that_are_not_wanted_stop_coming(server):
     """A limit of its own keeps the server from knowing that a hundred rows are enough."""
     sql = "SELECT a.id, b.id FROM many a CROSS JOIN many b LIMIT 1000000000 /* endless */"
