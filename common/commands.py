@@ -9,7 +9,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar, TextIO, cast
 
 from django.core.management.base import (
@@ -115,6 +115,33 @@ def offenders(sentence: str, lines: Iterable[str]) -> CommandError:
     """Return the failure that names everything that is wrong, one a line."""
     shown = [names.printable(sentence), *(f"  {names.printable(line)}" for line in lines)]
     return CommandError("\n".join(shown))
+
+
+def whole_number(least: int, most: int) -> Callable[[str], int]:
+    """Return the `type` of an option that is a whole number of this range."""
+
+    def read(text: str) -> int:
+        if not (text.isdecimal() and len(text) <= len(str(most)) and least <= int(text) <= most):
+            raise argparse.ArgumentTypeError(f"expected a whole number from {least} to {most}")
+        return int(text)
+
+    return read
+
+
+def seconds(most: float, or_none: bool = False) -> Callable[[str], float]:
+    """Return the `type` of an option that is a time, up to `most`; 0 is one only `or_none`."""
+
+    def read(text: str) -> float:
+        try:
+            found = float(text)
+        except ValueError:
+            found = -1.0
+        if not (0 < found <= most or (or_none and found == 0)):
+            least = "0 or more" if or_none else "more than 0"
+            raise argparse.ArgumentTypeError(f"expected seconds, {least} and up to {most:g}")
+        return found
+
+    return read
 
 
 class Progress:

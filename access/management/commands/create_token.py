@@ -7,8 +7,10 @@ from django.core.management.base import CommandError, CommandParser
 from access import tokens
 from access.models import Account, Token
 from common.api.roles import ROLES
-from common.commands import OperatorCommand, offenders
+from common.commands import OperatorCommand, offenders, whole_number
 from common.documents import store
+
+MOST_S = 100 * 365 * 86_400
 
 
 class Command(OperatorCommand):
@@ -22,15 +24,18 @@ class Command(OperatorCommand):
         parser.add_argument("--role", required=True, choices=list(ROLES), help="What it may.")
         parser.add_argument("--user", metavar="USER", help="Its owner; nobody's without one.")
         parser.add_argument(
-            "--expires-in", type=int, metavar="SECONDS", help="It lives until it is ended without."
+            "--expires-in",
+            type=whole_number(1, MOST_S),
+            metavar="SECONDS",
+            help="It lives until it is ended without.",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
         token = Token(name=options["name"], role=options["role"])
         if options["user"]:
             token.owner_id = self._owner(options["user"], options["role"])
-        if (seconds := options["expires_in"]) is not None:
-            token.expires_at = self._end(seconds)
+        if options["expires_in"]:
+            token.expires_at = store.now() + timedelta(seconds=options["expires_in"])
         try:
             token.full_clean(exclude=["hash", "prefix"])
         except ValidationError as wrong:
@@ -46,9 +51,3 @@ class Command(OperatorCommand):
             has = account.granted.word if account.granted else "no role"
             self.stderr.write(f'"{username}" is {has}: the token may no more than that.')
         return account.pk
-
-    def _end(self, seconds: int) -> Any:
-        try:
-            return store.now() + timedelta(seconds=seconds)
-        except OverflowError as wrong:
-            raise CommandError("--expires-in is beyond the calendar.") from wrong

@@ -1,11 +1,10 @@
-from argparse import ArgumentTypeError
 from collections.abc import Iterator
 from typing import Any
 
 from django.conf import settings
 from django.core.management.base import CommandParser
 
-from common.commands import OperatorCommand, offenders
+from common.commands import OperatorCommand, offenders, seconds, whole_number
 from common.documents import store
 from common.documents.names import printable
 from connections.checkup import Checked, check_all
@@ -26,14 +25,14 @@ class Command(OperatorCommand):
         parser.add_argument("names", nargs="*", help="Only these; without a name, all.")
         parser.add_argument(
             "--parallel",
-            type=_parallel,
+            type=whole_number(1, 64),
             default=AT_ONCE,
             metavar="N",
             help=f"How many to test at once, 1 to 64 ({AT_ONCE}).",
         )
         parser.add_argument(
             "--timeout",
-            type=_timeout,
+            type=seconds(120),
             default=settings.PROBE_TIMEOUT_S,
             metavar="SECONDS",
             help=f"How long each test may take ({settings.PROBE_TIMEOUT_S:g}).",
@@ -57,22 +56,6 @@ class Command(OperatorCommand):
             answered = sum(checked.answered for checked in results)
             self.tell(f"{answered} of {len(results)} connections answered.")
         _fail_on([checked for checked in results if not checked.answered])
-
-
-def _parallel(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= 64:
-        raise ArgumentTypeError("expected a whole number from 1 to 64")
-    return int(text)
-
-
-def _timeout(text: str) -> float:
-    try:
-        timeout_s = float(text)
-    except ValueError:
-        timeout_s = 0.0
-    if not 0 < timeout_s <= 120:
-        raise ArgumentTypeError("expected seconds, more than 0 and up to 120")
-    return timeout_s
 
 
 def _stored(names: list[str]) -> list[Connection]:

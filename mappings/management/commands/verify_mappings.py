@@ -1,4 +1,3 @@
-from argparse import ArgumentTypeError
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
@@ -8,7 +7,7 @@ from bson import ObjectId
 from django.core.management.base import CommandParser
 from django.db import connection
 
-from common.commands import OperatorCommand, offenders
+from common.commands import OperatorCommand, offenders, whole_number
 from common.documents import store
 from common.documents.codecs import record_codec
 from common.exceptions import NotFound, ServiceError
@@ -33,7 +32,7 @@ class Command(OperatorCommand):
         parser.add_argument("names", nargs="*", help="Only these; without a name, all.")
         parser.add_argument(
             "--parallel",
-            type=_parallel,
+            type=whole_number(1, 16),
             default=AT_ONCE,
             metavar="N",
             help=f"How many to ask for at once, 1 to 16 ({AT_ONCE}).",
@@ -59,12 +58,6 @@ class Command(OperatorCommand):
             self.tell(f"{verified} of {len(results)} mappings are verified.")
         if broken:
             raise offenders("These mappings are broken:", broken)
-
-
-def _parallel(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= 16:
-        raise ArgumentTypeError("expected a whole number from 1 to 16")
-    return int(text)
 
 
 def _stored(names: list[str]) -> list[Named]:

@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 from django.core.management.base import CommandError, CommandParser
 
-from common.commands import OperatorCommand, offenders
+from common.commands import OperatorCommand, offenders, whole_number
 from common.demo import CONNECTION, DEFAULT_SOURCE
 from common.documents import names
 from portability import demo
@@ -43,7 +43,7 @@ class Command(OperatorCommand):
         )
         parser.add_argument(
             "--scale",
-            type=_count,
+            type=whole_number(1, 1_000_000),
             default=0,
             metavar="N",
             help="Also have N connections, schemas, mappings and schedules for load tests.",
@@ -84,12 +84,6 @@ class Command(OperatorCommand):
         with self.progress("Load-test records of each kind", count) as progress:
             inserted = demo.seed_load(count, progress.advance)
         self.tell(f"Load test: {count:,} of each kind, {inserted:,} records new.")
-
-
-def _count(value: str) -> int:
-    if not value.isdecimal() or not 1 <= int(value) <= 1_000_000:
-        raise ArgumentTypeError("expected a whole number from 1 to 1000000")
-    return int(value)
 
 
 def _source_url(value: str) -> str:

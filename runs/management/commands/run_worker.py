@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from django.core.management.base import CommandError, CommandParser
 
 from common import metrics, metrics_address
-from common.commands import OperatorCommand
+from common.commands import OperatorCommand, seconds, whole_number
 from engine.problems import Problem
 from runs import shared
 from runs.worker import STORE_TROUBLE, Worker
@@ -27,7 +27,7 @@ class Command(OperatorCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
-            "--concurrency", type=_count, default=2, metavar="N",
+            "--concurrency", type=whole_number(1, MOST), default=2, metavar="N",
             help=f"runs at a time, 1 to {MOST} (default 2); each takes up to 512 MiB in children",
         )  # fmt: skip
         parser.add_argument(
@@ -35,7 +35,7 @@ class Command(OperatorCommand):
             help="only runs that read connections of such names, such as 'crm-*'",
         )  # fmt: skip
         parser.add_argument(
-            "--grace", type=float, default=5.0, metavar="SECONDS",
+            "--grace", type=seconds(86_400, or_none=True), default=5.0, metavar="SECONDS",
             help="how long SIGTERM lets runs end before they are handed back (default 5)",
         )  # fmt: skip
 
@@ -60,10 +60,3 @@ def _refuse_other_keys() -> None:
             shared.require_keys()
         except Problem as problem:
             raise CommandError(f"{problem.message} {problem.hint}") from problem
-
-
-def _count(text: str) -> int:
-    count = int(text)
-    if not 1 <= count <= MOST:
-        raise ValueError
-    return count
