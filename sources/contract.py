@@ -63,7 +63,7 @@ class SourceParams:
 
     def to_json(self) -> dict[str, Json]:
         """Return everything, secrets too: for the socket of a child and nothing else."""
-        return {**vars(self), "ssh": self.ssh and vars(self.ssh)}
+        return {**vars(self), "ssh": self.ssh and {**vars(self.ssh)}}
 
     @property
     def secrets(self) -> list[str]:

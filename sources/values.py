@@ -218,16 +218,15 @@ class Budget:
     _worst: int = 0
     _exact: int | None = None
 
-    def add_all(self, rows: Iterable[tuple[list[Json], int]]) -> bool:
-        """Take rows and the bytes each had on the wire; False once no more fit."""
+    def add_all(self, rows: Iterable[tuple[list[Json], int]]) -> None:
+        """Take rows, and the bytes each had on the wire, until no more fit."""
         for row, wire_bytes in rows:
             if wire_bytes > MAX_WIRE_BYTES and not self.rows:
                 raise too_large()
             if len(self.rows) >= self.limit_rows or not self._fits(row, wire_bytes):
                 self.truncated = True
-                return False
+                return
             self.rows.append(row)
-        return True
 
     def _fits(self, row: list[Json], wire_bytes: int) -> bool:
         self._worst += wire_bytes * _WORST_GROWTH + 8 * len(row)

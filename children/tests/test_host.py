@@ -227,7 +227,6 @@ def test_a_forked_process_has_a_zygote_of_its_own_and_leaves_ours_alone(host):
 
 SCRIPT = """
 import json, os, sys, time, threading
-from children import networks
 from children.host import Host
 host = Host(["children.tests.work"])
 child = host.start()

@@ -49,7 +49,7 @@ _SNAPSHOT = (
 )
 
 
-_Row = Sequence[bytes | None]
+_Row = values.Cells
 
 
 class _Wire(ABC):

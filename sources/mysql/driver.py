@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import select
+from collections import deque
 from collections.abc import Callable
 from contextlib import ExitStack
 from itertools import islice
@@ -74,7 +75,6 @@ class MySQLSession(Session):
         self.conn = conn
         self.resources = resources
         self.thread_id = conn.thread_id()
-        self.unread = False
         self.limit = _time_limit(conn)
         mode, rows, seconds = self.rows(_OWN.format(f"@@{self.limit}" if self.limit else "0"))[0]
         self.modes = guard.Modes.named(str(mode))
@@ -127,7 +127,7 @@ class MySQLSession(Session):
 
     def reset(self) -> bool:
         try:
-            if self.unread and not self._drained():
+            if self.conn.has_rows and not self._drained():
                 return False
             self._trap(self._reset)
             self._prepare()
@@ -181,10 +181,7 @@ class MySQLSession(Session):
 
     def select(self, sql: str) -> list[Any]:
         """Run a query and return the server's description of its columns; no row is read yet."""
-        self.unread = True
-        fields: list[Any] = self._trap(lambda: self.conn.select(sql))
-        self.unread = bool(fields)
-        return fields
+        return self._trap(lambda: self.conn.select(sql))
 
     def _described(self, sql: str, timeout_s: float) -> tuple[guard.Statement, list[Any]]:
         statement = guard.read(sql, self.modes)
@@ -212,7 +209,7 @@ class MySQLSession(Session):
             self.conn = login.log_in(self.params, clock, stack)
             self.resources = stack.pop_all()
         clock.stage = "query"
-        self.thread_id, self.unread = self.conn.thread_id(), False
+        self.thread_id = self.conn.thread_id()
         self._prepare()
         self._begin(timeout_s, 0)
 
@@ -229,17 +226,12 @@ class MySQLSession(Session):
         wanted = islice(self.conn.rows(len(fields)), limit_rows + 1)
         rows = values.read_rows(wanted, [read for read, _ in readers])
         self._trap(lambda: budget.add_all(rows))
-        self.unread = self.conn.has_rows
         return Result(columns, budget.rows, budget.truncated)
 
     def _drained(self) -> bool:
         """Read what little is left, so that the session can be kept; a lot is not worth it."""
-        rows = self.conn.rows(0)
-        for _ in range(DRAIN_ROWS):
-            if self._trap(lambda: next(rows, None)) is None:
-                self.unread = False
-                return True
-        return False
+        self._trap(lambda: deque(islice(self.conn.rows(0), DRAIN_ROWS), maxlen=0))
+        return not self.conn.has_rows
 
     def _reset(self) -> None:
         self.conn._execute_command(COM_RESET_CONNECTION, b"")
@@ -258,7 +250,6 @@ class MySQLSession(Session):
             found.append([None if c is None else c.decode("utf-8", "replace") for c in row])
             if len(found) > MAX_CATALOG_ROWS:
                 raise too_many_rows(MAX_CATALOG_ROWS)
-        self.unread = False
         return found
 
     # -- what goes wrong
@@ -283,7 +274,6 @@ class MySQLSession(Session):
     def _failure(self, exc: pymysql.Error) -> SourceError:
         code, words = error_number(exc), said(exc, self.params).rstrip(".")
         if code in _TIMED_OUT:
-            self.unread = False
             return SourceTimeout(f"The database ended the query: {words}.", stage="query")
         if code is None or 2000 <= code < 3000 or code == 0 or not self.conn.open:
             return SourceUnreachable(
@@ -291,7 +281,6 @@ class MySQLSession(Session):
                 hint="See the server's log.",
                 stage="query",
             )
-        self.unread = False  # an error ends the answer: the session can go on
         if code == _READ_ONLY:
             words = f"The session is read-only: {words}"
         return QueryFailed(words, database_code=str(code), stage="query")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import select
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -335,7 +335,7 @@ class PostgresSession(Session):
     def _raw_rows(self, rows: Iterator[Any]) -> Iterator[tuple[values.Cells, int]]:
         for row in rows:
             raw = [self._raw(cell) for cell in row]
-            yield raw, sum(map(len, filter(None, raw)))
+            yield raw, _size(raw)
 
     def _columns(self, description: Any) -> list[ResultColumn]:
         self.types.learn([column.type_code for column in description], self.rows)
@@ -412,5 +412,5 @@ def _syntax_error(exc: guard.SyntaxTrouble) -> QueryFailed:
     return QueryFailed(f"{exc.words}{place}", database_code="42601", stage="query")
 
 
-def _size(row: tuple[bytes | str | None, ...]) -> int:
+def _size(row: Sequence[bytes | str | None]) -> int:
     return sum(map(len, filter(None, row)))
